@@ -1,0 +1,19 @@
+"""BERT from scratch in plain PyTorch, to be read like a book and used like an engine."""
+
+from minibert.classifier import TextClassifier
+from minibert.config import BertConfig
+from minibert.heads import BertForClassification
+from minibert.model import BertModel
+from minibert.tokenizer import WordPieceTokenizer
+from minibert.weights import LoadReport
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BertConfig",
+    "BertForClassification",
+    "BertModel",
+    "LoadReport",
+    "TextClassifier",
+    "WordPieceTokenizer",
+]

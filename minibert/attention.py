@@ -1,0 +1,97 @@
+"""Attention: every token asks a question of all tokens of its row and takes a mixture of answers.
+
+Paper: Vaswani et al. 2017, section 3.2, equation 1 and "MultiHead". Reference: google-research/bert
+modeling.py, `attention_layer`.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minibert.config import BertConfig
+from minibert.linear import Linear
+from minibert.packing import Packing
+
+
+def readable_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, dropout: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """softmax(Q K^T / sqrt(D)) V, one line for each step of equation 1.
+
+    query, key, value: (B, H, T, D). mask: bool, broadcast to (B, H, T, T), True = may attend.
+    dropout: the probability of dropping an attention weight.
+    Returns the context (B, H, T, D) and the weights before dropout (B, H, T, T). A query that may
+    attend to nothing gets zero weights and a zero context.
+    """
+    # How well does each query match each key? Dot products of D unit-variance terms have variance
+    # D; dividing by sqrt(D) keeps the softmax out of the region where its gradient vanishes.
+    scores = query @ key.mT / math.sqrt(query.shape[-1])  # (B, H, T, T)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    weights = scores.softmax(dim=-1)  # (B, H, T, T), each row of T sums to 1
+    if mask is not None:
+        # Already zero at masked keys, except for a query whose keys are all masked.
+        weights = weights.masked_fill(~mask, 0.0)
+    context = F.dropout(weights, dropout) @ value  # (B, H, T, D)
+    return context, weights
+
+
+def fused_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, dropout: float = 0.0
+) -> tuple[Tensor, None]:
+    """The same function by PyTorch's fused kernels: same arguments, same context.
+
+    They work through the keys block by block and never hold the (B, H, T, T) weights, which is what
+    makes them fast and also why there are no weights to return (Dao et al. 2022, arXiv 2205.14135).
+    """
+    return F.scaled_dot_product_attention(query, key, value, mask, dropout), None
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with its output projection and residual.
+
+    H heads attend at once, each in its own D = C / H dimensions: one may follow syntax, another
+    look at the next token, a third rest on [SEP] (Clark et al. 2019, arXiv 1906.04341).
+    """
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.hidden_size
+        # W^Q, W^K and W^V of all heads in one product: three stacked (C, C) matrices.
+        self.query_key_value = Linear(width, 3 * width)
+        self.output = Linear(width, width, dropout=config.hidden_dropout_prob)  # W^O
+
+    def forward(
+        self, x: Tensor, packing: Packing, rows: Tensor | None = None, weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """x: (N, C) -> x plus what each token gathered, (N, C), or (len(rows), C).
+
+        rows: (R,) packed indices of the only tokens whose result is needed; every token is still
+        attended to. weights: also return the attention weights, (B, H, T, T) with zeros at padding;
+        this takes the readable path, the only one that has them.
+        """
+        readable = weights or self.config.attention == "readable"
+        attend = readable_attention if readable else fused_attention
+        dropout = self.config.attention_probs_dropout_prob if self.training else 0.0
+
+        qkv = self.query_key_value(x)  # (N, 3C)
+        heads, head_size = self.config.num_attention_heads, self.config.head_size
+        contexts, group_weights = [], []
+        for group in packing.groups:
+            parts = group.pad(qkv)  # (G, W, 3C)
+            parts = parts.view(group.rows, group.width, 3, heads, head_size)  # (G, W, 3, H, D)
+            query, key, value = parts.permute(2, 0, 3, 1, 4)  # each (G, H, W, D)
+            mask = None if group.mask is None else group.mask[:, None, None, :]  # (G, 1, 1, W)
+            context, weight = attend(query, key, value, mask, dropout)  # (G, H, W, D)
+            context = context.transpose(1, 2).flatten(2)  # (G, W, C): the heads side by side
+            contexts.append(group.unpad(context))  # (n, C)
+            group_weights.append(weight)
+        context = torch.cat(contexts)  # (N, C): the groups cover the list in order
+
+        if rows is not None:
+            context, x = context[rows], x[rows]  # (R, C)
+        x = self.output(context, residual=x)  # (N, C) or (R, C)
+        return x, packing.unpack_weights(group_weights) if weights else None

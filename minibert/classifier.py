@@ -1,0 +1,319 @@
+"""TextClassifier: fine-tune on texts and labels, predict, save; three lines for the whole book.
+
+It follows scikit-learn's conventions without needing scikit-learn.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from minibert.config import BertConfig
+from minibert.heads import BertForClassification
+from minibert.pretrained import new_model_folder
+from minibert.tokenizer import Row, Text, WordPieceTokenizer
+from minibert.training.batches import Examples, batches_by_length
+from minibert.training.loop import Evaluation, History, Recipe, train
+
+# Key of config.json by which a saved classifier remembers that its labels were numbers.
+_LABEL_TYPE = "minibert_label_type"
+_LABEL_TYPES: dict[str, Callable[[str], Any]] = {"int": int, "bool": lambda name: name == "True"}
+# Above this, full fine-tuning tends to end up predicting one class (Mosbach et al. 2021).
+_HIGH_LR = 1e-4
+_BATCH_TOKENS = 4096  # tokens of an inference batch
+
+
+class TextClassifier:
+    """A BERT classifier for texts, or (text, pair) tuples.
+
+    model: a folder, an alias or a hub name to start from. epochs, batch_size, lr, seed: the recipe,
+    see `minibert.training.loop.Recipe`. max_length: tokens a text is cut to, special ones included.
+    precision: "fp32", or "bf16" for training in bfloat16 with fp32 weights. device: as for torch;
+    None takes CUDA where there is one.
+
+    >>> classifier = TextClassifier().fit(["I loved it", "A waste of time"], ["good", "bad"])
+    >>> classifier.predict(["Wonderful"])
+    array(['good'], dtype='<U4')
+
+    After `fit` or `load`: `classes_`, the labels in the order of probabilities; `model_`,
+    `tokenizer_`; `history_` (losses and evaluations) and `truncated_` (texts cut) after `fit` only.
+    """
+
+    _parameters = (
+        *("model", "epochs", "batch_size", "lr", "max_length", "precision", "seed", "device"),
+    )
+
+    def __init__(
+        self,
+        model: str | Path = "minilm-l6",
+        *,
+        epochs: int = 3,
+        batch_size: int = 32,
+        lr: float = 5e-5,
+        max_length: int = 128,
+        precision: Literal["fp32", "bf16"] = "fp32",
+        seed: int = 0,
+        device: str | None = None,
+    ) -> None:
+        # scikit-learn's rule: keep the arguments as they came, check them in fit.
+        self.model = model
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.max_length = max_length
+        self.precision = precision
+        self.seed = seed
+        self.device = device
+
+    def fit(
+        self,
+        texts: Sequence[Text],
+        labels: Sequence[Hashable],
+        validation: tuple[Sequence[Text], Sequence[Hashable]] | None = None,
+    ) -> TextClassifier:
+        """Fine-tune the whole model; labels may be strings, integers or booleans.
+
+        validation: texts and labels to evaluate on before training and after each epoch; they do
+        not influence the result. Raises `ValueError` for data or settings that cannot be used,
+        before anything is trained.
+        """
+        texts, labels = list(texts), list(labels)
+        self._check_settings()
+        classes = _classes(texts, labels)
+        names = tuple(str(label) for label in classes.tolist())
+        kind = type(classes.tolist()[0]).__name__
+
+        with torch.random.fork_rng([]):  # the seed also decides the new head's weights
+            torch.manual_seed(self.seed)
+            model = BertForClassification.from_pretrained(self.model, labels=names, new_head=True)
+        tokenizer = WordPieceTokenizer.from_pretrained(self.model)
+        _check_vocabulary(tokenizer, model.config)
+        extra = {k: v for k, v in model.config.extra.items() if k != "problem_type"}
+        extra = {**extra, _LABEL_TYPE: kind}
+        model.config = replace(model.config, extra=extra)
+        max_length = min(self.max_length, model.config.max_position_embeddings)
+
+        rows = tokenizer.encode_batch(texts, max_length)
+        self.truncated_ = sum(row.dropped > 0 for row in rows)
+        if self.truncated_:
+            warnings.warn(
+                f"{self.truncated_} of {len(texts)} texts are longer than {max_length} tokens and "
+                f"were cut to that; max_length can be up to {model.config.max_position_embeddings}",
+                stacklevel=2,
+            )
+        ids = {label: i for i, label in enumerate(classes.tolist())}
+        examples = Examples(rows, [ids[_plain(label)] for label in labels])
+        evaluate = None
+        if validation is not None:
+            held_out = _held_out(tokenizer, ids, validation, max_length)
+
+            def evaluate(step: int) -> Evaluation:
+                return _evaluate(model, tokenizer, held_out, step)
+
+        model.to(_device(self.device))
+        recipe = Recipe(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            precision=self.precision,
+            seed=self.seed,
+        )
+        history = train(model, tokenizer, examples, recipe, evaluate)
+        self.model_, self.tokenizer_, self.classes_ = model, tokenizer, classes
+        self.history_: History = history
+        return self
+
+    def predict_proba(self, texts: Sequence[Text]) -> np.ndarray:
+        """The probability of each class for each text: float32 (N, L), columns as `classes_`."""
+        self._check_fitted()
+        limit = min(self.max_length, self.model_.config.max_position_embeddings)
+        rows = self.tokenizer_.encode_batch(list(texts), limit)
+        logits = _logits(self.model_, self.tokenizer_, rows)
+        return logits.softmax(dim=-1).numpy()
+
+    def predict(self, texts: Sequence[Text]) -> np.ndarray:
+        """The most probable label of each text, (N,), of the kind given to `fit`."""
+        return self.classes_[self.predict_proba(texts).argmax(axis=1)]
+
+    def score(self, texts: Sequence[Text], labels: Sequence[Hashable]) -> float:
+        """Accuracy, 0 to 1."""
+        return float((self.predict(texts) == np.asarray(labels)).mean())
+
+    def save(self, folder: str | Path, overwrite: bool = False) -> None:
+        """Write a model folder that transformers and `load` open; whole or not at all."""
+        self._check_fitted()
+        with new_model_folder(folder, overwrite) as unfinished:
+            self.model_.write_files(unfinished)
+            self.tokenizer_.write_files(unfinished)
+
+    @classmethod
+    def load(
+        cls,
+        dir_or_name: str | Path,
+        *,
+        max_length: int = 128,
+        device: str | None = None,
+    ) -> TextClassifier:
+        """Open any folder or hub model with a BertForSequenceClassification."""
+        self = cls(model=dir_or_name, max_length=max_length, device=device)
+        model = BertForClassification.from_pretrained(dir_or_name)
+        new = model.load_report.newly_initialised if model.load_report else ()
+        if any(name.startswith("classifier") for name in new):
+            raise ValueError(
+                f"{dir_or_name} has no classification head; train one with "
+                f"TextClassifier(model={str(dir_or_name)!r}).fit(texts, labels)"
+            )
+        tokenizer = WordPieceTokenizer.from_pretrained(dir_or_name)
+        _check_vocabulary(tokenizer, model.config)
+        convert = _LABEL_TYPES.get(str(model.config.extra.get(_LABEL_TYPE)), str)
+        self.classes_ = np.array([convert(name) for name in model.config.labels])
+        self.model_, self.tokenizer_ = model.to(_device(device)), tokenizer
+        return self
+
+    # --- scikit-learn's protocol ---------------------------------------------------------------
+
+    _estimator_type = "classifier"
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {name: getattr(self, name) for name in self._parameters}
+
+    def set_params(self, **parameters: Any) -> TextClassifier:
+        """Change constructor arguments; takes effect at the next `fit`."""
+        for name, value in parameters.items():
+            if name not in self._parameters:
+                raise ValueError(
+                    f"{name!r} is no parameter; they are {', '.join(self._parameters)}"
+                )
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks of an estimator; only scikit-learn calls it."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"TextClassifier({arguments})"
+
+    # --- checks --------------------------------------------------------------------------------
+
+    def _check_settings(self) -> None:
+        for name in ("epochs", "batch_size", "max_length"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
+        if not self.lr > 0:
+            raise ValueError(f"lr is {self.lr!r}; it must be above 0, usually 1e-5 to 1e-4")
+        if self.precision not in ("fp32", "bf16"):
+            raise ValueError(f"precision is {self.precision!r}; it must be 'fp32' or 'bf16'")
+        if self.lr > _HIGH_LR:
+            warnings.warn(
+                f"lr={self.lr:g} is high for fine-tuning a whole BERT: above {_HIGH_LR:g} training "
+                "tends to collapse into predicting one class",
+                stacklevel=3,
+            )
+
+    def _check_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise ValueError("this TextClassifier is not trained; call fit, or TextClassifier.load")
+
+
+def _plain(label: Any) -> Hashable:
+    """A label as a plain Python value, numpy's scalars included."""
+    return label.item() if isinstance(label, np.generic) else label
+
+
+def _classes(texts: list[Text], labels: list[Hashable]) -> np.ndarray:
+    """The distinct labels in sorted order, or a `ValueError` for data no classifier can learn."""
+    if len(texts) != len(labels):
+        raise ValueError(f"there are {len(texts)} texts and {len(labels)} labels")
+    if not texts:
+        raise ValueError("there are no texts to train on")
+    kinds = {type(_plain(label)) for label in labels}
+    if len(kinds) > 1 or not kinds <= {str, int, bool}:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise ValueError(f"labels are of type {names}; they must be all str, all int or all bool")
+    classes = np.unique(np.array([_plain(label) for label in labels]))
+    if len(classes) < 2:
+        raise ValueError(f"every label is {classes[0]!r}; a classifier needs at least two classes")
+    return classes
+
+
+def _held_out(
+    tokenizer: WordPieceTokenizer,
+    ids: dict[Any, int],
+    validation: tuple[Sequence[Text], Sequence[Hashable]],
+    max_length: int,
+) -> Examples:
+    texts, labels = list(validation[0]), [_plain(label) for label in validation[1]]
+    if len(texts) != len(labels) or not texts:
+        raise ValueError(f"validation has {len(texts)} texts and {len(labels)} labels")
+    for position, label in enumerate(labels):
+        if label not in ids:
+            raise ValueError(
+                f"validation label {position} is {label!r}, which is not in the training data; "
+                f"its labels are {', '.join(map(repr, ids))}"
+            )
+    return Examples(tokenizer.encode_batch(texts, max_length), [ids[label] for label in labels])
+
+
+def _check_vocabulary(tokenizer: WordPieceTokenizer, config: BertConfig) -> None:
+    if tokenizer.vocabulary.size > config.vocab_size:
+        raise ValueError(
+            f"the tokenizer has ids up to {tokenizer.vocabulary.size - 1} and the model embeddings "
+            f"for {config.vocab_size}; they do not belong together"
+        )
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name!r} cannot be used here: {reason}") from error
+    return device
+
+
+@torch.inference_mode()
+def _logits(
+    model: BertForClassification, tokenizer: WordPieceTokenizer, rows: Sequence[Row]
+) -> torch.Tensor:
+    """(N, L) on the CPU, in the order of the rows; batches are sorted by length."""
+    was_training, device = model.training, next(model.parameters()).device
+    model.eval()
+    logits = torch.empty(len(rows), model.config.num_labels)
+    for chosen in batches_by_length(rows, _BATCH_TOKENS):
+        batch = tokenizer.pad([rows[i] for i in chosen])
+        output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
+        logits[chosen] = output.logits.float().cpu()
+    model.train(was_training)
+    return logits
+
+
+def _evaluate(
+    model: BertForClassification, tokenizer: WordPieceTokenizer, held_out: Examples, step: int
+) -> Evaluation:
+    logits, labels = _logits(model, tokenizer, held_out.rows), torch.tensor(held_out.labels)
+    accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
+    return Evaluation(step, F.cross_entropy(logits, labels).item(), accuracy)

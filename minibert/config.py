@@ -1,0 +1,199 @@
+"""The sizes and switches by which one BERT differs from another.
+
+The vocabulary of sizes used in every shape comment of this book:
+
+    B  rows of a batch (texts)          C  hidden size, the width of a token's vector
+    T  tokens of a padded row           H  attention heads
+    N  real tokens of the batch         D  size of a head, C / H
+    V  vocabulary size                  L  labels of a classifier
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+Activation = Literal["gelu", "gelu_new", "gelu_pytorch_tanh"]
+AttentionKind = Literal["fused", "readable"]
+
+# (hidden size, layers, heads, feed-forward size, vocabulary size) of published checkpoints.
+# Devlin et al. 2019, section 3 (base, large); Turc et al. 2019, table 1 (tiny .. medium);
+# Wang et al. 2020, MiniLM.
+SIZES: dict[str, tuple[int, int, int, int, int]] = {
+    "bert-base-cased": (768, 12, 12, 3072, 28996),
+    "bert-base-uncased": (768, 12, 12, 3072, 30522),
+    "bert-base-multilingual-cased": (768, 12, 12, 3072, 119547),
+    "bert-large-cased": (1024, 24, 16, 4096, 28996),
+    "bert-large-uncased": (1024, 24, 16, 4096, 30522),
+    "bert-tiny": (128, 2, 2, 512, 30522),
+    "bert-mini": (256, 4, 4, 1024, 30522),
+    "bert-small": (512, 4, 8, 2048, 30522),
+    "bert-medium": (512, 8, 8, 2048, 30522),
+    "minilm-l6": (384, 6, 12, 1536, 30522),
+    "minilm-l12": (384, 12, 12, 1536, 30522),
+}
+
+# Switches of Hugging Face's config.json that would make the model compute something else. Every
+# other key this class does not know is kept and written back.
+_ONLY: dict[str, tuple[object, ...]] = {
+    "model_type": ("bert",),
+    "position_embedding_type": ("absolute",),
+    "is_decoder": (False,),
+    "add_cross_attention": (False,),
+    "pruned_heads": ({}, None),
+    "tie_word_embeddings": (True,),
+}
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """The shape of a BERT; the defaults are bert-base-cased (Devlin et al. 2019, section 3).
+
+    Field names and meanings are those of Hugging Face's `config.json`, with three exceptions:
+    `labels` (there: `id2label`), `attention`, a choice of implementation that is not part of a
+    checkpoint and not saved, and `extra`, the keys of the file that this class does not use.
+
+    Raises `ValueError` naming the field, its value and what is allowed.
+    """
+
+    vocab_size: int = 28996
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: Activation = "gelu"  # "gelu" is the exact erf form, the other two are tanh
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    classifier_dropout: float | None = None  # None: as hidden_dropout_prob
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int | None = 0
+    labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
+    attention: AttentionKind = "fused"
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for name in (
+            *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"),
+            *("intermediate_size", "max_position_embeddings", "type_vocab_size"),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+            value = getattr(self, name)
+            optional = name == "classifier_dropout" and value is None
+            if not optional and not (isinstance(value, int | float) and 0 <= value < 1):
+                raise ValueError(f"{name} is {value!r}; it must be at least 0 and below 1")
+        for name in ("initializer_range", "layer_norm_eps"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or value <= 0:
+                raise ValueError(f"{name} is {value!r}; it must be a number above 0")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} does not divide into "
+                f"num_attention_heads {self.num_attention_heads} equal heads"
+            )
+        for name, allowed in (
+            ("hidden_act", get_args(Activation)),
+            ("attention", get_args(AttentionKind)),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {allowed}")
+        if self.pad_token_id is not None and not 0 <= self.pad_token_id < self.vocab_size:
+            raise ValueError(
+                f"pad_token_id is {self.pad_token_id!r}; it must be None or an id below "
+                f"vocab_size {self.vocab_size}"
+            )
+        if not self.labels or len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels are {self.labels!r}; give at least one, each once")
+
+    @property
+    def head_size(self) -> int:
+        """D, the width of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def num_labels(self) -> int:
+        """L, the number of classes a classification head tells apart."""
+        return len(self.labels)
+
+    @classmethod
+    def from_size(cls, name: str, **changes: Any) -> BertConfig:
+        """The shape of a published checkpoint by name (see `SIZES`), with any field changed."""
+        if name not in SIZES:
+            raise ValueError(f"no size is called {name!r}; the sizes are {', '.join(SIZES)}")
+        hidden, layers, heads, feed_forward, vocabulary = SIZES[name]
+        shape: dict[str, Any] = {
+            "vocab_size": vocabulary,
+            "hidden_size": hidden,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "intermediate_size": feed_forward,
+        }
+        return cls(**{**shape, **changes})
+
+    @classmethod
+    def from_pretrained(cls, dir_or_name: str | Path) -> BertConfig:
+        """Read the config of a folder, an alias such as `minilm-l6`, or a hub name."""
+        from minibert.pretrained import find_folder, read_config  # it stands on this file
+
+        return read_config(find_folder(dir_or_name))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> BertConfig:
+        """Build from the contents of a Hugging Face `config.json`.
+
+        A key that is missing has the default that Hugging Face gives it: that is
+        bert-base-uncased's, and differs from ours in `vocab_size` alone.
+        """
+        for key, allowed in _ONLY.items():
+            if key in data and data[key] not in allowed:
+                raise ValueError(
+                    f"the config says {key} = {data[key]!r}, which changes what the model "
+                    f"computes; minibert is BERT's encoder and takes {key} = {allowed[0]!r} only"
+                )
+        own = {f.name for f in fields(cls)} - {"labels", "attention", "extra"}
+        known = {key: value for key, value in data.items() if key in own}
+        return cls(
+            **{"vocab_size": 30522, **known},
+            labels=_read_labels(data),
+            extra={k: v for k, v in data.items() if k not in own and k not in _WRITTEN},
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contents of a `config.json` that transformers reads back as the same model."""
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in ("labels", "attention", "extra"):
+            del own[name]
+        return {
+            **self.extra,
+            **own,
+            "model_type": "bert",
+            "position_embedding_type": "absolute",
+            "dtype": "float32",  # minibert's weights are; transformers would cast them to this
+            "id2label": {str(i): label for i, label in enumerate(self.labels)},
+            "label2id": {label: i for i, label in enumerate(self.labels)},
+        }
+
+
+# Keys that to_dict writes from something other than the field of that name.
+_WRITTEN = (
+    *("model_type", "position_embedding_type", "dtype", "torch_dtype"),
+    *("id2label", "label2id", "num_labels", "architectures"),
+)
+
+
+def _read_labels(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Class names in id order, from id2label, or from num_labels alone, or two by default."""
+    id2label = data.get("id2label")
+    if not id2label:
+        return tuple(f"LABEL_{i}" for i in range(data.get("num_labels", 2)))
+    by_id = {int(i): str(label) for i, label in id2label.items()}
+    if sorted(by_id) != list(range(len(by_id))):
+        raise ValueError(f"id2label has the ids {sorted(by_id)}; they must run from 0 without gaps")
+    return tuple(by_id[i] for i in range(len(by_id)))

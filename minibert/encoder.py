@@ -1,0 +1,104 @@
+"""The encoder: attention mixes the tokens, a feed-forward network thinks about each, twelve times.
+
+Paper: Vaswani et al. 2017, section 3.1 and 3.3 (equation 2); Devlin et al. 2019, section 3.
+Reference: google-research/bert modeling.py, `transformer_model`.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from minibert.attention import SelfAttention
+from minibert.config import BertConfig
+from minibert.linear import Linear
+from minibert.packing import Packing
+
+
+class FeedForward(nn.Module):
+    """GELU(x W1 + b1) W2 + b2 for each token by itself, with its residual.
+
+    Two thirds of a layer's weights are here. The paper's equation 2 has ReLU; BERT has GELU.
+    """
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.activation = config.hidden_act
+        self.up = Linear(config.hidden_size, config.intermediate_size)
+        self.down = Linear(
+            config.intermediate_size, config.hidden_size, dropout=config.hidden_dropout_prob
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C) -> (N, C), by way of (N, 4C)."""
+        return self.down(self.up(x, activation=self.activation), residual=x)
+
+
+class EncoderLayer(nn.Module):
+    """LayerNorm(x + Attention(x)), then LayerNorm(x + FeedForward(x)).
+
+    The LayerNorm stands after the sum (post-LN), as in the original Transformer; GPT-2 and later
+    models moved it before the sub-layer. Both sub-layers add their own residual.
+    """
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.attention = SelfAttention(config)
+        self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(
+        self, x: Tensor, packing: Packing, rows: Tensor | None = None, weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """(N, C) -> (N, C), or (len(rows), C); arguments as in `SelfAttention.forward`."""
+        x, attention_weights = self.attention(x, packing, rows, weights)
+        x = self.attention_norm(x)
+        x = self.feed_forward_norm(self.feed_forward(x))
+        return x, attention_weights
+
+
+class EncoderOutput(NamedTuple):
+    """What the stack returns.
+
+    last: (N, C), or (R, C) when `rows` asked for R tokens only.
+    hidden_states: (N, C) before the first layer and after each, or None.
+    attentions: (B, H, T, T) for each layer, or None.
+    """
+
+    last: Tensor
+    hidden_states: tuple[Tensor, ...] | None
+    attentions: tuple[Tensor, ...] | None
+
+
+class Encoder(nn.Module):
+    """The stack of layers, each with weights of its own."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_hidden_layers))
+
+    def forward(
+        self,
+        x: Tensor,
+        packing: Packing,
+        rows: Tensor | None = None,
+        *,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+    ) -> EncoderOutput:
+        """x: (N, C), the embedded tokens in packed order.
+
+        rows: (R,) packed indices of the tokens whose final vector is needed. Nobody looks at the
+        last layer's other outputs, so it does not compute them; the result is exactly the same.
+        """
+        hidden_states, attentions = [x], []
+        for layer in self.layers:
+            is_last = layer is self.layers[-1]
+            x, weights = layer(x, packing, rows if is_last else None, output_attentions)
+            hidden_states.append(x)
+            attentions.append(weights)
+        return EncoderOutput(
+            last=x,
+            hidden_states=tuple(hidden_states) if output_hidden_states else None,
+            attentions=tuple(attentions) if output_attentions else None,
+        )

@@ -1,0 +1,138 @@
+"""Packing: forget the padding before the first layer, remember the rows for attention.
+
+A batch of texts is a rectangle (B, T), filled up with padding. On SST-2 in random batches of 32,
+two thirds of the rectangle is padding. But look at what a Transformer does with it: embeddings,
+every matrix product, GELU and LayerNorm treat each token by itself; they never look sideways. So
+they need no rectangle. The N real tokens can stand in one long list, (N, C), and the padding need
+not exist. Only attention looks sideways, and it alone must know which tokens share a row.
+
+The list holds whole rows, longest first. Rows of similar length are then neighbours, and attention
+can lift each run of them into a small rectangle of its own, a `Group`:
+
+    batch                    list, N = 9         groups
+    row 0   a b . . .        d e f g h a b c i   [d e f g h]    width 5, nothing padded
+    row 1   c . . . .                            [a b]          width 2, two slots padded
+    row 2   d e f g h                            [c .]
+    row 3   i . . . .                            [i .]
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of similar length, one after another in the packed list.
+
+    start, stop: the group's tokens are list[start:stop], n = stop - start of them.
+    rows, width: the rectangle that holds them has G rows of W slots.
+    mask: (G, W) bool, True where a slot holds a real token; None when every slot does.
+    """
+
+    start: int
+    stop: int
+    rows: int
+    width: int
+    mask: Tensor | None
+
+    @cached_property
+    def slots(self) -> Tensor | None:
+        """(n,) where in the rectangle, read row by row, each token stands; None: all in order."""
+        return None if self.mask is None else self.mask.flatten().nonzero().squeeze(1)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """The group's part of a packed (N, C), as a rectangle (G, W, C) with zeros at padding."""
+        x = x[self.start : self.stop]  # (n, C)
+        if self.slots is not None:
+            empty = x.new_zeros(self.rows * self.width, x.shape[1])
+            x = empty.index_copy(0, self.slots, x)  # (G * W, C)
+        return x.view(self.rows, self.width, x.shape[1])  # (G, W, C)
+
+    def unpad(self, x: Tensor) -> Tensor:
+        """The reverse: (G, W, C) -> (n, C), the padding dropped."""
+        x = x.flatten(0, 1)  # (G * W, C)
+        return x if self.slots is None else x.index_select(0, self.slots)  # (n, C)
+
+
+class Packing:
+    """Which positions of a (B, T) batch hold real tokens, and in which order they are packed.
+
+    Built once a batch from the attention mask, (B, T) bool, True at real tokens; holes may be
+    anywhere. For the N real tokens, in packed order:
+
+    row, column: (N,) where each token stands in the batch. The column is also its position, so
+        the result equals the padded model's whatever the mask.
+    first: (F,) packed index of each row's first token, [CLS]. first_row: (F,) the number of that
+        row. F < B only if the mask hides the [CLS] of some row.
+    groups: the rectangles attention works on, in order, covering all N tokens.
+    """
+
+    def __init__(self, mask: Tensor) -> None:
+        self.batch_size, self.length = mask.shape
+        lengths = mask.sum(dim=1)  # (B,) real tokens of each row
+        order = lengths.argsort(descending=True, stable=True)  # (B,) longest row first
+        rank, self.column = mask[order].nonzero(as_tuple=True)  # (N,), (N,)
+        self.row = order[rank]  # (N,)
+        self.first = (self.column == 0).nonzero().squeeze(1)  # (F,)
+        self.first_row = self.row[self.first]  # (F,)
+        self.groups = _groups(lengths[order].tolist(), mask.device)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing was padded; packing is then a change of view."""
+        return len(self.row) == self.batch_size * self.length
+
+    def pack(self, x: Tensor) -> Tensor:
+        """(B, T, ...) -> (N, ...), the real tokens in packed order."""
+        return x.flatten(0, 1) if self.is_full else x[self.row, self.column]
+
+    def unpack(self, x: Tensor) -> Tensor:
+        """(N, C) -> (B, T, C), zeros at padding."""
+        if self.is_full:
+            return x.view(self.batch_size, self.length, -1)
+        padded = x.new_zeros(self.batch_size, self.length, x.shape[1])
+        return padded.index_put((self.row, self.column), x)
+
+    def place_first(self, x: Tensor) -> Tensor:
+        """(F, C), one vector a first token -> (B, C), zeros for a row whose [CLS] is hidden."""
+        return x.new_zeros(self.batch_size, x.shape[1]).index_copy(0, self.first_row, x)
+
+    def unpack_weights(self, weights: list[Tensor]) -> Tensor:
+        """Attention weights of each group, (G, H, W, W), -> (B, H, T, T), zeros at padding."""
+        heads = weights[0].shape[1]
+        # A padding slot writes to column T, one past the end, which is cut off again.
+        size = (self.batch_size, heads, self.length + 1, self.length + 1)
+        padded = weights[0].new_zeros(size)
+        head = torch.arange(heads, device=padded.device)[:, None, None]
+        for group, weight in zip(self.groups, weights, strict=True):
+            columns = group.pad(self.column[:, None] - self.length) + self.length  # (G, W, 1)
+            rows = group.pad(self.row[:, None]).amax(dim=1)  # (G, 1)
+            index = (rows[:, :, None, None], head, columns[:, None], columns.mT[:, None])
+            padded = padded.index_put(index, weight)
+        return padded[:, :, : self.length, : self.length]
+
+
+def _groups(lengths: list[int], device: torch.device) -> list[Group]:
+    """Cut rows, sorted longest first, into groups in which no row fills less than half its width.
+
+    That bounds the waste: a rectangle has fewer than two slots for every real token, even when one
+    text of 512 tokens comes with 31 short ones. Rows without any token belong to no group.
+    """
+    groups: list[Group] = []
+    start, first_row = 0, 0
+    while first_row < len(lengths) and lengths[first_row] > 0:
+        width = lengths[first_row]
+        stop_row = first_row + 1
+        while stop_row < len(lengths) and 2 * lengths[stop_row] > width:
+            stop_row += 1
+        filled = lengths[first_row:stop_row]
+        mask = None
+        if filled[-1] < width:
+            counts = torch.tensor(filled, device=device)
+            mask = torch.arange(width, device=device) < counts[:, None]  # (G, W)
+        groups.append(Group(start, start + sum(filled), len(filled), width, mask))
+        start, first_row = start + sum(filled), stop_row
+    return groups or [Group(0, 0, 0, 1, None)]  # a batch of nothing but padding

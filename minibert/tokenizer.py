@@ -1,0 +1,350 @@
+"""Tokenizer: from texts to the tensors BERT reads, and back.
+
+    [CLS] the first text [SEP] the second text [SEP] [PAD] [PAD]      input_ids
+      0    0    0    0     0    1     1     1    1     0     0        token_type_ids
+      1    1    1    1     1    1     1     1    1     0     0        attention_mask
+
+Paper: Devlin et al. 2019, section 3 "Input/Output Representations". Cutting a text into pieces is
+done twice on purpose: `backend="python"` is `wordpiece.py`, to be read; `backend="rust"` is the
+`tokenizers` library, which gives the same pieces much faster. All the rest is here once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from minibert.pretrained import find_folder
+from minibert.vocabulary import TOKENIZER_CONFIG, TOKENIZER_JSON, Vocabulary
+from minibert.wordpiece import CONTINUATION, MAX_CHARACTERS, Piece, WordPiece
+
+Text = str | tuple[str, str]
+
+
+class Encoding(NamedTuple):
+    """One row in full. All lists have the same length, special tokens included.
+
+    offsets: (start, end) in the text, (0, 0) for [CLS] and [SEP]. word_ids: the number of the word
+    in its text, None for [CLS] and [SEP]. type_ids: 0 for the first text, 1 for the second.
+    """
+
+    ids: list[int]
+    tokens: list[str]
+    type_ids: list[int]
+    offsets: list[tuple[int, int]]
+    word_ids: list[int | None]
+
+
+class Row(NamedTuple):
+    """One row before padding: ids, type ids, and how many pieces were cut off to fit."""
+
+    ids: list[int]
+    type_ids: list[int]
+    dropped: int
+
+
+class Backend(Protocol):
+    """A way to cut text into pieces and to glue them together again."""
+
+    def pieces(self, text: str) -> list[Piece]: ...
+    def ids(self, texts: list[str]) -> list[list[int]]: ...
+    def join(self, tokens: list[str]) -> str: ...
+
+
+class WordPieceTokenizer:
+    """BERT's tokenizer.
+
+    >>> tokenizer = WordPieceTokenizer.from_pretrained("minilm-l6")
+    >>> tokenizer.tokenize("Unaffordable!")
+    ['una', '##ff', '##ord', '##able', '!']
+    >>> tokenizer(["A text.", "Two"])["input_ids"].tolist()
+    [[101, 1037, 3793, 1012, 102], [101, 2048, 102, 0, 0]]
+    """
+
+    def __init__(self, vocabulary: Vocabulary, backend: Literal["rust", "python"] = "rust") -> None:
+        if backend not in ("rust", "python"):
+            raise ValueError(f"backend is {backend!r}; it must be 'rust' or 'python'")
+        self.vocabulary = vocabulary
+        self.ids = {**vocabulary.ids, **vocabulary.special}
+        self.tokens = {i: token for token, i in self.ids.items()}
+        self.cls, self.sep, self.pad_id = (
+            self.ids[token]
+            for token in (vocabulary.cls_token, vocabulary.sep_token, vocabulary.pad_token)
+        )
+        self.backend: Backend = (_Rust if backend == "rust" else _Python)(vocabulary)
+
+    @classmethod
+    def from_pretrained(
+        cls, dir_or_name: str | Path, backend: Literal["rust", "python"] = "rust"
+    ) -> WordPieceTokenizer:
+        """Read the tokenizer of a folder, an alias such as `minilm-l6`, or a hub name."""
+        return cls(Vocabulary.from_folder(find_folder(dir_or_name)), backend)
+
+    def __call__(
+        self,
+        texts: str | Sequence[str],
+        pairs: str | Sequence[str] | None = None,
+        max_length: int | None = None,
+    ) -> dict[str, Tensor]:
+        """Texts -> LongTensors (B, T) by the names of the model's arguments.
+
+        pairs: a second text for each text. max_length: cut rows to this many tokens, special ones
+        included, by dropping from the end of the longer text; None: nothing is cut.
+        """
+        if isinstance(texts, str):
+            texts = [texts]
+        if isinstance(pairs, str):
+            pairs = [pairs]
+        if pairs is not None and len(pairs) != len(texts):
+            raise ValueError(f"there are {len(texts)} texts and {len(pairs)} pairs")
+        if not texts:
+            raise ValueError("there are no texts; give at least one")
+        both: Iterable[Text] = texts if pairs is None else zip(texts, pairs, strict=True)
+        return self.pad(self.encode_batch(list(both), max_length))
+
+    def encode_batch(self, texts: Sequence[Text], max_length: int | None = None) -> list[Row]:
+        """Rows of ids for texts or (text, pair) tuples, not padded yet."""
+        paired = [isinstance(text, tuple) for text in texts]
+        flat: list[str] = []
+        for position, text in enumerate(texts):
+            parts = text if isinstance(text, tuple) else (text,)
+            if len(parts) > 2:
+                raise ValueError(f"text {position} is a tuple of {len(parts)}; give (text, pair)")
+            flat += [check_text(part, f"text {position}") for part in parts]
+        pieces = iter(self.backend.ids(flat))
+        rows = []
+        for is_pair in paired:
+            first, second = next(pieces), next(pieces) if is_pair else None
+            keep = truncated_lengths(
+                len(first), None if second is None else len(second), max_length
+            )
+            ids = [self.cls, *first[: keep[0]], self.sep]
+            type_ids = [0] * len(ids)
+            dropped = len(first) - keep[0]
+            if second is not None:
+                ids += [*second[: keep[1]], self.sep]
+                type_ids += [1] * (keep[1] + 1)
+                dropped += len(second) - keep[1]
+            rows.append(Row(ids, type_ids, dropped))
+        return rows
+
+    def pad(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+        """Rows -> the batch, LongTensors (B, T), filled up with [PAD] on the right."""
+        longest = max(len(row.ids) for row in rows)
+        input_ids = torch.full((len(rows), longest), self.pad_id)
+        token_type_ids = torch.zeros_like(input_ids)
+        attention_mask = torch.zeros_like(input_ids)
+        for i, row in enumerate(rows):
+            input_ids[i, : len(row.ids)] = torch.tensor(row.ids)
+            token_type_ids[i, : len(row.ids)] = torch.tensor(row.type_ids)
+            attention_mask[i, : len(row.ids)] = 1
+        return {
+            "input_ids": input_ids,
+            "token_type_ids": token_type_ids,
+            "attention_mask": attention_mask,
+        }
+
+    def encode(self, text: str, pair: str | None = None, max_length: int | None = None) -> Encoding:
+        """One text or pair with everything there is to know about its tokens."""
+        parts = [self.backend.pieces(check_text(text, "the text"))]
+        if pair is not None:
+            parts.append(self.backend.pieces(check_text(pair, "the pair")))
+        keep = truncated_lengths(
+            len(parts[0]), len(parts[1]) if pair is not None else None, max_length
+        )
+        row = Encoding([], [], [], [], [])
+
+        def add(token: str, type_id: int, offsets: tuple[int, int], word: int | None) -> None:
+            row.ids.append(self.ids[token])
+            row.tokens.append(token)
+            row.type_ids.append(type_id)
+            row.offsets.append(offsets)
+            row.word_ids.append(word)
+
+        add(self.vocabulary.cls_token, 0, (0, 0), None)
+        for type_id, pieces in enumerate(parts):
+            for piece in pieces[: keep[type_id]]:
+                add(piece.token, type_id, (piece.start, piece.end), piece.word)
+            add(self.vocabulary.sep_token, type_id, (0, 0), None)
+        return row
+
+    def tokenize(self, text: str) -> list[str]:
+        """The tokens of a text, without [CLS] and [SEP]."""
+        return [piece.token for piece in self.backend.pieces(check_text(text, "the text"))]
+
+    def decode(self, ids: Iterable[int] | Tensor, skip_special_tokens: bool = False) -> str:
+        """Ids back to readable text; what normalisation took away does not come back."""
+        tokens = []
+        for i in ids.tolist() if isinstance(ids, Tensor) else ids:
+            if i not in self.tokens:
+                raise ValueError(f"{i} is not an id of this vocabulary of {self.vocabulary.size}")
+            if not (skip_special_tokens and self.tokens[i] in self.vocabulary.special):
+                tokens.append(self.tokens[i])
+        return self.backend.join(tokens)
+
+    def write_files(self, folder: Path) -> None:
+        """Write `tokenizer.json` and `tokenizer_config.json`, which transformers reads."""
+        v = self.vocabulary
+        build_rust(v).save(str(folder / TOKENIZER_JSON))
+        settings = {
+            "tokenizer_class": "BertTokenizer",
+            "do_lower_case": v.lower_case,
+            "strip_accents": v.strip_accents,
+            "tokenize_chinese_chars": v.split_cjk,
+            "cls_token": v.cls_token,
+            "sep_token": v.sep_token,
+            "pad_token": v.pad_token,
+            "unk_token": v.unk_token,
+            "mask_token": v.mask_token,
+        }
+        if v.model_max_length is not None:
+            settings["model_max_length"] = v.model_max_length
+        text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+        (folder / TOKENIZER_CONFIG).write_text(text, encoding="utf-8")
+
+
+def truncated_lengths(first: int, second: int | None, max_length: int | None) -> tuple[int, int]:
+    """How many pieces of each text fit beside [CLS] and [SEP]: the longer text gives way first.
+
+    >>> truncated_lengths(4, 4, 7 + 3)
+    (3, 4)
+    """
+    special = 2 if second is None else 3
+    if max_length is None:
+        return first, second or 0
+    room = max_length - special
+    if room < 0:
+        raise ValueError(f"max_length is {max_length}; the special tokens alone need {special}")
+    if second is None:
+        return min(first, room), 0
+    short, long = sorted((first, second))
+    if short + long > room:
+        # The longer text is cut down to the shorter; if that is not enough, both get half.
+        long = max(short, room - short)
+        if short + long > room:
+            short, long = room // 2, room - room // 2
+    return (short, long) if first <= second else (long, short)
+
+
+def check_text(text: str, name: str) -> str:
+    """The text itself, or a `ValueError` if no tokenizer could take it."""
+    if not isinstance(text, str):
+        raise ValueError(f"{name} is {text!r}, a {type(text).__name__}; it must be a string")
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{name} has a lone surrogate, {text[error.start]!r}, at position {error.start}; "
+                "it is not valid Unicode. Decode its source with errors='replace'"
+            ) from error
+    return text
+
+
+# --- two ways to cut a text ----------------------------------------------------------------------
+
+
+class _Python:
+    """Ours: special tokens are taken out of the text first, `WordPiece` does what lies between."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.wordpiece = WordPiece(
+            vocabulary.ids,
+            unknown=vocabulary.unk_token,
+            lower_case=vocabulary.lower_case,
+            strip_accents=vocabulary.strip_accents,
+            split_cjk=vocabulary.split_cjk,
+        )
+        self.all_ids = {**vocabulary.ids, **vocabulary.special}
+        longest_first = sorted(vocabulary.special, key=len, reverse=True)
+        self.special = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
+
+    def pieces(self, text: str) -> list[Piece]:
+        result: list[Piece] = []
+        start = words = 0
+        # With a group in the pattern, split returns the text between and the tokens by turns.
+        for turn, part in enumerate(self.special.split(text)):
+            if turn % 2:
+                found = [Piece(part, 0, len(part), 0)]
+            else:
+                found = self.wordpiece.pieces(part)
+            result += [
+                Piece(p.token, start + p.start, start + p.end, words + p.word) for p in found
+            ]
+            words += found[-1].word + 1 if found else 0
+            start += len(part)
+        return result
+
+    def ids(self, texts: list[str]) -> list[list[int]]:
+        return [[self.all_ids[piece.token] for piece in self.pieces(text)] for text in texts]
+
+    def join(self, tokens: list[str]) -> str:
+        text = ""
+        for i, token in enumerate(tokens):
+            if i and token.startswith(CONTINUATION):
+                text += token.removeprefix(CONTINUATION)
+            else:
+                text += token if i == 0 or token in ".?!," else " " + token
+        return text
+
+
+class _Rust:
+    """The `tokenizers` library with the same vocabulary and settings."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.tokenizer = build_rust(vocabulary)
+
+    def pieces(self, text: str) -> list[Piece]:
+        e = self.tokenizer.encode(text, add_special_tokens=False)
+        return [
+            Piece(token, start, end, word)
+            for token, (start, end), word in zip(e.tokens, e.offsets, e.word_ids, strict=True)
+        ]
+
+    def ids(self, texts: list[str]) -> list[list[int]]:
+        encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    def join(self, tokens: list[str]) -> str:
+        return self.tokenizer.decoder.decode(tokens)
+
+
+def build_rust(vocabulary: Vocabulary):  # type: ignore[no-untyped-def]
+    """The `tokenizers.Tokenizer` that BERT's reference fast tokenizer is."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
+    from tokenizers import pre_tokenizers as splitters
+    from tokenizers.processors import TemplateProcessing
+
+    v = vocabulary
+    model = models.WordPiece(
+        dict(v.ids), unk_token=v.unk_token, max_input_chars_per_word=MAX_CHARACTERS
+    )
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=v.split_cjk,
+        strip_accents=v.strip_accents,
+        lowercase=v.lower_case,
+    )
+    tokenizer.pre_tokenizer = splitters.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
+    by_id = sorted(v.special, key=lambda token: v.special[token])
+    tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in by_id])
+    for token in by_id:
+        if tokenizer.token_to_id(token) != v.special[token]:
+            raise ValueError(
+                f"the added token {token!r} has id {v.special[token]}, which leaves a gap "
+                f"after the vocabulary; the next free id is {tokenizer.token_to_id(token)}"
+            )
+    tokenizer.post_processor = TemplateProcessing(
+        single=f"{v.cls_token}:0 $A:0 {v.sep_token}:0",
+        pair=f"{v.cls_token}:0 $A:0 {v.sep_token}:0 $B:1 {v.sep_token}:1",
+        special_tokens=[(t, v.special[t]) for t in (v.cls_token, v.sep_token)],
+    )
+    return tokenizer

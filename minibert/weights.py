@@ -1,0 +1,171 @@
+"""The names of the weights: Hugging Face's and ours, in one table, both directions.
+
+Pure functions from dict to dict: no files, no modules. One thing changes besides the names: query,
+key and value, three matrices there, are stacked into one here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Ours -> Hugging Face's. {} is the number of the layer. Three names on the right are stacked along
+# the first dimension, in that order. In the file of a model with a head, every name but the head's
+# own carries the prefix "bert."; so it does in ours.
+TABLE: dict[str, tuple[str, ...]] = {
+    "embeddings.token.weight": ("embeddings.word_embeddings.weight",),
+    "embeddings.position.weight": ("embeddings.position_embeddings.weight",),
+    "embeddings.segment.weight": ("embeddings.token_type_embeddings.weight",),
+    "embeddings.norm.weight": ("embeddings.LayerNorm.weight",),
+    "embeddings.norm.bias": ("embeddings.LayerNorm.bias",),
+    "encoder.layers.{}.attention.query_key_value.weight": (
+        "encoder.layer.{}.attention.self.query.weight",
+        "encoder.layer.{}.attention.self.key.weight",
+        "encoder.layer.{}.attention.self.value.weight",
+    ),
+    "encoder.layers.{}.attention.query_key_value.bias": (
+        "encoder.layer.{}.attention.self.query.bias",
+        "encoder.layer.{}.attention.self.key.bias",
+        "encoder.layer.{}.attention.self.value.bias",
+    ),
+    "encoder.layers.{}.attention.output.weight": (
+        "encoder.layer.{}.attention.output.dense.weight",
+    ),
+    "encoder.layers.{}.attention.output.bias": ("encoder.layer.{}.attention.output.dense.bias",),
+    "encoder.layers.{}.attention_norm.weight": (
+        "encoder.layer.{}.attention.output.LayerNorm.weight",
+    ),
+    "encoder.layers.{}.attention_norm.bias": ("encoder.layer.{}.attention.output.LayerNorm.bias",),
+    "encoder.layers.{}.feed_forward.up.weight": ("encoder.layer.{}.intermediate.dense.weight",),
+    "encoder.layers.{}.feed_forward.up.bias": ("encoder.layer.{}.intermediate.dense.bias",),
+    "encoder.layers.{}.feed_forward.down.weight": ("encoder.layer.{}.output.dense.weight",),
+    "encoder.layers.{}.feed_forward.down.bias": ("encoder.layer.{}.output.dense.bias",),
+    "encoder.layers.{}.feed_forward_norm.weight": ("encoder.layer.{}.output.LayerNorm.weight",),
+    "encoder.layers.{}.feed_forward_norm.bias": ("encoder.layer.{}.output.LayerNorm.bias",),
+    "pooler.dense.weight": ("pooler.dense.weight",),
+    "pooler.dense.bias": ("pooler.dense.bias",),
+    "classifier.weight": ("classifier.weight",),
+    "classifier.bias": ("classifier.bias",),
+}
+
+# What sits on top of the encoder in checkpoints of other tasks: may be absent from a file, and is
+# ignored, and reported, where this model has no use for it.
+_TOP = re.compile(r"^(pooler|classifier|cls|qa_outputs)\.")
+_HEAD = re.compile(r"^(classifier|cls|qa_outputs)\.")
+_LEGACY_NORM = re.compile(r"(?<=LayerNorm\.)(gamma|beta)$")
+_LEGACY_NAMES = {"gamma": "weight", "beta": "bias"}
+# Buffers that old versions of transformers saved: the numbers 0, 1, 2, ... or zeros, not weights.
+_BUFFER = re.compile(r"^embeddings\.(position_ids|token_type_ids)$")
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of every tensor in a checkpoint.
+
+    loaded: our names that were filled from the file. renamed: (name in the file, its modern name)
+    for legacy LayerNorm names. ignored: names in the file that this model has no use for.
+    newly_initialised: our names that the file does not have; train them before use.
+    """
+
+    source: str
+    loaded: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...]
+    ignored: tuple[str, ...]
+    newly_initialised: tuple[str, ...]
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.source}: {len(self.loaded)} loaded, {len(self.renamed)} renamed, "
+            f"{len(self.ignored)} ignored, {len(self.newly_initialised)} newly initialised"
+        )
+        for title, names in (
+            ("ignored", self.ignored),
+            ("newly initialised", self.newly_initialised),
+        ):
+            text += f"\n  {title}: {', '.join(names)}" if names else ""
+        return text
+
+
+def hf_names(our_name: str) -> tuple[str, ...]:
+    """The names, without prefix, under which Hugging Face stores one of our tensors."""
+    layer = re.search(r"\.(\d+)\.", our_name)
+    number = layer[1] if layer else ""
+    entry = TABLE[our_name.replace(f".{number}.", ".{}.", 1) if layer else our_name]
+    return tuple(name.format(number) for name in entry)
+
+
+def from_hf(
+    tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], source: str
+) -> tuple[dict[str, Tensor], LoadReport]:
+    """Turn a Hugging Face state dict into ours.
+
+    tensors: as stored, with or without the prefix "bert.". shapes: our names, with or without it,
+    and the shapes the model has for them. source: where the tensors come from, for messages.
+    Returns new fp32 tensors under our names, and the report. Raises `ValueError`, naming the
+    tensors, when the encoder is incomplete, a shape differs, or a tensor has no explanation.
+    """
+    stored: dict[str, str] = {}  # modern name without prefix -> name in the file
+    renamed = []
+    for name in tensors:
+        modern = _LEGACY_NORM.sub(lambda m: _LEGACY_NAMES[m[1]], name)
+        if modern != name:
+            renamed.append((name, modern))
+        bare = modern.removeprefix("bert.")
+        if bare in stored:
+            raise ValueError(f"{source}: {name} and {stored[bare]} are the same weight")
+        stored[bare] = name
+
+    ours: dict[str, Tensor] = {}
+    missing: list[str] = []
+    for name, shape in shapes.items():
+        parts = hf_names(name.removeprefix("bert."))
+        absent = [part for part in parts if part not in stored]
+        if absent:
+            missing += [name] if _TOP.match(absent[0]) else absent
+            continue
+        found = [tensors[stored.pop(part)] for part in parts]
+        value = torch.cat([part.float() for part in found]) if len(found) > 1 else found[0]
+        if value.shape != shape:
+            raise ValueError(
+                f"{source}: {parts[0]} has shape {tuple(found[0].shape)}, and {name} of this "
+                f"config needs {tuple(shape)}; config.json does not belong to these weights"
+            )
+        ours[name] = value if len(found) > 1 else value.to(torch.float32, copy=True)
+
+    incomplete = [name for name in missing if name not in shapes]
+    unexplained = [
+        stored[bare] for bare in stored if not _TOP.match(bare) and not _BUFFER.match(bare)
+    ]
+    if incomplete or unexplained:
+        raise ValueError(
+            f"{source} is not a checkpoint of this config. "
+            + (f"It lacks {_some(incomplete)}. " if incomplete else "")
+            + (f"It has the unknown {_some(unexplained)}. " if unexplained else "")
+            + "Is config.json the one these weights were saved with?"
+        )
+    return ours, LoadReport(
+        source, tuple(ours), tuple(renamed), tuple(stored.values()), tuple(missing)
+    )
+
+
+def to_hf(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Turn our state dict into the one transformers saves for the same model."""
+    with_head = any(name.startswith("bert.") for name in tensors)
+    hf: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        names = hf_names(name.removeprefix("bert."))
+        for hf_name, part in zip(names, tensor.chunk(len(names)), strict=True):
+            prefix = "bert." if with_head and not _HEAD.match(hf_name) else ""
+            hf[prefix + hf_name] = part.contiguous()
+    return hf
+
+
+def _some(names: Iterable[str], most: int = 6) -> str:
+    """The first few names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

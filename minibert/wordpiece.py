@@ -1,0 +1,151 @@
+"""WordPiece: text -> words -> pieces of the vocabulary, each knowing where in the text it stood.
+
+    "Unaffordable, naïve!"  ->  una ##ff ##ord ##able , naive !        (uncased vocabulary)
+
+Reference: google-research/bert tokenization.py, `BasicTokenizer` and `WordpieceTokenizer`. Paper:
+Devlin et al. 2019, section 3; the greedy rule is described in Wu et al. 2016, arXiv 1609.08144.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from minibert.characters import (
+    ACCENTS,
+    CJK,
+    CONTROL,
+    PUNCTUATION,
+    WHITESPACE,
+    decompose,
+    lowercase,
+)
+
+MAX_CHARACTERS = 100  # a longer word becomes [UNK]; greedy search is quadratic in its length
+CONTINUATION = "##"  # marks a piece that does not begin a word
+
+
+class Piece(NamedTuple):
+    """A token of the vocabulary and the part of the text it stands for.
+
+    start, end: text[start:end], in characters of the original text. word: the number of its word,
+    from 0.
+    """
+
+    token: str
+    start: int
+    end: int
+    word: int
+
+
+class Character(NamedTuple):
+    """A character after normalisation and the index of the one in the text that it came from."""
+
+    value: str
+    source: int
+
+
+class WordPiece:
+    """The algorithm for one vocabulary and its settings.
+
+    vocabulary: anything that can say whether it contains a token. lower_case: for uncased models.
+    strip_accents: None means: as lower_case. split_cjk: make each CJK ideograph a word.
+
+    >>> uncased = WordPiece({"na", "##ive", "!"}, unknown="[UNK]")
+    >>> [piece.token for piece in uncased.pieces("Naïve!")]
+    ['na', '##ive', '!']
+    """
+
+    def __init__(
+        self,
+        vocabulary: Mapping[str, int] | set[str],
+        *,
+        unknown: str,
+        lower_case: bool = True,
+        strip_accents: bool | None = None,
+        split_cjk: bool = True,
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.unknown = unknown
+        self.lower_case = lower_case
+        self.strip_accents = lower_case if strip_accents is None else strip_accents
+        self.split_cjk = split_cjk
+
+    def pieces(self, text: str) -> list[Piece]:
+        """All pieces of a text, in order."""
+        result = []
+        for number, word in enumerate(split(self.normalize(text))):
+            result += self.split_word(word, number)
+        return result
+
+    def normalize(self, text: str) -> list[Character]:
+        """Clean, space out CJK, strip accents, lower-case: in this order, for the order matters.
+
+        Each step may drop or add characters, so each character carries its source along.
+        """
+        characters = [
+            Character(" " if ord(c) in WHITESPACE else c, i)
+            for i, c in enumerate(text)
+            if ord(c) not in CONTROL
+        ]
+        if self.split_cjk:
+            characters = [
+                spaced
+                for c in characters
+                for spaced in (
+                    (Character(" ", c.source), c, Character(" ", c.source))
+                    if ord(c.value) in CJK
+                    else (c,)
+                )
+            ]
+        if self.strip_accents:
+            # "é" becomes "e" and U+0301, and then the accent is dropped.
+            characters = [
+                Character(value, characters[index].source)
+                for value, index in decompose("".join(c.value for c in characters))
+                if ord(value) not in ACCENTS
+            ]
+        if self.lower_case:
+            characters = [
+                Character(value, c.source) for c in characters for value in lowercase(c.value)
+            ]
+        return characters
+
+    def split_word(self, word: list[Character], number: int) -> list[Piece]:
+        """The longest piece of the vocabulary that begins the word, then the longest that goes on
+        from there, and so on to its end; a word that cannot be completed is unknown as a whole.
+        """
+        letters = "".join(c.value for c in word)
+        unknown = [Piece(self.unknown, word[0].source, word[-1].source + 1, number)]
+        if len(letters) > MAX_CHARACTERS:
+            return unknown
+        pieces = []
+        start = 0
+        while start < len(letters):
+            prefix = CONTINUATION if start else ""
+            for end in range(len(letters), start, -1):
+                token = prefix + letters[start:end]
+                if token in self.vocabulary:
+                    break
+            else:
+                return unknown
+            pieces.append(Piece(token, word[start].source, word[end - 1].source + 1, number))
+            start = end
+        return pieces
+
+
+def split(characters: list[Character]) -> Iterator[list[Character]]:
+    """Words: runs without whitespace, with every punctuation character a word of its own."""
+    word: list[Character] = []
+    for character in characters:
+        point = ord(character.value)
+        if point in WHITESPACE or point in PUNCTUATION:
+            if word:
+                yield word
+            word = []
+            if point in PUNCTUATION:
+                yield [character]
+        else:
+            word.append(character)
+    if word:
+        yield word
