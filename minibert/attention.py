@@ -79,7 +79,8 @@ class SelfAttention(nn.Module):
 
         qkv = self.query_key_value(x)  # (N, 3C)
         heads, head_size = self.config.num_attention_heads, self.config.head_size
-        contexts, group_weights = [], []
+        contexts: list[Tensor] = []
+        group_weights: list[Tensor] = []
         for group in packing.groups:
             parts = group.pad(qkv)  # (G, W, 3C)
             parts = parts.view(group.rows, group.width, 3, heads, head_size)  # (G, W, 3, H, D)
@@ -88,7 +89,8 @@ class SelfAttention(nn.Module):
             context, weight = attend(query, key, value, mask, dropout)  # (G, H, W, D)
             context = context.transpose(1, 2).flatten(2)  # (G, W, C): the heads side by side
             contexts.append(group.unpad(context))  # (n, C)
-            group_weights.append(weight)
+            if weight is not None:
+                group_weights.append(weight)
         context = torch.cat(contexts)  # (N, C): the groups cover the list in order
 
         if rows is not None:

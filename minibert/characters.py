@@ -85,8 +85,8 @@ abed fb1e fe00-fe0f fe20-fe2f 101fd 102e0 10376-1037a 10a01-10a03 10a05-10a06 10
 1daa1-1daaf 1e8d0-1e8d6 e0100-e01ef
 """)
 
-# Decomposition in the reference follows Unicode 9.0: these marks are not accents to it, but it knows
-# their place among the marks on a letter.
+# Decomposition in the reference follows Unicode 9.0: these marks are not accents to it, but it
+# knows their place among the marks on a letter.
 _MARKS_OF_UNICODE_9 = _code_points("""
 8d4-8e1 1dfb 11442 11446 11c3f 1e000-1e006 1e008-1e018 1e01b-1e021 1e023-1e024 1e026-1e02a
 1e944-1e94a

@@ -61,7 +61,7 @@ class Vocabulary:
         """
         path = folder / TOKENIZER_CONFIG
         config = read_json(path) if path.is_file() else {}
-        names = {
+        names: dict[str, Any] = {
             name: _content(config.get(name, default))
             for name, default in (
                 ("cls_token", "[CLS]"),
@@ -98,7 +98,7 @@ class Vocabulary:
         longest = config.get("model_max_length")
         if not isinstance(longest, int) or longest > 1_000_000:  # transformers writes 1e30 for none
             longest = None
-        return cls(ids=ids, special=special, **text_settings, **names, model_max_length=longest)
+        return cls(ids=ids, special=special, model_max_length=longest, **text_settings, **names)
 
 
 def _read_tokenizer_json(path: Path) -> tuple[dict[str, int], list[dict[str, Any]], dict[str, Any]]:

@@ -1,0 +1,119 @@
+"""Follow one sentence from text to label, through every step of the book.
+
+    python examples/trace.py
+    python examples/trace.py "Hello there" --model output/finetuned
+
+It calls the modules of the model one at a time, and at the end checks that the logits are the
+model's own. Read it next to minibert/, in the order in which it prints.
+"""
+
+import argparse
+import sys
+
+import torch
+
+import minibert
+from minibert.attention import readable_attention
+from minibert.encoder import EncoderLayer
+from minibert.packing import Packing
+
+
+def show(where: str, name: str, tensor: torch.Tensor) -> None:
+    """Print a tensor's place in the book, name, shape and first few values."""
+    values = " ".join(f"{value:.4g}" for value in tensor.flatten()[:4].tolist())
+    print(f"  {where:<14} {name:<34} {str(tuple(tensor.shape)):<18} {values} ...")
+
+
+@torch.inference_mode()
+def trace(text: str, name: str) -> None:
+    tokenizer = minibert.WordPieceTokenizer.from_pretrained(name, backend="python")
+    model = minibert.BertForClassification.from_pretrained(name)
+    bert = model.bert
+
+    print(f"\n1. wordpiece.py: {text!r} is cut into pieces of the vocabulary")
+    row = tokenizer.encode(text)
+    print(f"  {'token':<14} {'id':>6}  {'segment':>7}  {'text':<14} word")
+    for token, token_id, segment, (start, end), word in zip(
+        row.tokens, row.ids, row.type_ids, row.offsets, row.word_ids, strict=True
+    ):
+        print(f"  {token:<14} {token_id:>6}  {segment:>7}  {text[start:end]:<14} {word}")
+
+    print("\n2. tokenizer.py: the batch, B = 2: the text, and a short one so that there is padding")
+    batch = tokenizer([text, "Short."])
+    for key, tensor in batch.items():
+        show("tokenizer.py", key, tensor)
+
+    print("\n3. packing.py: the real tokens of both rows in one list, longest row first")
+    packing = Packing(batch["attention_mask"].bool())
+    show("packing.py", "row of each token", packing.row)
+    show("packing.py", "column of each token = position", packing.column)
+    show("packing.py", "index of each [CLS]", packing.first)
+    for group in packing.groups:
+        print(f"  a group of {group.rows} row(s), padded to {group.width}")
+
+    print("\n4. embeddings.py: token + segment + position, then LayerNorm")
+    tokens = packing.pack(batch["input_ids"])
+    segments = packing.pack(batch["token_type_ids"])
+    show("embeddings.py", "token vectors", bert.embeddings.token(tokens))
+    show("embeddings.py", "segment vectors", bert.embeddings.segment(segments))
+    show("embeddings.py", "position vectors", bert.embeddings.position(packing.column))
+    x = bert.embeddings(tokens, packing.column, segments)
+    show("embeddings.py", "sum, normalised", x)
+
+    print("\n5. attention.py: the first layer, in its first group, step by step")
+    layers = [layer for layer in bert.encoder.layers if isinstance(layer, EncoderLayer)]
+    qkv = layers[0].attention.query_key_value(x)
+    show("linear.py", "query, key, value of all heads", qkv)
+    group = packing.groups[0]
+    heads, size = model.config.num_attention_heads, model.config.head_size
+    parts = group.pad(qkv).view(group.rows, group.width, 3, heads, size)
+    query, key, value = parts.permute(2, 0, 3, 1, 4)
+    show("attention.py", "query (G, H, W, D)", query)
+    mask = None if group.mask is None else group.mask[:, None, None, :]
+    context, weights = readable_attention(query, key, value, mask)
+    show("attention.py", "weights (G, H, W, W)", weights)
+    show("attention.py", "context (G, H, W, D)", context)
+    most = weights[0, :, 0].mean(dim=0).topk(3)
+    print("  [CLS], averaged over heads, attends most to slots", most.indices.tolist())
+
+    print("\n6. encoder.py: attention and feed-forward, each with residual and LayerNorm")
+    for number, layer in enumerate(layers, 1):
+        attended, _ = layer.attention(x, packing)
+        x = layer.attention_norm(attended)
+        x = layer.feed_forward_norm(layer.feed_forward(x))
+        show("encoder.py", f"after layer {number}", x)
+
+    print("\n7. model.py: the pooler reads [CLS]")
+    pooled = model.pooler(packing.place_first(x[packing.first]))
+    show("model.py", "pooled", pooled)
+
+    print("\n8. heads.py: one score a label")
+    logits = model.classifier(pooled)
+    show("heads.py", "logits", logits)
+    probabilities = logits.softmax(dim=-1)
+    show("heads.py", "probabilities", probabilities)
+    best = int(probabilities[0].argmax())
+    print(f"\n{text!r} -> {model.config.labels[best]} ({probabilities[0, best]:.3f})")
+    if model.load_report and model.load_report.newly_initialised:
+        print("(the head of this checkpoint is new and untrained, so the label means nothing yet)")
+
+    difference = (model(**batch).logits - logits).abs().max().item()
+    print(f"largest difference to the model called as a whole: {difference:.1e}")
+    if difference > 1e-5:
+        raise ValueError("the trace has strayed from the model")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("text", nargs="?", default="An unaffordable, naïve joy!")
+    parser.add_argument("--model", default="minilm-l6", help="folder, alias or hub name")
+    arguments = parser.parse_args()
+    trace(arguments.text, arguments.model)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

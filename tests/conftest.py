@@ -1,0 +1,118 @@
+"""What every test file shares: where things are, and small random models of transformers."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the default run never leaves this machine
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+import torch
+import transformers
+
+import minibert
+from minibert.pretrained import find_folder
+from minibert.weights import from_hf
+
+transformers.utils.logging.disable_progress_bar()
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+TINY = {
+    "vocab_size": 211,
+    "hidden_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 96,
+    "max_position_embeddings": 40,
+    # At the usual 0.02 a random model hides mistakes: everything it computes is nearly linear.
+    "initializer_range": 0.2,
+}
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of data sets beside a developer's checkout."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the data sets in {SHARED}, which only developers of minibert have")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The folder of the packaged real checkpoint."""
+    return find_folder("minilm-l6")
+
+
+def randomize(model: torch.nn.Module, seed: int) -> torch.nn.Module:
+    """Random biases and LayerNorms too: at their initial 0 and 1 they could be swapped unseen."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 1:
+            noise = torch.randn(parameter.shape, generator=generator) * 0.2
+            parameter.data.copy_(noise + ("LayerNorm.weight" in name))
+    return model.eval()
+
+
+def hf_model(kind: str = "BertModel", seed: int = 0, **changes: object) -> torch.nn.Module:
+    """A random model of transformers in evaluation mode."""
+    torch.manual_seed(seed)
+    config = transformers.BertConfig(**{**TINY, **changes})
+    model = getattr(transformers, kind)(config)
+    return randomize(model, seed)
+
+
+def ours_from(reference: torch.nn.Module, **changes: object) -> torch.nn.Module:
+    """Our model with the weights of a transformers model."""
+    data = {**reference.config.to_dict(), **changes}
+    config = minibert.BertConfig.from_dict(data)
+    with_head = hasattr(reference, "classifier")
+    model = minibert.BertForClassification(config) if with_head else minibert.BertModel(config)
+    shapes = {name: p.shape for name, p in model.named_parameters()}
+    state, _ = from_hf(reference.state_dict(), shapes, "reference")
+    model.load_state_dict(state)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def reference() -> torch.nn.Module:
+    return hf_model()
+
+
+@pytest.fixture(scope="session")
+def ours(reference: torch.nn.Module) -> torch.nn.Module:
+    return ours_from(reference)
+
+
+def ragged_batch(lengths: list[int], seed: int = 0, pairs: bool = False) -> dict[str, torch.Tensor]:
+    """Random ids in rows of these lengths; with `pairs` the second half of each is segment 1."""
+    generator = torch.Generator().manual_seed(seed)
+    length = max(*lengths, 1)
+    ids = torch.randint(1, TINY["vocab_size"], (len(lengths), length), generator=generator)
+    columns = torch.arange(length)
+    counts = torch.tensor(lengths)[:, None]
+    mask = (columns < counts).long()
+    segments = ((columns >= counts // 2) & (columns < counts)).long() * pairs
+    return {"input_ids": ids * mask, "token_type_ids": segments, "attention_mask": mask}
+
+
+def holes(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same batch with every third position after the first masked as well."""
+    mask = batch["attention_mask"].clone()
+    mask[:, 2::3] = 0
+    return {**batch, "attention_mask": mask}
+
+
+BATCHES = {
+    "full": ragged_batch([9, 9, 9]),
+    "ragged": ragged_batch([3, 17, 9, 1, 16, 8]),
+    "pairs": ragged_batch([12, 7, 20], pairs=True),
+    "holes": holes(ragged_batch([12, 7, 20, 2], pairs=True)),
+    "an all-padding row": ragged_batch([5, 0, 11]),
+    "length 1": ragged_batch([1, 1]),
+    "maximum length": ragged_batch([40, 2, 39]),
+}
+
+
+@pytest.fixture(params=BATCHES, ids=lambda name: name.replace(" ", "-"))
+def batch(request: pytest.FixtureRequest) -> dict[str, torch.Tensor]:
+    return BATCHES[request.param]
