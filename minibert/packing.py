@@ -9,11 +9,11 @@ not exist. Only attention looks sideways, and it alone must know which tokens sh
 The list holds whole rows, longest first. Rows of similar length are then neighbours, and attention
 can lift each run of them into a small rectangle of its own, a `Group`:
 
-    batch                    list, N = 9         groups
-    row 0   a b . . .        d e f g h a b c i   [d e f g h]    width 5, nothing padded
-    row 1   c . . . .                            [a b]          width 2, two slots padded
-    row 2   d e f g h                            [c .]
-    row 3   i . . . .                            [i .]
+    batch                 packed list, N = 12           groups
+    row 0   a b c . .     f g h i j a b c d e k l       f g h i j    2 rows, width 5,
+    row 1   d e . . .                                   a b c . .    two slots padded
+    row 2   f g h i j                                   d e          2 rows, width 2,
+    row 3   k l . . .                                   k l          nothing padded
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """What every test file shares: where things are, and small random models of transformers."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the default run never leaves this machine
@@ -62,9 +63,8 @@ def hf_model(kind: str = "BertModel", seed: int = 0, **changes: object) -> torch
 
 
 def ours_from(reference: torch.nn.Module, **changes: object) -> torch.nn.Module:
-    """Our model with the weights of a transformers model."""
-    data = {**reference.config.to_dict(), **changes}
-    config = minibert.BertConfig.from_dict(data)
+    """Our model with the weights of a transformers model, and perhaps another config."""
+    config = replace(minibert.BertConfig.from_dict(reference.config.to_dict()), **changes)
     with_head = hasattr(reference, "classifier")
     model = minibert.BertForClassification(config) if with_head else minibert.BertModel(config)
     shapes = {name: p.shape for name, p in model.named_parameters()}
