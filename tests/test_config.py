@@ -1,0 +1,111 @@
+"""BertConfig reads, refuses and writes Hugging Face's config.json."""
+
+import pytest
+import torch
+import transformers
+
+import minibert
+from minibert.config import SIZES, BertConfig
+from minibert.linear import ACTIVATIONS
+
+# The published counts, without heads: facts of the checkpoints, not of this code.
+PARAMETERS = {
+    "bert-base-cased": 108_310_272,
+    "bert-base-uncased": 109_482_240,
+    "bert-base-multilingual-cased": 177_853_440,
+    "bert-large-cased": 333_579_264,
+    "bert-large-uncased": 335_141_888,
+    "bert-tiny": 4_385_920,
+    "minilm-l6": 22_713_216,
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_named_size_has_the_published_number_of_parameters(name):
+    with torch.device("meta"):
+        model = minibert.BertModel(BertConfig.from_size(name))
+    assert sum(p.numel() for p in model.parameters()) == PARAMETERS[name]
+
+
+def test_defaults_are_bert_base_cased():
+    assert BertConfig() == BertConfig.from_size("bert-base-cased")
+
+
+def test_reads_the_published_config(shared):
+    config = BertConfig.from_pretrained(shared / "bert-base-cased")
+    assert config == BertConfig(extra=config.extra)
+    assert config.extra["use_cache"] is True
+
+
+def test_unknown_keys_are_kept_and_written_back():
+    data = {"model_type": "bert", "vocab_size": 99, "use_cache": True, "something_new": [1, 2]}
+    written = BertConfig.from_dict(data).to_dict()
+    assert {key: written[key] for key in data} == data
+
+
+def test_transformers_reads_back_what_is_written():
+    config = BertConfig.from_size(
+        "bert-tiny", labels=("bad", "good", "so-so"), hidden_act="gelu_new"
+    )
+    theirs = transformers.BertConfig.from_dict(config.to_dict())
+    assert theirs.id2label == {0: "bad", 1: "good", 2: "so-so"}
+    assert theirs.hidden_act == "gelu_new"
+    again = BertConfig.from_dict(theirs.to_dict())
+    assert again == BertConfig.from_size("bert-tiny", **_free(config), extra=again.extra)
+
+
+def _free(config):
+    return {"labels": config.labels, "hidden_act": config.hidden_act}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model_type", "roberta"),
+        ("position_embedding_type", "relative_key"),
+        ("is_decoder", True),
+        ("add_cross_attention", True),
+        ("pruned_heads", {"0": [1]}),
+        ("hidden_act", "relu"),
+        ("hidden_act", "silu"),
+    ],
+)
+def test_what_changes_the_mathematics_is_refused_by_name(key, value):
+    with pytest.raises(ValueError, match=key) as caught:
+        BertConfig.from_dict({key: value})
+    assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_attention_heads": 7}, "768.*7"),
+        ({"hidden_size": 0}, "hidden_size is 0"),
+        ({"vocab_size": "many"}, "'many'"),
+        ({"hidden_dropout_prob": 1.0}, "below 1"),
+        ({"layer_norm_eps": 0}, "layer_norm_eps"),
+        ({"attention": "flash"}, "flash.*readable"),
+        ({"pad_token_id": 28996}, "28996"),
+        ({"labels": ("a", "a")}, "each once"),
+    ],
+)
+def test_impossible_values_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        BertConfig(**changes)
+
+
+def test_labels_with_gaps_are_refused():
+    with pytest.raises(ValueError, match=r"\[0, 2\]"):
+        BertConfig.from_dict({"id2label": {"0": "a", "2": "b"}})
+
+
+def test_every_allowed_activation_exists():
+    for name in ACTIVATIONS:
+        if name is not None:
+            BertConfig(hidden_act=name)
+
+
+def test_unknown_size_lists_the_sizes():
+    with pytest.raises(ValueError, match="bert-tiny"):
+        BertConfig.from_size("bert-huge")
+    assert "bert-medium" in SIZES

