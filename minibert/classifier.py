@@ -140,7 +140,8 @@ class TextClassifier:
 
     def predict(self, texts: Sequence[Text]) -> np.ndarray:
         """The most probable label of each text, (N,), of the kind given to `fit`."""
-        return self.classes_[self.predict_proba(texts).argmax(axis=1)]
+        proba = self.predict_proba(texts)
+        return self.classes_[proba.argmax(axis=1)]
 
     def score(self, texts: Sequence[Text], labels: Sequence[Hashable]) -> float:
         """Accuracy, 0 to 1."""

@@ -4,9 +4,20 @@ Paper: Devlin et al. 2019, section 3 and figure 2. Reference: google-research/be
 `embedding_lookup` and `embedding_postprocessor`.
 """
 
+import torch
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
+
+
+def table(rows: int, width: int, padding_idx: int | None = None) -> nn.Embedding:
+    """An nn.Embedding without values yet: they come from a checkpoint or `init_weights`.
+
+    The plain constructor draws random numbers at once. A model about to be loaded is built on the
+    meta device, and drawing normal numbers there costs two seconds of imports.
+    """
+    empty = torch.empty(rows, width)
+    return nn.Embedding.from_pretrained(empty, freeze=False, padding_idx=padding_idx)
 
 
 class Embeddings(nn.Module):
@@ -21,9 +32,9 @@ class Embeddings(nn.Module):
         super().__init__()
         width = config.hidden_size
         # The vector of [PAD] starts at zero and gets no gradient: no loss ever depends on it.
-        self.token = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
-        self.position = nn.Embedding(config.max_position_embeddings, width)
-        self.segment = nn.Embedding(config.type_vocab_size, width)
+        self.token = table(config.vocab_size, width, config.pad_token_id)
+        self.position = table(config.max_position_embeddings, width)
+        self.segment = table(config.type_vocab_size, width)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 

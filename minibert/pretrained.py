@@ -51,6 +51,8 @@ class Pretrained(nn.Module):
         Source: google-research/bert modeling.py, `create_initializer`; Devlin et al. cut the normal
         off at two standard deviations, transformers and this library do not.
         """
+        if next(module.parameters()).is_meta:
+            return  # _load builds such a model, to be filled from a file
         for part in module.modules():
             if isinstance(part, nn.LayerNorm):
                 nn.init.ones_(part.weight)
@@ -261,7 +263,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path} is damaged, or asks to run code while it is read, which minibert does not "
             "allow; use a safetensors file of the same model"
         ) from error
-    except (RuntimeError, EOFError) as error:
+    except (RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"{path} is damaged or cut short ({error}); fetch it again") from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{path} does not hold a state dict (names and tensors)")

@@ -29,7 +29,7 @@ def start(tmp_path_factory):
 
 
 def new(start, **changes):
-    return TextClassifier(model=start, **{"epochs": 8, "batch_size": 8, "lr": 1e-4, **changes})
+    return TextClassifier(**{"model": start, "epochs": 8, "batch_size": 8, "lr": 1e-4, **changes})
 
 
 @pytest.fixture(scope="module")
