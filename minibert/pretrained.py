@@ -303,8 +303,13 @@ def new_model_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path
 
 
 def check_new_folder(path: str | Path, overwrite: bool = False) -> None:
-    """Raise `FileExistsError` if `new_model_folder` would; to be asked before long work."""
-    path = Path(path)
+    """Raise the `OSError` that `new_model_folder` would; to be asked before long work."""
+    path = Path(path).absolute()
+    parent = next(folder for folder in path.parents if folder.exists())
+    if not parent.is_dir():
+        raise NotADirectoryError(f"{path} cannot be made: {parent} is a file")
+    if not os.access(parent, os.W_OK):
+        raise PermissionError(f"{path} cannot be made: there is no permission to write in {parent}")
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not path.is_dir() or not (path / CONFIG).is_file():

@@ -12,17 +12,16 @@ done twice on purpose: `backend="python"` is `wordpiece.py`, to be read; `backen
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
+from minibert.backends import Backend, PythonBackend, RustBackend, build_rust
 from minibert.pretrained import find_folder
 from minibert.vocabulary import TOKENIZER_CONFIG, TOKENIZER_JSON, Vocabulary
-from minibert.wordpiece import CONTINUATION, MAX_CHARACTERS, Piece, WordPiece
 
 Text = str | tuple[str, str]
 
@@ -49,14 +48,6 @@ class Row(NamedTuple):
     dropped: int
 
 
-class Backend(Protocol):
-    """A way to cut text into pieces and to glue them together again."""
-
-    def pieces(self, text: str) -> list[Piece]: ...
-    def ids(self, texts: list[str]) -> list[list[int]]: ...
-    def join(self, tokens: list[str]) -> str: ...
-
-
 class WordPieceTokenizer:
     """BERT's tokenizer.
 
@@ -77,7 +68,7 @@ class WordPieceTokenizer:
             self.ids[token]
             for token in (vocabulary.cls_token, vocabulary.sep_token, vocabulary.pad_token)
         )
-        self.backend: Backend = (_Rust if backend == "rust" else _Python)(vocabulary)
+        self.backend: Backend = (RustBackend if backend == "rust" else PythonBackend)(vocabulary)
 
     @classmethod
     def from_pretrained(
@@ -245,106 +236,3 @@ def check_text(text: str, name: str) -> str:
                 "it is not valid Unicode. Decode its source with errors='replace'"
             ) from error
     return text
-
-
-# --- two ways to cut a text ----------------------------------------------------------------------
-
-
-class _Python:
-    """Ours: special tokens are taken out of the text first, `WordPiece` does what lies between."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.wordpiece = WordPiece(
-            vocabulary.ids,
-            unknown=vocabulary.unk_token,
-            lower_case=vocabulary.lower_case,
-            strip_accents=vocabulary.strip_accents,
-            split_cjk=vocabulary.split_cjk,
-        )
-        self.all_ids = {**vocabulary.ids, **vocabulary.special}
-        longest_first = sorted(vocabulary.special, key=len, reverse=True)
-        self.special = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
-
-    def pieces(self, text: str) -> list[Piece]:
-        result: list[Piece] = []
-        start = words = 0
-        # With a group in the pattern, split returns the text between and the tokens by turns.
-        for turn, part in enumerate(self.special.split(text)):
-            if turn % 2:
-                found = [Piece(part, 0, len(part), 0)]
-            else:
-                found = self.wordpiece.pieces(part)
-            result += [
-                Piece(p.token, start + p.start, start + p.end, words + p.word) for p in found
-            ]
-            words += found[-1].word + 1 if found else 0
-            start += len(part)
-        return result
-
-    def ids(self, texts: list[str]) -> list[list[int]]:
-        return [[self.all_ids[piece.token] for piece in self.pieces(text)] for text in texts]
-
-    def join(self, tokens: list[str]) -> str:
-        text = ""
-        for i, token in enumerate(tokens):
-            if i and token.startswith(CONTINUATION):
-                text += token.removeprefix(CONTINUATION)
-            else:
-                text += token if i == 0 or token in ".?!," else " " + token
-        return text
-
-
-class _Rust:
-    """The `tokenizers` library with the same vocabulary and settings."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.tokenizer = build_rust(vocabulary)
-
-    def pieces(self, text: str) -> list[Piece]:
-        e = self.tokenizer.encode(text, add_special_tokens=False)
-        return [
-            Piece(token, start, end, word)
-            for token, (start, end), word in zip(e.tokens, e.offsets, e.word_ids, strict=True)
-        ]
-
-    def ids(self, texts: list[str]) -> list[list[int]]:
-        encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
-
-    def join(self, tokens: list[str]) -> str:
-        return self.tokenizer.decoder.decode(tokens)
-
-
-def build_rust(vocabulary: Vocabulary):  # type: ignore[no-untyped-def]
-    """The `tokenizers.Tokenizer` that BERT's reference fast tokenizer is."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
-    from tokenizers import pre_tokenizers as splitters
-    from tokenizers.processors import TemplateProcessing
-
-    v = vocabulary
-    model = models.WordPiece(
-        dict(v.ids), unk_token=v.unk_token, max_input_chars_per_word=MAX_CHARACTERS
-    )
-    tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=v.split_cjk,
-        strip_accents=v.strip_accents,
-        lowercase=v.lower_case,
-    )
-    tokenizer.pre_tokenizer = splitters.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
-    by_id = sorted(v.special, key=lambda token: v.special[token])
-    tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in by_id])
-    for token in by_id:
-        if tokenizer.token_to_id(token) != v.special[token]:
-            raise ValueError(
-                f"the added token {token!r} has id {v.special[token]}, which leaves a gap "
-                f"after the vocabulary; the next free id is {tokenizer.token_to_id(token)}"
-            )
-    tokenizer.post_processor = TemplateProcessing(
-        single=f"{v.cls_token}:0 $A:0 {v.sep_token}:0",
-        pair=f"{v.cls_token}:0 $A:0 {v.sep_token}:0 $B:1 {v.sep_token}:1",
-        special_tokens=[(t, v.special[t]) for t in (v.cls_token, v.sep_token)],
-    )
-    return tokenizer

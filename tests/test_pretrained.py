@@ -212,6 +212,12 @@ def test_overwrite_does_not_touch_what_is_not_a_model(ours, tmp_path):
     assert (tmp_path / "home" / "thesis.tex").exists()
 
 
+def test_impossible_places_are_named_before_long_work(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="file is a file"):
+        pretrained.check_new_folder(tmp_path / "file" / "model")
+
+
 def test_failed_save_leaves_nothing_or_the_old_state(ours, tmp_path):
     ours.save_pretrained(tmp_path / "m")
     before = (tmp_path / "m" / "config.json").read_bytes()
