@@ -9,6 +9,7 @@ model's own. Read it next to minibert/, in the order in which it prints.
 
 import argparse
 import sys
+from typing import cast
 
 import torch
 
@@ -26,6 +27,7 @@ def show(where: str, name: str, tensor: torch.Tensor) -> None:
 
 @torch.inference_mode()
 def trace(text: str, name: str) -> None:
+    torch.manual_seed(0)  # a checkpoint without a head gets a random one
     tokenizer = minibert.WordPieceTokenizer.from_pretrained(name, backend="python")
     model = minibert.BertForClassification.from_pretrained(name)
     bert = model.bert
@@ -60,11 +62,11 @@ def trace(text: str, name: str) -> None:
     x = bert.embeddings(tokens, packing.column, segments)
     show("embeddings.py", "sum, normalised", x)
 
-    print("\n5. attention.py: the first layer, in its first group, step by step")
-    layers = [layer for layer in bert.encoder.layers if isinstance(layer, EncoderLayer)]
+    group = next(g for g in packing.groups if 0 in packing.row[g.start : g.stop])
+    print("\n5. attention.py: the first layer, in the group that holds our sentence, step by step")
+    layers = cast(list[EncoderLayer], list(bert.encoder.layers))
     qkv = layers[0].attention.query_key_value(x)
     show("linear.py", "query, key, value of all heads", qkv)
-    group = packing.groups[0]
     heads, size = model.config.num_attention_heads, model.config.head_size
     parts = group.pad(qkv).view(group.rows, group.width, 3, heads, size)
     query, key, value = parts.permute(2, 0, 3, 1, 4)
@@ -73,8 +75,9 @@ def trace(text: str, name: str) -> None:
     context, weights = readable_attention(query, key, value, mask)
     show("attention.py", "weights (G, H, W, W)", weights)
     show("attention.py", "context (G, H, W, D)", context)
-    most = weights[0, :, 0].mean(dim=0).topk(3)
-    print("  [CLS], averaged over heads, attends most to slots", most.indices.tolist())
+    place = packing.row[group.start : group.stop].unique_consecutive().tolist().index(0)
+    most = weights[place, :, 0].mean(dim=0).topk(3).indices.tolist()
+    print("  [CLS], averaged over heads, attends most to", [row.tokens[slot] for slot in most])
 
     print("\n6. encoder.py: attention and feed-forward, each with residual and LayerNorm")
     for number, layer in enumerate(layers, 1):

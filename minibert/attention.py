@@ -1,5 +1,10 @@
 """Attention: every token asks a question of all tokens of its row and takes a mixture of answers.
 
+Each token makes three vectors of itself. Its query says what it looks for, its key what it can be
+found by, its value what it hands over. A query is compared with the keys of the whole row, before
+*and* after it: that is the B, "bidirectional", of BERT, and the difference from GPT, whose mask
+hides what comes later. The only mask here is the one that hides padding.
+
 Paper: Vaswani et al. 2017, section 3.2, equation 1 and "MultiHead". Reference: google-research/bert
 modeling.py, `attention_layer`.
 """
@@ -20,19 +25,22 @@ def readable_attention(
 ) -> tuple[Tensor, Tensor]:
     """softmax(Q K^T / sqrt(D)) V, one line for each step of equation 1.
 
-    query, key, value: (B, H, T, D). mask: bool, broadcast to (B, H, T, T), True = may attend.
-    dropout: the probability of dropping an attention weight.
+    query, key, value: (B, H, T, D); the model calls it once for each group of a packed batch, with
+    the group's G rows of W slots for B and T. mask: bool, broadcast to (B, H, T, T), True = may
+    attend. dropout: the probability of dropping an attention weight.
     Returns the context (B, H, T, D) and the weights before dropout (B, H, T, T). A query that may
-    attend to nothing gets zero weights and a zero context.
+    attend to nothing gets zero weights and a zero context, not NaN.
     """
     # How well does each query match each key? Dot products of D unit-variance terms have variance
     # D; dividing by sqrt(D) keeps the softmax out of the region where its gradient vanishes.
     scores = query @ key.mT / math.sqrt(query.shape[-1])  # (B, H, T, T)
     if mask is not None:
+        # The smallest number, not minus infinity: softmax of nothing but -inf is NaN.
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     weights = scores.softmax(dim=-1)  # (B, H, T, T), each row of T sums to 1
     if mask is not None:
-        # Already zero at masked keys, except for a query whose keys are all masked.
+        # They are zero at masked keys already, unless all keys are masked. In the model each row of
+        # a group has a real key; this line is for other callers, and equals what SDPA does.
         weights = weights.masked_fill(~mask, 0.0)
     context = F.dropout(weights, dropout) @ value  # (B, H, T, D)
     return context, weights
@@ -45,12 +53,13 @@ def fused_attention(
 
     They work through the keys block by block and never hold the (B, H, T, T) weights, which is what
     makes them fast and also why there are no weights to return (Dao et al. 2022, arXiv 2205.14135).
+    With dropout on the CPU PyTorch has no such kernel and computes the plain products after all.
     """
     return F.scaled_dot_product_attention(query, key, value, mask, dropout), None
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention with its output projection and residual.
+    """x + Dropout(Concat(head_1 .. head_H) W^O), each head attention over its own projections.
 
     H heads attend at once, each in its own D = C / H dimensions: one may follow syntax, another
     look at the next token, a third rest on [SEP] (Clark et al. 2019, arXiv 1906.04341).
@@ -65,15 +74,19 @@ class SelfAttention(nn.Module):
         self.output = Linear(width, width, dropout=config.hidden_dropout_prob)  # W^O
 
     def forward(
-        self, x: Tensor, packing: Packing, rows: Tensor | None = None, weights: bool = False
+        self,
+        x: Tensor,
+        packing: Packing,
+        wanted: Tensor | None = None,
+        output_attentions: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """x: (N, C) -> x plus what each token gathered, (N, C), or (len(rows), C).
+        """x: (N, C) -> x plus what each token gathered, (N, C) or (R, C).
 
-        rows: (R,) packed indices of the only tokens whose result is needed; every token is still
-        attended to. weights: also return the attention weights, (B, H, T, T) with zeros at padding;
-        this takes the readable path, the only one that has them.
+        wanted: (R,) packed indices of the only tokens whose result is needed; every token is still
+        attended to. output_attentions: also return the attention weights, (B, H, T, T) with zeros
+        at padding; this takes the readable path, the only one that has them.
         """
-        readable = weights or self.config.attention == "readable"
+        readable = output_attentions or self.config.attention == "readable"
         attend = readable_attention if readable else fused_attention
         dropout = self.config.attention_probs_dropout_prob if self.training else 0.0
 
@@ -93,7 +106,7 @@ class SelfAttention(nn.Module):
                 group_weights.append(weight)
         context = torch.cat(contexts)  # (N, C): the groups cover the list in order
 
-        if rows is not None:
-            context, x = context[rows], x[rows]  # (R, C)
+        if wanted is not None:
+            context, x = context[wanted], x[wanted]  # (R, C)
         x = self.output(context, residual=x)  # (N, C) or (R, C)
-        return x, packing.unpack_weights(group_weights) if weights else None
+        return x, packing.unpack_weights(group_weights) if output_attentions else None

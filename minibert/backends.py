@@ -47,13 +47,11 @@ class PythonBackend:
         # With a group in the pattern, split returns the text between and the tokens by turns.
         for turn, part in enumerate(self.special.split(text)):
             if turn % 2:
-                found = [Piece(part, 0, len(part), 0)]
+                found = [Piece(part, 0, len(part), words)]
             else:
-                found = self.wordpiece.pieces(part)
-            result += [
-                Piece(p.token, start + p.start, start + p.end, words + p.word) for p in found
-            ]
-            words += found[-1].word + 1 if found else 0
+                found = self.wordpiece.pieces(part, first_word=words)
+            result += [p._replace(start=start + p.start, end=start + p.end) for p in found]
+            words += len({piece.word for piece in found})
             start += len(part)
         return result
 
@@ -92,7 +90,10 @@ class RustBackend:
 
 
 def build_rust(vocabulary: Vocabulary) -> Any:
-    """The `tokenizers.Tokenizer` that BERT's reference fast tokenizer is."""
+    """The `tokenizers.Tokenizer` that transformers' BertTokenizer is.
+
+    Framing with [CLS] and [SEP] is set for those who open the saved file; minibert does its own.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
     from tokenizers import pre_tokenizers as splitters
     from tokenizers.processors import TemplateProcessing

@@ -1,11 +1,20 @@
 """The sizes and switches by which one BERT differs from another.
 
-The vocabulary of sizes used in every shape comment of this book:
+The letters for sizes in the shape comments of this book, and in the papers:
 
-    B  rows of a batch (texts)          C  hidden size, the width of a token's vector
-    T  tokens of a padded row           H  attention heads
-    N  real tokens of the batch         D  size of a head, C / H
-    V  vocabulary size                  L  labels of a classifier
+                                                      BERT paper      Transformer paper
+    B  rows of a batch (texts or pairs of texts)
+    T  tokens of a padded row
+    N  real tokens of the batch, padding not counted
+    C  hidden size, the width of a token's vector     H               d_model
+    I  width inside the feed-forward network          4H              d_ff
+    H  attention heads                                A               h
+    D  size of a head, C / H                          H / A           d_k = d_v
+    V  vocabulary size
+    L  labels of a classifier                         K
+
+packing.py adds G rows of W slots for a group of rows of similar length. Beware that in the BERT
+paper C is the final vector of [CLS] and L the number of layers.
 """
 
 from __future__ import annotations
@@ -18,9 +27,9 @@ from typing import Any, Literal, get_args
 Activation = Literal["gelu", "gelu_new", "gelu_pytorch_tanh"]
 AttentionKind = Literal["fused", "readable"]
 
-# (hidden size, layers, heads, feed-forward size, vocabulary size) of published checkpoints.
-# Devlin et al. 2019, section 3 (base, large); Turc et al. 2019, table 1 (tiny .. medium);
-# Wang et al. 2020, MiniLM.
+# (C hidden size, layers, H heads, I feed-forward size, V vocabulary size) of published checkpoints:
+# Devlin et al. 2019, section 3 (base, large); Turc et al. 2019, arXiv 1908.08962 (tiny .. medium);
+# Wang et al. 2020, arXiv 2002.10957 (MiniLM with 12 layers; that with 6 was made from it later).
 SIZES: dict[str, tuple[int, int, int, int, int]] = {
     "bert-base-cased": (768, 12, 12, 3072, 28996),
     "bert-base-uncased": (768, 12, 12, 3072, 30522),
@@ -43,7 +52,6 @@ _ONLY: dict[str, tuple[object, ...]] = {
     "is_decoder": (False,),
     "add_cross_attention": (False,),
     "pruned_heads": ({}, None),
-    "tie_word_embeddings": (True,),
 }
 
 

@@ -4,37 +4,31 @@ Paper: Devlin et al. 2019, section 3 and figure 2. Reference: google-research/be
 `embedding_lookup` and `embedding_postprocessor`.
 """
 
-import torch
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
-
-
-def table(rows: int, width: int, padding_idx: int | None = None) -> nn.Embedding:
-    """An nn.Embedding without values yet: they come from a checkpoint or `init_weights`.
-
-    The plain constructor draws random numbers at once. A model about to be loaded is built on the
-    meta device, and drawing normal numbers there costs two seconds of imports.
-    """
-    empty = torch.empty(rows, width)
-    return nn.Embedding.from_pretrained(empty, freeze=False, padding_idx=padding_idx)
+from minibert.pretrained import unfilled_embedding
 
 
 class Embeddings(nn.Module):
     """Sum of three learned tables (token, position, segment), then LayerNorm and dropout.
 
-    The sum is not a loss of information: in C = 768 dimensions three small sets of vectors stay
-    apart, and the first layers learn to read each of them. Without the position table BERT would
-    see a bag of words, since attention has no order of its own.
+    A sum need not lose information: in C = 768 dimensions there is room for the three to differ in
+    different directions, and training finds them. Without the position table BERT would see a bag
+    of words, since attention has no order of its own.
+
+    LayerNorm makes the C numbers of each token have mean 0 and variance 1, then scales and shifts
+    them by learned vectors: g (x - mean) / sqrt(var + eps) + b (Ba et al. 2016, arXiv 1607.06450).
+    eps is 1e-12 here, not PyTorch's 1e-5.
     """
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         width = config.hidden_size
-        # The vector of [PAD] starts at zero and gets no gradient: no loss ever depends on it.
-        self.token = table(config.vocab_size, width, config.pad_token_id)
-        self.position = table(config.max_position_embeddings, width)
-        self.segment = table(config.type_vocab_size, width)
+        # padding_idx: [PAD] gets no gradient, as in transformers; packing drops padding anyway.
+        self.token = unfilled_embedding(config.vocab_size, width, config.pad_token_id)
+        self.position = unfilled_embedding(config.max_position_embeddings, width)
+        self.segment = unfilled_embedding(config.type_vocab_size, width)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 

@@ -15,7 +15,7 @@ from minibert.packing import Packing
 
 
 class FeedForward(nn.Module):
-    """GELU(x W1 + b1) W2 + b2 for each token by itself, with its residual.
+    """x + Dropout(GELU(x W1 + b1) W2 + b2), for each token by itself.
 
     Two thirds of a layer's weights are here. The paper's equation 2 has ReLU; BERT has GELU.
     """
@@ -29,15 +29,16 @@ class FeedForward(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C) -> (N, C), by way of (N, 4C)."""
+        """(N, C) -> (N, C), by way of (N, I)."""
         return self.down(self.up(x, activation=self.activation), residual=x)
 
 
 class EncoderLayer(nn.Module):
-    """LayerNorm(x + Attention(x)), then LayerNorm(x + FeedForward(x)).
+    """LayerNorm(attention(x)), then LayerNorm(feed_forward(x)).
 
-    The LayerNorm stands after the sum (post-LN), as in the original Transformer; GPT-2 and later
-    models moved it before the sub-layer. Both sub-layers add their own residual.
+    Each sub-layer returns x + Dropout(f(x)), so both lines are the paper's LayerNorm(x +
+    Sublayer(x)). The LayerNorm stands after the sum (post-LN), as in the original Transformer;
+    GPT-2 and later models moved it before the sub-layer.
     """
 
     def __init__(self, config: BertConfig) -> None:
@@ -48,20 +49,25 @@ class EncoderLayer(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(
-        self, x: Tensor, packing: Packing, rows: Tensor | None = None, weights: bool = False
+        self,
+        x: Tensor,
+        packing: Packing,
+        wanted: Tensor | None = None,
+        output_attentions: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """(N, C) -> (N, C), or (len(rows), C); arguments as in `SelfAttention.forward`."""
-        x, attention_weights = self.attention(x, packing, rows, weights)
+        """(N, C) -> (N, C) or (R, C); arguments as in `SelfAttention.forward`."""
+        x, attentions = self.attention(x, packing, wanted, output_attentions)  # x + attention
         x = self.attention_norm(x)
-        x = self.feed_forward_norm(self.feed_forward(x))
-        return x, attention_weights
+        x = self.feed_forward(x)  # x + feed-forward
+        x = self.feed_forward_norm(x)
+        return x, attentions
 
 
 class EncoderOutput(NamedTuple):
     """What the stack returns.
 
-    last: (N, C), or (R, C) when `rows` asked for R tokens only.
-    hidden_states: (N, C) before the first layer and after each, or None.
+    last: (N, C), or (R, C) when only R tokens were wanted.
+    hidden_states: (N, C) before the first layer and after each (the last one as `last`), or None.
     attentions: (B, H, T, T) for each layer, or None.
     """
 
@@ -81,22 +87,25 @@ class Encoder(nn.Module):
         self,
         x: Tensor,
         packing: Packing,
-        rows: Tensor | None = None,
+        wanted: Tensor | None = None,
         *,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
     ) -> EncoderOutput:
         """x: (N, C), the embedded tokens in packed order.
 
-        rows: (R,) packed indices of the tokens whose final vector is needed. Nobody looks at the
-        last layer's other outputs, so it does not compute them; the result is exactly the same.
+        wanted: (R,) packed indices of the tokens whose final vector is needed; None: all. Nobody
+        looks at the last layer's other outputs, so it projects and feeds forward these R only; the
+        result is the same up to rounding.
         """
         hidden_states, attentions = [x], []
         for layer in self.layers:
             is_last = layer is self.layers[-1]
-            x, weights = layer(x, packing, rows if is_last else None, output_attentions)
-            hidden_states.append(x)
-            attentions.append(weights)
+            x, weights = layer(x, packing, wanted if is_last else None, output_attentions)
+            if output_hidden_states:
+                hidden_states.append(x)
+            if output_attentions:
+                attentions.append(weights)
         return EncoderOutput(
             last=x,
             hidden_states=tuple(hidden_states) if output_hidden_states else None,

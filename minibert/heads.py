@@ -1,8 +1,8 @@
 """Heads: a few weights on top of BertModel turn it into something that does a task.
 
-Transfer learning in one sentence: the encoder comes pre-trained, the head is new, and both are
-trained on the task. Paper: Devlin et al. 2019, section 3.2 and 4.1. Reference: google-research/bert
-run_classifier.py, `create_model`.
+Transfer learning in one sentence: the encoder comes pre-trained (see model.py), the head is new,
+and both are trained on the task. Paper: Devlin et al. 2019, section 3.2 and 4.1. Reference:
+google-research/bert run_classifier.py, `create_model`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -47,6 +48,7 @@ class BertForClassification(Pretrained):
         self.bert = BertModel(config)
         rate = config.classifier_dropout
         self.dropout = nn.Dropout(config.hidden_dropout_prob if rate is None else rate)
+        # Not a `Linear`: C x L weights on one vector a text are too few to be worth a fast body.
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.init_weights(self.classifier)
 
@@ -63,23 +65,30 @@ class BertForClassification(Pretrained):
 
         dir_or_name: as for `BertModel`. num_labels, or labels by name: the classes of a new head;
         left out, they are the checkpoint's. new_head: discard the head that the checkpoint has.
+
+        Raises `ValueError` when the checkpoint's trained head has other labels and `new_head` is
+        not given, besides what `BertModel.from_pretrained` raises.
         """
         folder = find_folder(dir_or_name)
         config, tensors = read_config(folder), read_weights(folder)
-        if labels is None and num_labels not in (None, config.num_labels):
-            labels = tuple(f"LABEL_{i}" for i in range(num_labels or 0))
-        wanted = config.labels if labels is None else tuple(labels)
-        if num_labels not in (None, len(wanted)):
-            raise ValueError(f"num_labels is {num_labels}, but {len(wanted)} labels were given")
-        stored = tensors.get("classifier.weight")
         if new_head:
             tensors = {k: v for k, v in tensors.items() if not k.startswith("classifier.")}
-        elif stored is not None and len(stored) != len(wanted):
+        trained = "classifier.weight" in tensors
+        if labels is not None:
+            names = tuple(labels)
+        elif num_labels is None or (trained and num_labels == config.num_labels):
+            names = config.labels
+        else:
+            names = tuple(f"LABEL_{i}" for i in range(num_labels))
+        if num_labels is not None and num_labels != len(names):
+            raise ValueError(f"num_labels is {num_labels}, but {len(names)} labels were given")
+        if trained and names != config.labels:
+            # Other names in the same number would quietly swap what the trained outputs mean.
             raise ValueError(
-                f"{folder} has a head for {len(stored)} labels and {len(wanted)} were asked for; "
-                "leave num_labels out to use it, or pass new_head=True to train another"
+                f"{folder} has a trained head for the labels {config.labels} and {names} were "
+                "asked for; leave labels out to use it, or pass new_head=True to train another"
             )
-        return cls._load(replace(config, labels=wanted), tensors, str(folder))
+        return cls._load(replace(config, labels=names), tensors, str(folder))
 
     def forward(
         self,
@@ -104,7 +113,7 @@ class BertForClassification(Pretrained):
         encoded = self.bert.encoder(
             x,
             packing,
-            rows=None if every_token else packing.first,
+            wanted=None if every_token else packing.first,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
         )
@@ -131,7 +140,7 @@ def check_labels(labels: Tensor, batch_size: int, config: BertConfig) -> None:
         raise ValueError(
             f"this model has {config.num_labels} label; the classification loss needs two or more"
         )
-    if tuple(labels.shape) != (batch_size,) or labels.is_floating_point():
+    if tuple(labels.shape) != (batch_size,) or labels.dtype != torch.int64:
         raise ValueError(
             f"labels has shape {tuple(labels.shape)} and dtype {labels.dtype}; "
             f"it must be ({batch_size},) and int64"

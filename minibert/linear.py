@@ -1,6 +1,7 @@
-"""Linear: the one place where the encoder multiplies matrices.
+"""Linear: the one place where the encoder multiplies by weights.
 
-Nearly all the work of BERT is `x @ W.T + b`, about 85 million multiply-adds a token in BERT-base.
+Nearly all the work of BERT is `x @ W.T + b`, about 85 million multiply-adds a token in BERT-base
+(attention multiplies activations with each other as well; that is a small part at usual lengths).
 All of it passes through `Linear.forward`, so this method is also the seam at which the library is
 made fast: a body for other hardware or another number format replaces it, and nothing else in the
 book knows.
@@ -13,15 +14,19 @@ from torch import Tensor, nn
 
 
 def gelu(x: Tensor) -> Tensor:
-    """x times the probability that a standard normal is below x, exactly (erf).
+    """x times the probability that a standard normal variable is below x, computed exactly (erf).
 
-    Source: Hendrycks & Gimpel 2016, arXiv 1606.08415; BERT's own `gelu` in modeling.py.
+    Source: Hendrycks & Gimpel 2016, arXiv 1606.08415. It is what `hidden_act: gelu` means in a
+    Hugging Face config, and so in nearly every BERT checkpoint.
     """
     return F.gelu(x)
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """The tanh approximation of GELU, which some later checkpoints were trained with."""
+    """The tanh approximation of GELU, within 1e-3 of it: `gelu_new` in a config.
+
+    The function `gelu` in Google's modeling.py is this one.
+    """
     return F.gelu(x, approximate="tanh")
 
 
@@ -34,11 +39,11 @@ ACTIVATIONS: dict[str | None, Callable[[Tensor], Tensor]] = {
 
 
 class Linear(nn.Linear):
-    """`activation(x W^T + b)`, then dropout, then the residual: a whole step of a Transformer.
+    """`residual + Dropout(activation(x W^T + b))`: a product and what follows it element-wise.
 
     The order is the paper's: "dropout [...] to the output of each sub-layer, before it is added to
     the sub-layer input" (Vaswani et al. 2017, section 5.4). Activation and residual are arguments
-    because fast kernels do them while the product is still in registers.
+    because fast kernels apply them while the product is still in registers.
     """
 
     def __init__(self, in_features: int, out_features: int, dropout: float = 0.0) -> None:

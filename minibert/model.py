@@ -1,5 +1,10 @@
 """BertModel: embeddings, encoder, pooler. The Transformer without a task.
 
+Where its weights come from: pre-training on plain text (Devlin et al. 2019, section 3.1). 15 % of
+the tokens are chosen; 80 % of these are replaced by [MASK], 10 % by a random token, 10 % stay; the
+model predicts the originals ("masked language model"). At the same time the pooled [CLS] predicts
+whether the second text of a pair really followed the first ("next sentence prediction").
+
 Paper: Devlin et al. 2019, section 3. Reference: google-research/bert modeling.py, `BertModel`.
 """
 
@@ -21,10 +26,11 @@ from minibert.pretrained import Pretrained
 
 
 class Pooler(nn.Module):
-    """tanh(W x + b) of the first token: one vector for the whole text.
+    """tanh(W x + b) of the first token, [CLS]: one vector for the whole row.
 
-    In pre-training this vector alone had to tell whether the second text follows the first, so the
-    encoder learned to gather the text at [CLS].
+    It is not in the paper, where a head reads the last hidden vector of [CLS] itself; Google's code
+    puts this layer between. Its weights come from next sentence prediction. Before fine-tuning it
+    makes a poor sentence vector; the mean over all tokens makes a better one.
     """
 
     def __init__(self, config: BertConfig) -> None:
@@ -54,6 +60,8 @@ class BertOutput(NamedTuple):
 
 class BertModel(Pretrained):
     """BERT's encoder with its embeddings and, unless `pooler=False`, its pooler.
+
+    `Pretrained` is nn.Module with a config, the random start, loading and saving.
 
     >>> model = BertModel.from_pretrained("minilm-l6")
     >>> tokenizer = WordPieceTokenizer.from_pretrained("minilm-l6")
@@ -150,7 +158,7 @@ def check_batch(
         if tuple(ids.shape) != shape or ids.dtype not in (torch.int64, torch.int32):
             raise ValueError(
                 f"{name} has shape {tuple(ids.shape)} and dtype {ids.dtype}; "
-                f"it must be {shape} and int64"
+                f"it must be {shape} and int64 or int32"
             )
         low, high = (int(bound) for bound in ids.aminmax())
         if low < 0 or high >= size:
@@ -164,7 +172,7 @@ def check_batch(
             warnings.warn(
                 f"input_ids contains the padding id {config.pad_token_id} but no attention_mask "
                 "was given, so padding is read as text; pass attention_mask",
-                stacklevel=4,
+                stacklevel=6,  # past embed, forward and two frames of nn.Module
             )
         return torch.ones_like(input_ids, dtype=torch.bool)
     mask = attention_mask.bool()

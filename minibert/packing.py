@@ -2,12 +2,17 @@
 
 A batch of texts is a rectangle (B, T), filled up with padding. On SST-2 in random batches of 32,
 two thirds of the rectangle is padding. But look at what a Transformer does with it: embeddings,
-every matrix product, GELU and LayerNorm treat each token by itself; they never look sideways. So
-they need no rectangle. The N real tokens can stand in one long list, (N, C), and the padding need
-not exist. Only attention looks sideways, and it alone must know which tokens share a row.
+every product with weights, GELU and LayerNorm treat each token by itself; they never look
+sideways. So they need no rectangle. The N real tokens can stand in one long list, (N, C), and the
+padding need not exist. Only attention looks sideways, and it alone must know which tokens share a
+row.
+
+On first reading, take in the drawing and imagine a batch without padding: then N = B * T, there is
+one group, G = B and W = T, and every method below is a change of view.
 
 The list holds whole rows, longest first. Rows of similar length are then neighbours, and attention
-can lift each run of them into a small rectangle of its own, a `Group`:
+can lift each run of them into a small rectangle of its own, a `Group` of G rows and W slots. (A
+slot is not a column of the batch: a row with holes in its mask is closed up.)
 
     batch                 packed list, N = 12           groups
     row 0   a b c . .     f g h i j a b c d e k l       f g h i j    2 rows, width 5,
@@ -44,7 +49,10 @@ class Group:
         return None if self.mask is None else self.mask.flatten().nonzero().squeeze(1)
 
     def pad(self, x: Tensor) -> Tensor:
-        """The group's part of a packed (N, C), as a rectangle (G, W, C) with zeros at padding."""
+        """The group's part of a packed (N, C), as a rectangle (G, W, C) with zeros at padding.
+
+        C stands for any width; attention passes query, key and value at once, 3C.
+        """
         x = x[self.start : self.stop]  # (n, C)
         if self.slots is not None:
             empty = x.new_zeros(self.rows * self.width, x.shape[1])
@@ -73,7 +81,8 @@ class Packing:
     def __init__(self, mask: Tensor) -> None:
         self.batch_size, self.length = mask.shape
         lengths = mask.sum(dim=1)  # (B,) real tokens of each row
-        order = lengths.argsort(descending=True, stable=True)  # (B,) longest row first
+        # Longest row first; stable, so that a batch without padding keeps its order.
+        order = lengths.argsort(descending=True, stable=True)  # (B,)
         rank, self.column = mask[order].nonzero(as_tuple=True)  # (N,), (N,)
         self.row = order[rank]  # (N,)
         self.first = (self.column == 0).nonzero().squeeze(1)  # (F,)
@@ -103,15 +112,18 @@ class Packing:
     def unpack_weights(self, weights: list[Tensor]) -> Tensor:
         """Attention weights of each group, (G, H, W, W), -> (B, H, T, T), zeros at padding."""
         heads = weights[0].shape[1]
-        # A padding slot writes to column T, one past the end, which is cut off again.
+        # A padding slot writes to column T, one past the end, which is cut off again. pad fills
+        # with 0, so columns are shifted to make that 0 mean T; and a row's number is the largest
+        # of what its slots hold, itself or 0.
         size = (self.batch_size, heads, self.length + 1, self.length + 1)
         padded = weights[0].new_zeros(size)
-        head = torch.arange(heads, device=padded.device)[:, None, None]
+        head = torch.arange(heads, device=padded.device)[:, None, None]  # (H, 1, 1)
         for group, weight in zip(self.groups, weights, strict=True):
             columns = group.pad(self.column[:, None] - self.length) + self.length  # (G, W, 1)
             rows = group.pad(self.row[:, None]).amax(dim=1)  # (G, 1)
-            index = (rows[:, :, None, None], head, columns[:, None], columns.mT[:, None])
-            padded = padded.index_put(index, weight)
+            row = rows[:, :, None, None]  # (G, 1, 1, 1)
+            to, of = columns.mT[:, None], columns[:, None]  # (G, 1, 1, W), (G, 1, W, 1)
+            padded = padded.index_put((row, head, of, to), weight)
         return padded[:, :, : self.length, : self.length]
 
 

@@ -114,6 +114,16 @@ class Pretrained(nn.Module):
         save_file(to_hf(self.state_dict()), folder / SAFETENSORS, metadata={"format": "pt"})
 
 
+def unfilled_embedding(rows: int, width: int, padding_idx: int | None = None) -> nn.Embedding:
+    """An nn.Embedding (rows, width) whose values are still to come, from a file or `init_weights`.
+
+    The plain constructor draws normal numbers at once. A model about to be loaded is built on the
+    meta device, and there drawing them costs two seconds of imports.
+    """
+    empty = torch.empty(rows, width)
+    return nn.Embedding.from_pretrained(empty, freeze=False, padding_idx=padding_idx)
+
+
 # --- finding -------------------------------------------------------------------------------------
 
 
@@ -146,8 +156,8 @@ def find_folder(dir_or_name: str | Path) -> Path:
     name = str(dir_or_name)
     if name in ALIASES:
         return _find_alias(name)
-    if name in SIZES:
-        name = f"google-bert/{name}"
+    if name in SIZES and name.startswith(("bert-base-", "bert-large-")):
+        name = f"google-bert/{name}"  # the hub's full name for the sizes Google published first
     if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
         return _download(name)
     raise FileNotFoundError(

@@ -4,6 +4,11 @@
       0    0    0    0     0    1     1     1    1     0     0        token_type_ids
       1    1    1    1     1    1     1     1    1     0     0        attention_mask
 
+[CLS] opens every row, and its final vector stands for the whole row. [SEP] ends each text. [PAD]
+only fills up the rectangle. [MASK] is what pre-training puts in place of a token to be guessed.
+token_type_ids number the segments, "sentence A" and "sentence B" in the paper. A special token's
+name inside a text ("[SEP]") is read as that token.
+
 Paper: Devlin et al. 2019, section 3 "Input/Output Representations". Cutting a text into pieces is
 done twice on purpose: `backend="python"` is `wordpiece.py`, to be read; `backend="rust"` is the
 `tokenizers` library, which gives the same pieces much faster. All the rest is here once.
@@ -14,7 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +27,7 @@ from torch import Tensor
 from minibert.backends import Backend, PythonBackend, RustBackend, build_rust
 from minibert.pretrained import find_folder
 from minibert.vocabulary import TOKENIZER_CONFIG, TOKENIZER_JSON, Vocabulary
+from minibert.wordpiece import Piece
 
 Text = str | tuple[str, str]
 
@@ -105,24 +111,15 @@ class WordPieceTokenizer:
         flat: list[str] = []
         for position, text in enumerate(texts):
             parts = text if isinstance(text, tuple) else (text,)
-            if len(parts) > 2:
-                raise ValueError(f"text {position} is a tuple of {len(parts)}; give (text, pair)")
+            if isinstance(text, tuple) and len(text) != 2:
+                raise ValueError(f"text {position} is a tuple of {len(text)}; give (text, pair)")
             flat += [check_text(part, f"text {position}") for part in parts]
         pieces = iter(self.backend.ids(flat))
         rows = []
         for is_pair in paired:
-            first, second = next(pieces), next(pieces) if is_pair else None
-            keep = truncated_lengths(
-                len(first), None if second is None else len(second), max_length
-            )
-            ids = [self.cls, *first[: keep[0]], self.sep]
-            type_ids = [0] * len(ids)
-            dropped = len(first) - keep[0]
-            if second is not None:
-                ids += [*second[: keep[1]], self.sep]
-                type_ids += [1] * (keep[1] + 1)
-                dropped += len(second) - keep[1]
-            rows.append(Row(ids, type_ids, dropped))
+            first = next(pieces)
+            second = next(pieces) if is_pair else None
+            rows.append(Row(*frame(first, second, max_length, self.cls, self.sep)))
         return rows
 
     def pad(self, rows: Sequence[Row]) -> dict[str, Tensor]:
@@ -143,27 +140,18 @@ class WordPieceTokenizer:
 
     def encode(self, text: str, pair: str | None = None, max_length: int | None = None) -> Encoding:
         """One text or pair with everything there is to know about its tokens."""
-        parts = [self.backend.pieces(check_text(text, "the text"))]
-        if pair is not None:
-            parts.append(self.backend.pieces(check_text(pair, "the pair")))
-        keep = truncated_lengths(
-            len(parts[0]), len(parts[1]) if pair is not None else None, max_length
+        first = self.backend.pieces(check_text(text, "the text"))
+        second = None if pair is None else self.backend.pieces(check_text(pair, "the pair"))
+        cls = Piece(self.vocabulary.cls_token, 0, 0, None)
+        sep = Piece(self.vocabulary.sep_token, 0, 0, None)
+        pieces, type_ids, _ = frame(first, second, max_length, cls, sep)
+        return Encoding(
+            ids=[self.ids[piece.token] for piece in pieces],
+            tokens=[piece.token for piece in pieces],
+            type_ids=type_ids,
+            offsets=[(piece.start, piece.end) for piece in pieces],
+            word_ids=[piece.word for piece in pieces],
         )
-        row = Encoding([], [], [], [], [])
-
-        def add(token: str, type_id: int, offsets: tuple[int, int], word: int | None) -> None:
-            row.ids.append(self.ids[token])
-            row.tokens.append(token)
-            row.type_ids.append(type_id)
-            row.offsets.append(offsets)
-            row.word_ids.append(word)
-
-        add(self.vocabulary.cls_token, 0, (0, 0), None)
-        for type_id, pieces in enumerate(parts):
-            for piece in pieces[: keep[type_id]]:
-                add(piece.token, type_id, (piece.start, piece.end), piece.word)
-            add(self.vocabulary.sep_token, type_id, (0, 0), None)
-        return row
 
     def tokenize(self, text: str) -> list[str]:
         """The tokens of a text, without [CLS] and [SEP]."""
@@ -198,6 +186,24 @@ class WordPieceTokenizer:
             settings["model_max_length"] = v.model_max_length
         text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
         (folder / TOKENIZER_CONFIG).write_text(text, encoding="utf-8")
+
+
+Item = TypeVar("Item")  # an id, or a Piece
+
+
+def frame(
+    first: list[Item], second: list[Item] | None, max_length: int | None, cls: Item, sep: Item
+) -> tuple[list[Item], list[int], int]:
+    """[CLS] first [SEP] second [SEP], cut to max_length: (items, type ids, how many were cut)."""
+    keep = truncated_lengths(len(first), None if second is None else len(second), max_length)
+    items = [cls, *first[: keep[0]], sep]
+    type_ids = [0] * len(items)
+    dropped = len(first) - keep[0]
+    if second is not None:
+        items += [*second[: keep[1]], sep]
+        type_ids += [1] * (len(items) - len(type_ids))
+        dropped += len(second) - keep[1]
+    return items, type_ids, dropped
 
 
 def truncated_lengths(first: int, second: int | None, max_length: int | None) -> tuple[int, int]:

@@ -2,13 +2,20 @@
 
     "Unaffordable, naïve!"  ->  una ##ff ##ord ##able , naive !        (uncased vocabulary)
 
-Reference: google-research/bert tokenization.py, `BasicTokenizer` and `WordpieceTokenizer`. Paper:
-Devlin et al. 2019, section 3; the greedy rule is described in Wu et al. 2016, arXiv 1609.08144.
+Some thirty thousand pieces cover any text: common words whole, rare ones in parts, down to single
+letters, so that almost nothing is unknown and the table of vectors stays small. The vocabulary was
+chosen once, before pre-training; here it is only applied.
+
+After google-research/bert tokenization.py, `BasicTokenizer` and `WordpieceTokenizer`. Where the
+Rust library `tokenizers` differs from it (longest word, order of accents and lower-casing, Unicode
+tables), this follows Rust, whose ids transformers uses. Papers: Devlin et al. 2019, section 3; Wu
+et al. 2016, arXiv 1609.08144, section 4.1, for vocabularies of pieces; Song et al. 2021, arXiv
+2012.15524, for longest-match-first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from minibert.characters import (
@@ -29,13 +36,13 @@ class Piece(NamedTuple):
     """A token of the vocabulary and the part of the text it stands for.
 
     start, end: text[start:end], in characters of the original text. word: the number of its word,
-    from 0.
+    from 0; None for [CLS] and [SEP], which stand for no text.
     """
 
     token: str
     start: int
     end: int
-    word: int
+    word: int | None
 
 
 class Character(NamedTuple):
@@ -49,7 +56,8 @@ class WordPiece:
     """The algorithm for one vocabulary and its settings.
 
     vocabulary: anything that can say whether it contains a token. lower_case: for uncased models.
-    strip_accents: None means: as lower_case. split_cjk: make each CJK ideograph a word.
+    strip_accents: None means: as lower_case. split_cjk: make a word of each CJK ideograph, for
+    Chinese and Japanese are written without spaces.
 
     >>> uncased = WordPiece({"na", "##ive", "!"}, unknown="[UNK]")
     >>> [piece.token for piece in uncased.pieces("Naïve!")]
@@ -58,7 +66,7 @@ class WordPiece:
 
     def __init__(
         self,
-        vocabulary: Mapping[str, int] | set[str],
+        vocabulary: Container[str],
         *,
         unknown: str,
         lower_case: bool = True,
@@ -71,15 +79,15 @@ class WordPiece:
         self.strip_accents = lower_case if strip_accents is None else strip_accents
         self.split_cjk = split_cjk
 
-    def pieces(self, text: str) -> list[Piece]:
-        """All pieces of a text, in order."""
+    def pieces(self, text: str, first_word: int = 0) -> list[Piece]:
+        """All pieces of a text, in order; its words are numbered from `first_word`."""
         result = []
-        for number, word in enumerate(split(self.normalize(text))):
+        for number, word in enumerate(split(self.normalize(text)), first_word):
             result += self.split_word(word, number)
         return result
 
     def normalize(self, text: str) -> list[Character]:
-        """Clean, space out CJK, strip accents, lower-case: in this order, for the order matters.
+        """Clean, space out CJK, strip accents, lower-case, in the order of the Rust library.
 
         Each step may drop or add characters, so each character carries its source along.
         """
@@ -127,7 +135,7 @@ class WordPiece:
                 token = prefix + letters[start:end]
                 if token in self.vocabulary:
                     break
-            else:
+            else:  # no piece of the vocabulary fits here
                 return unknown
             pieces.append(Piece(token, word[start].source, word[end - 1].source + 1, number))
             start = end

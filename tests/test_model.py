@@ -36,6 +36,7 @@ def test_bad_batches(ours, ids, kwargs, message):
         (torch.tensor([0, -1]), "-1"),
         (torch.tensor([0]), r"shape \(1,\).*\(2,\)"),
         (torch.tensor([0.0, 1.0]), "float32"),
+        (torch.tensor([0, 1], dtype=torch.int32), "int32.*int64"),
     ],
 )
 def test_bad_labels(labels, message):

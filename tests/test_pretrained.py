@@ -181,12 +181,16 @@ def test_labels_and_new_heads(saved):
     folder, reference = saved
     load = minibert.BertForClassification.from_pretrained
     assert load(folder).config.num_labels == 3
-    with pytest.raises(ValueError, match="3 labels and 2.*new_head"):
+    assert load(folder, num_labels=3).config == load(folder).config
+    with pytest.raises(ValueError, match="LABEL_2.*new_head"):
         load(folder, num_labels=2)
     with pytest.raises(ValueError, match="num_labels is 2, but 3"):
         load(folder, num_labels=2, labels=["a", "b", "c"])
-    renamed = load(folder, labels=["a", "b", "c"])
-    assert torch.equal(renamed.classifier.weight, reference.classifier.weight)
+    swapped = ["LABEL_1", "LABEL_0", "LABEL_2"]
+    with pytest.raises(ValueError, match="LABEL_1.*new_head"):
+        load(folder, labels=swapped)
+    assert load(folder, labels=swapped, new_head=True).config.labels == tuple(swapped)
+    assert torch.equal(load(folder).classifier.weight, reference.classifier.weight)
     fresh = load(folder, num_labels=5, new_head=True)
     assert fresh.classifier.weight.shape == (5, 48)
     assert fresh.load_report.newly_initialised == ("classifier.weight", "classifier.bias")

@@ -160,6 +160,8 @@ def test_texts_no_tokenizer_can_take(backend):
         tokenizer(["fine", "ab\ud800"])
     with pytest.raises(ValueError, match="text 1 is None, a NoneType"):
         tokenizer(["fine", None])
+    with pytest.raises(ValueError, match="text 0 is a tuple of 1"):
+        tokenizer.encode_batch([("a",), "b"])
     with pytest.raises(ValueError, match="2 texts and 1 pairs"):
         tokenizer(["a", "b"], pairs=["c"])
     with pytest.raises(ValueError, match="no texts"):
