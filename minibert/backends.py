@@ -12,6 +12,9 @@ from typing import Any, Protocol
 from minibert.vocabulary import Vocabulary
 from minibert.wordpiece import CONTINUATION, MAX_CHARACTERS, Piece, WordPiece
 
+# Beginnings of words that joining does not put a space before; the Rust decoder's list.
+_GLUED = (".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re")
+
 
 class Backend(Protocol):
     """A way to cut text into pieces and to glue them together again."""
@@ -63,8 +66,13 @@ class PythonBackend:
         for i, token in enumerate(tokens):
             if i and token.startswith(CONTINUATION):
                 text += token.removeprefix(CONTINUATION)
+            elif i:
+                word = " " + token
+                for ending in _GLUED:
+                    word = word.replace(" " + ending, ending)
+                text += word
             else:
-                text += token if i == 0 or token in ".?!," else " " + token
+                text += token
         return text
 
 

@@ -92,6 +92,9 @@ _MARKS_OF_UNICODE_9 = _code_points("""
 1e944-1e94a
 """)
 
+# Spacing marks with a place among the others, by later versions of Unicode only.
+_LATER_SPACING_MARKS = _code_points("1715 1193d 11f41 16ff0-16ff1")
+
 # Letters whose decomposition joined Unicode after the reference's tables were made.
 _LATER_DECOMPOSITIONS = _code_points(
     "105c9 105e4 11383 11385 1138e 11391 113c5 113c7-113c8 11938 16121-16128 16d68-16d6a"
@@ -143,4 +146,5 @@ def _combining_class(character: str) -> int:
     """Unicode's rank of a mark among those on one letter; 0 for letters and marks of later date."""
     known = ord(character) in ACCENTS or ord(character) in _MARKS_OF_UNICODE_9
     later = not known and unicodedata.category(character) == "Mn"
+    later = later or ord(character) in _LATER_SPACING_MARKS
     return 0 if later else unicodedata.combining(character)

@@ -5,6 +5,8 @@ It follows scikit-learn's conventions without needing scikit-learn.
 
 from __future__ import annotations
 
+import math
+import numbers
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
@@ -17,13 +19,15 @@ import torch.nn.functional as F
 
 from minibert.config import BertConfig
 from minibert.heads import BertForClassification
-from minibert.pretrained import new_model_folder
+from minibert.pretrained import find_folder, new_model_folder
 from minibert.tokenizer import Row, Text, WordPieceTokenizer
 from minibert.training.batches import Examples, batches_by_length
 from minibert.training.loop import Evaluation, History, Recipe, train
 
 # Key of config.json by which a saved classifier remembers that its labels were numbers.
 _LABEL_TYPE = "minibert_label_type"
+# And to how many tokens its texts were cut.
+_MAX_LENGTH = "minibert_max_length"
 _LABEL_TYPES: dict[str, Callable[[str], Any]] = {"int": int, "bool": lambda name: name == "True"}
 # Above this, full fine-tuning tends to end up predicting one class (Mosbach et al. 2021).
 _HIGH_LR = 1e-4
@@ -43,12 +47,10 @@ class TextClassifier:
     array(['good'], dtype='<U4')
 
     After `fit` or `load`: `classes_`, the labels in the order of probabilities; `model_`,
-    `tokenizer_`; `history_` (losses and evaluations) and `truncated_` (texts cut) after `fit` only.
+    `tokenizer_`; `history_` (losses and evaluations) after `fit` only.
     """
 
-    _parameters = (
-        *("model", "epochs", "batch_size", "lr", "max_length", "precision", "seed", "device"),
-    )
+    _parameters = tuple("model epochs batch_size lr max_length precision seed device".split())
 
     def __init__(
         self,
@@ -84,30 +86,28 @@ class TextClassifier:
         not influence the result. Raises `ValueError` for data or settings that cannot be used,
         before anything is trained.
         """
+        if isinstance(texts, str):
+            raise ValueError(f"texts is the string {texts[:40]!r}; give a list of texts")
         texts, labels = list(texts), list(labels)
         self._check_settings()
         classes = _classes(texts, labels)
         names = tuple(str(label) for label in classes.tolist())
         kind = type(classes.tolist()[0]).__name__
 
-        with torch.random.fork_rng([]):  # the seed also decides the new head's weights
+        folder = find_folder(self.model)
+        with torch.random.fork_rng(
+            range(torch.cuda.device_count())
+        ):  # the seed also decides the new head's weights
             torch.manual_seed(self.seed)
-            model = BertForClassification.from_pretrained(self.model, labels=names, new_head=True)
-        tokenizer = WordPieceTokenizer.from_pretrained(self.model)
+            model = BertForClassification.from_pretrained(folder, labels=names, new_head=True)
+        tokenizer = WordPieceTokenizer.from_pretrained(folder)
         _check_vocabulary(tokenizer, model.config)
         extra = {k: v for k, v in model.config.extra.items() if k != "problem_type"}
-        extra = {**extra, _LABEL_TYPE: kind}
-        model.config = replace(model.config, extra=extra)
         max_length = min(self.max_length, model.config.max_position_embeddings)
+        extra = {**extra, _LABEL_TYPE: kind, _MAX_LENGTH: max_length}
+        model.config = replace(model.config, extra=extra)
 
-        rows = tokenizer.encode_batch(texts, max_length)
-        self.truncated_ = sum(row.dropped > 0 for row in rows)
-        if self.truncated_:
-            warnings.warn(
-                f"{self.truncated_} of {len(texts)} texts are longer than {max_length} tokens and "
-                f"were cut to that; max_length can be up to {model.config.max_position_embeddings}",
-                stacklevel=2,
-            )
+        rows = _encode(tokenizer, texts, max_length, "training texts")
         ids = {label: i for i, label in enumerate(classes.tolist())}
         examples = Examples(rows, [ids[_plain(label)] for label in labels])
         evaluate = None
@@ -133,8 +133,10 @@ class TextClassifier:
     def predict_proba(self, texts: Sequence[Text]) -> np.ndarray:
         """The probability of each class for each text: float32 (N, L), columns as `classes_`."""
         self._check_fitted()
+        if isinstance(texts, str):
+            raise ValueError(f"texts is the string {texts[:40]!r}; give a list of texts")
         limit = min(self.max_length, self.model_.config.max_position_embeddings)
-        rows = self.tokenizer_.encode_batch(list(texts), limit)
+        rows = _encode(self.tokenizer_, list(texts), limit, "texts")
         logits = _logits(self.model_, self.tokenizer_, rows)
         return logits.softmax(dim=-1).numpy()
 
@@ -145,7 +147,10 @@ class TextClassifier:
 
     def score(self, texts: Sequence[Text], labels: Sequence[Hashable]) -> float:
         """Accuracy, 0 to 1."""
-        return float((self.predict(texts) == np.asarray(labels)).mean())
+        self._check_fitted()
+        ids = {label: i for i, label in enumerate(self.classes_.tolist())}
+        wanted = _ids_of(labels, ids, len(texts), "labels")
+        return float((self.predict_proba(texts).argmax(axis=1) == wanted).mean())
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Write a model folder that transformers and `load` open; whole or not at all."""
@@ -159,22 +164,32 @@ class TextClassifier:
         cls,
         dir_or_name: str | Path,
         *,
-        max_length: int = 128,
+        max_length: int | None = None,
         device: str | None = None,
     ) -> TextClassifier:
-        """Open any folder or hub model with a BertForSequenceClassification."""
-        self = cls(model=dir_or_name, max_length=max_length, device=device)
-        model = BertForClassification.from_pretrained(dir_or_name)
-        new = model.load_report.newly_initialised if model.load_report else ()
-        if any(name.startswith("classifier") for name in new):
+        """Open any folder or hub model with a BertForSequenceClassification.
+
+        max_length: None for the one it was trained with, or else the longest the model takes.
+        """
+        folder = find_folder(dir_or_name)
+        model = BertForClassification.from_pretrained(folder)
+        config = model.config
+        longest = config.extra.get(_MAX_LENGTH, config.max_position_embeddings)
+        self = cls(model=dir_or_name, max_length=max_length or longest, device=device)
+        problem = config.extra.get("problem_type") or "single_label_classification"
+        if problem != "single_label_classification" or config.num_labels < 2:
+            raise ValueError(
+                f"{dir_or_name} has {config.num_labels} label(s) and problem_type {problem}; "
+                "TextClassifier tells two or more classes apart, of which one is right"
+            )
+        if model.load_report and model.load_report.newly_initialised:
             raise ValueError(
                 f"{dir_or_name} has no classification head; train one with "
                 f"TextClassifier(model={str(dir_or_name)!r}).fit(texts, labels)"
             )
-        tokenizer = WordPieceTokenizer.from_pretrained(dir_or_name)
-        _check_vocabulary(tokenizer, model.config)
-        convert = _LABEL_TYPES.get(str(model.config.extra.get(_LABEL_TYPE)), str)
-        self.classes_ = np.array([convert(name) for name in model.config.labels])
+        tokenizer = WordPieceTokenizer.from_pretrained(folder)
+        _check_vocabulary(tokenizer, config)
+        self.classes_ = _read_classes(config)
         self.model_, self.tokenizer_ = model.to(_device(device)), tokenizer
         return self
 
@@ -219,9 +234,13 @@ class TextClassifier:
     def _check_settings(self) -> None:
         for name in ("epochs", "batch_size", "max_length"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, numbers.Integral) or value < 1:
                 raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
-        if not self.lr > 0:
+        if not isinstance(self.seed, numbers.Integral) or not 0 <= self.seed < 2**32:
+            raise ValueError(
+                f"seed is {self.seed!r}; it must be a whole number from 0 to 2**32 - 1"
+            )
+        if not isinstance(self.lr, numbers.Real) or not 0 < self.lr < math.inf:
             raise ValueError(f"lr is {self.lr!r}; it must be above 0, usually 1e-5 to 1e-4")
         if self.precision not in ("fp32", "bf16"):
             raise ValueError(f"precision is {self.precision!r}; it must be 'fp32' or 'bf16'")
@@ -264,16 +283,51 @@ def _held_out(
     validation: tuple[Sequence[Text], Sequence[Hashable]],
     max_length: int,
 ) -> Examples:
-    texts, labels = list(validation[0]), [_plain(label) for label in validation[1]]
-    if len(texts) != len(labels) or not texts:
-        raise ValueError(f"validation has {len(texts)} texts and {len(labels)} labels")
+    texts = list(validation[0])
+    wanted = _ids_of(validation[1], ids, len(texts), "validation labels")
+    return Examples(_encode(tokenizer, texts, max_length, "validation texts"), wanted)
+
+
+def _ids_of(labels: Sequence[Hashable], ids: dict[Any, int], number: int, name: str) -> list[int]:
+    """The class ids of labels that are to be compared with predictions for so many texts."""
+    if len(labels) != number or not number:
+        raise ValueError(
+            f"there are {number} texts and {len(labels)} {name}; give as many, not none"
+        )
     for position, label in enumerate(labels):
-        if label not in ids:
+        if _plain(label) not in ids:
             raise ValueError(
-                f"validation label {position} is {label!r}, which is not in the training data; "
-                f"its labels are {', '.join(map(repr, ids))}"
+                f"{name}: number {position} is {_plain(label)!r}, which is not in the training "
+                f"data; its labels are {', '.join(map(repr, ids))}"
             )
-    return Examples(tokenizer.encode_batch(texts, max_length), [ids[label] for label in labels])
+    return [ids[_plain(label)] for label in labels]
+
+
+def _encode(
+    tokenizer: WordPieceTokenizer, texts: Sequence[Text], max_length: int, name: str
+) -> list[Row]:
+    """Rows of ids; texts too long for them are cut, counted and said."""
+    rows = tokenizer.encode_batch(texts, max_length)
+    cut = sum(row.dropped > 0 for row in rows)
+    if cut:
+        warnings.warn(
+            f"{cut} of {len(rows)} {name} are longer than {max_length} tokens and were cut to "
+            "that; max_length sets it, up to what the model takes",
+            stacklevel=3,
+        )
+    return rows
+
+
+def _read_classes(config: BertConfig) -> np.ndarray:
+    """The labels as they were given to fit, if this config was written by save."""
+    convert = _LABEL_TYPES.get(str(config.extra.get(_LABEL_TYPE)), str)
+    try:
+        classes = [convert(name) for name in config.labels]
+    except ValueError:
+        classes = []
+    if [str(label) for label in classes] != list(config.labels):  # renamed since by somebody
+        classes = list(config.labels)
+    return np.array(classes)
 
 
 def _check_vocabulary(tokenizer: WordPieceTokenizer, config: BertConfig) -> None:

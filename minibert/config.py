@@ -112,7 +112,7 @@ class BertConfig:
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {allowed}")
-        if self.pad_token_id is not None and not 0 <= self.pad_token_id < self.vocab_size:
+        if self.pad_token_id is not None and self.pad_token_id not in range(self.vocab_size):
             raise ValueError(
                 f"pad_token_id is {self.pad_token_id!r}; it must be None or an id below "
                 f"vocab_size {self.vocab_size}"
@@ -150,7 +150,7 @@ class BertConfig:
         """Read the config of a folder, an alias such as `minilm-l6`, or a hub name."""
         from minibert.pretrained import find_folder, read_config  # it stands on this file
 
-        return read_config(find_folder(dir_or_name))
+        return read_config(find_folder(dir_or_name, weights=False))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> BertConfig:
@@ -192,15 +192,19 @@ class BertConfig:
 # Keys that to_dict writes from something other than the field of that name.
 _WRITTEN = (
     *("model_type", "position_embedding_type", "dtype", "torch_dtype"),
-    *("id2label", "label2id", "num_labels", "architectures"),
+    *("id2label", "label2id", "num_labels"),
 )
 
 
 def _read_labels(data: Mapping[str, Any]) -> tuple[str, ...]:
     """Class names in id order, from id2label, or from num_labels alone, or two by default."""
-    id2label = data.get("id2label")
+    id2label, number = data.get("id2label"), data.get("num_labels", 2)
     if not id2label:
-        return tuple(f"LABEL_{i}" for i in range(data.get("num_labels", 2)))
+        if not isinstance(number, int):
+            raise ValueError(f"num_labels is {number!r}; it must be a whole number")
+        return tuple(f"LABEL_{i}" for i in range(number))
+    if not isinstance(id2label, Mapping):
+        raise ValueError(f'id2label is {id2label!r}; it must map ids to names: {{"0": "name"}}')
     by_id = {int(i): str(label) for i, label in id2label.items()}
     if sorted(by_id) != list(range(len(by_id))):
         raise ValueError(f"id2label has the ids {sorted(by_id)}; they must run from 0 without gaps")

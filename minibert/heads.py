@@ -71,8 +71,12 @@ class BertForClassification(Pretrained):
         """
         folder = find_folder(dir_or_name)
         config, tensors = read_config(folder), read_weights(folder)
-        if new_head:
-            tensors = {k: v for k, v in tensors.items() if not k.startswith("classifier.")}
+        # Other tasks' heads are called classifier, too; the config says whose this one is.
+        other_task = cls.hf_architecture not in config.extra.get(
+            "architectures", [cls.hf_architecture]
+        )
+        unused = [k for k in tensors if k.startswith("classifier.") and (new_head or other_task)]
+        tensors = {k: v for k, v in tensors.items() if k not in unused}
         trained = "classifier.weight" in tensors
         if labels is not None:
             names = tuple(labels)
@@ -88,7 +92,11 @@ class BertForClassification(Pretrained):
                 f"{folder} has a trained head for the labels {config.labels} and {names} were "
                 "asked for; leave labels out to use it, or pass new_head=True to train another"
             )
-        return cls._load(replace(config, labels=names), tensors, str(folder))
+        model = cls._load(replace(config, labels=names), tensors, str(folder))
+        if model.load_report is not None:
+            ignored = (*model.load_report.ignored, *unused)
+            model.load_report = replace(model.load_report, ignored=ignored)
+        return model
 
     def forward(
         self,

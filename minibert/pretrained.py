@@ -14,8 +14,9 @@ import json
 import os
 import pickle
 import re
+import secrets
 import shutil
-import tempfile
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,8 @@ class Pretrained(nn.Module):
             model = cls._build(config, tensors)
         shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
         state, report = from_hf(tensors, shapes, source)
-        for path in {name.rpartition(".")[0] for name in report.newly_initialised}:
+        # dict.fromkeys: each module once, in a fixed order, for they draw random numbers.
+        for path in dict.fromkeys(n.rpartition(".")[0] for n in report.newly_initialised):
             model.init_weights(model.get_submodule(path).to_empty(device="cpu"))
         for name in report.newly_initialised:
             state[name] = model.get_parameter(name)
@@ -108,7 +110,7 @@ class Pretrained(nn.Module):
 
     def write_files(self, folder: Path) -> None:
         """Write config and weights into a folder that exists."""
-        config = {"architectures": [self.hf_architecture], **self.config.to_dict()}
+        config = {**self.config.to_dict(), "architectures": [self.hf_architecture]}
         text = json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True)
         (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
         save_file(to_hf(self.state_dict()), folder / SAFETENSORS, metadata={"format": "pt"})
@@ -149,36 +151,41 @@ ALIASES = {
 }
 
 
-def find_folder(dir_or_name: str | Path) -> Path:
-    """The folder of a model: a directory, an alias, or a hub name, downloaded if it must be."""
-    if Path(dir_or_name).is_dir():
-        return Path(dir_or_name)
-    name = str(dir_or_name)
+def find_folder(dir_or_name: str | Path, weights: bool = True) -> Path:
+    """The folder of a model: a directory, an alias, or a hub name, downloaded if it must be.
+
+    weights: False when config and tokenizer are enough; then only these are downloaded.
+    """
+    path, name = Path(dir_or_name), str(dir_or_name)
+    if path.is_dir():
+        return path
     if name in ALIASES:
-        return _find_alias(name)
+        return _find_alias(name, weights)
     if name in SIZES and name.startswith(("bert-base-", "bert-large-")):
         name = f"google-bert/{name}"  # the hub's full name for the sizes Google published first
-    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
-        return _download(name)
+    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) and path.parts[0] not in os.listdir():
+        return _download(name, weights)
     raise FileNotFoundError(
         f"there is no model {name!r}: it is not a folder, not an alias "
         f"({', '.join(ALIASES)}), and not a hub name, which is written owner/name"
     )
 
 
-def _find_alias(name: str) -> Path:
+def _find_alias(name: str, weights: bool) -> Path:
     alias = ALIASES[name]
     package = importlib.util.find_spec(alias.package)
     if package is not None and package.submodule_search_locations:
         folder = Path(package.submodule_search_locations[0]) / alias.folder
     else:
         try:
-            folder = _download(alias.hub_name)
+            folder = _download(alias.hub_name, weights)
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"{name} is not installed: run  pip install -e '.[{alias.extra}]'  in the checkout "
                 f"of minibert. The hub was tried as well: {error}"
             ) from error
+    if not weights:
+        return folder
     with open(folder / SAFETENSORS, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != alias.sha256:
@@ -189,22 +196,23 @@ def _find_alias(name: str) -> Path:
     return folder
 
 
-def _download(name: str) -> Path:
+def _download(name: str, weights: bool) -> Path:
     """Fetch a model from the hub with huggingface_hub, or take it from its cache."""
     from huggingface_hub import snapshot_download
 
-    small = ["config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json"]
-    weights = ["model.safetensors", "model.safetensors.index.json", "model-*.safetensors"]
+    files = ["config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json"]
+    safe = ["model.safetensors", "model.safetensors.index.json", "model-*.safetensors"]
+    legacy = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
     try:
-        folder = Path(snapshot_download(name, allow_patterns=small + weights))
-        if not any(folder.glob("*.safetensors")):
-            legacy = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
-            folder = Path(snapshot_download(name, allow_patterns=small + legacy))
+        folder = Path(snapshot_download(name, allow_patterns=files + safe * weights))
+        if weights and not any(folder.glob("*.safetensors")):
+            folder = Path(snapshot_download(name, allow_patterns=files + legacy))
     except Exception as error:  # noqa: BLE001  (network, HTTP and cache errors share no base class)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise FileNotFoundError(
-            f"{name} could not be fetched from the model hub ({type(error).__name__}: {reason}). "
-            "Check the name and the network, or download the model elsewhere and give its folder"
+            f"there is no folder {name}, and it could not be fetched from the model hub "
+            f"({type(error).__name__}: {reason}). Check the name and the network, or download the "
+            "model elsewhere and give its folder"
         ) from error
     return folder
 
@@ -273,7 +281,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path} is damaged, or asks to run code while it is read, which minibert does not "
             "allow; use a safetensors file of the same model"
         ) from error
-    except (RuntimeError, EOFError, OSError) as error:
+    except (RuntimeError, EOFError, OSError, LookupError, struct.error) as error:
         raise ValueError(f"{path} is damaged or cut short ({error}); fetch it again") from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{path} does not hold a state dict (names and tensors)")
@@ -283,54 +291,88 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
 # --- writing -------------------------------------------------------------------------------------
 
 
+# What a model folder may hold and still be replaced: the files of ours and of transformers.
+_MODEL_FILES = (
+    *("config.json", "*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json"),
+    *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"),
+    *("added_tokens.json", "generation_config.json", "README.md", "learning_curve.png"),
+)
+
+
 @contextlib.contextmanager
 def new_model_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """A folder to write into, which becomes `path` when the block ends and all is on the disk.
 
-    It is written beside its place, flushed and renamed: a crash leaves the old state or the new.
+    It is written beside its place, flushed and renamed, so that `path` never holds half a model. If
+    the last step fails, the new model stays where it is and the error says where.
     Raises `FileExistsError` if `path` exists, unless it is empty, or is a model folder and
     `overwrite` is true.
     """
-    path = Path(path).absolute()
+    path = Path(path).resolve()  # a link stays a link to the new model
     check_new_folder(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    unfinished = path.parent / f".{path.name}.{secrets.token_hex(4)}"
+    unfinished.mkdir()
     try:
         yield unfinished
-        unfinished.chmod(0o755)  # mkdtemp makes it private
         for file in [*unfinished.rglob("*"), unfinished]:
             _flush(file)
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-            path.rename(old)
-            unfinished.rename(path)
-            shutil.rmtree(old)
-        else:
-            unfinished.rename(path)
-        _flush(path.parent)
-    finally:
+    except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    old = unfinished.with_suffix(".old")
+    try:
+        if path.exists():
+            path.rename(old)
+        unfinished.rename(path)
+    except OSError as error:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise OSError(
+            f"{path} could not be put in place; it was written to {unfinished}"
+        ) from error
+    shutil.rmtree(old, ignore_errors=True)
+    _flush(path.parent)
 
 
 def check_new_folder(path: str | Path, overwrite: bool = False) -> None:
     """Raise the `OSError` that `new_model_folder` would; to be asked before long work."""
-    path = Path(path).absolute()
-    parent = next(folder for folder in path.parents if folder.exists())
+    path = Path(path).resolve()
+    parent = next((folder for folder in path.parents if folder.exists()), path)
     if not parent.is_dir():
         raise NotADirectoryError(f"{path} cannot be made: {parent} is a file")
     if not os.access(parent, os.W_OK):
         raise PermissionError(f"{path} cannot be made: there is no permission to write in {parent}")
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if not path.exists():
+        return
+    if os.path.ismount(path):
+        raise FileExistsError(f"{path} is a mount point; give a folder inside it")
+    if path.is_dir() and not any(path.iterdir()):
         return
     if not path.is_dir() or not (path / CONFIG).is_file():
         raise FileExistsError(f"{path} exists and is not a model folder; choose another name")
     if not overwrite:
-        raise FileExistsError(f"{path} exists; choose another name, or pass overwrite=True")
+        raise FileExistsError(f"{path} exists; choose another name, or allow to overwrite it")
+    for entry in path.iterdir():
+        if entry.is_dir() or not any(entry.match(pattern) for pattern in _MODEL_FILES):
+            raise FileExistsError(
+                f"{path} holds {entry.name}, which is not part of a model, so it is not "
+                "overwritten; choose another name"
+            )
 
 
 def _flush(path: Path) -> None:
     """fsync a file or folder, so that the rename cannot reach the disk before the contents."""
-    descriptor = os.open(path, os.O_RDONLY)
+    if path.is_dir():
+        # Windows and some network file systems cannot; then the rename is as safe as they make it.
+        with contextlib.suppress(OSError):
+            _fsync(path, os.O_RDONLY)
+    else:
+        _fsync(path, os.O_RDWR)
+
+
+def _fsync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -81,7 +81,7 @@ class WordPieceTokenizer:
         cls, dir_or_name: str | Path, backend: Literal["rust", "python"] = "rust"
     ) -> WordPieceTokenizer:
         """Read the tokenizer of a folder, an alias such as `minilm-l6`, or a hub name."""
-        return cls(Vocabulary.from_folder(find_folder(dir_or_name)), backend)
+        return cls(Vocabulary.from_folder(find_folder(dir_or_name, weights=False)), backend)
 
     def __call__(
         self,
@@ -107,6 +107,8 @@ class WordPieceTokenizer:
 
     def encode_batch(self, texts: Sequence[Text], max_length: int | None = None) -> list[Row]:
         """Rows of ids for texts or (text, pair) tuples, not padded yet."""
+        if isinstance(texts, str):
+            raise ValueError(f"texts is the string {texts[:40]!r}; give a list of texts")
         paired = [isinstance(text, tuple) for text in texts]
         flat: list[str] = []
         for position, text in enumerate(texts):

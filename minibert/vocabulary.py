@@ -27,6 +27,14 @@ _BERT_PARTS = {
 }
 
 
+# Our settings and their keys in a tokenizer_config.json.
+_CONFIG_KEYS = {
+    "lower_case": "do_lower_case",
+    "strip_accents": "strip_accents",
+    "split_cjk": "tokenize_chinese_chars",
+}
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """Tokens with their ids, and the settings of the text that precedes them.
@@ -62,7 +70,7 @@ class Vocabulary:
         path = folder / TOKENIZER_CONFIG
         config = read_json(path) if path.is_file() else {}
         names: dict[str, Any] = {
-            name: _content(config.get(name, default))
+            name: _content(config.get(name) or default)
             for name, default in (
                 ("cls_token", "[CLS]"),
                 ("sep_token", "[SEP]"),
@@ -74,10 +82,14 @@ class Vocabulary:
         if (folder / TOKENIZER_JSON).is_file():
             path = folder / TOKENIZER_JSON
             ids, added, text_settings = _read_tokenizer_json(path)
+            text_settings = _override(text_settings, config, path)
         elif (folder / VOCAB).is_file():
             path = folder / VOCAB
             ids = _read_vocab(path)
-            added = [{**entry, "id": int(i)} for i, entry in _added_tokens(config).items()]
+            added = [
+                {**entry, "id": int(i)}
+                for i, entry in config.get("added_tokens_decoder", {}).items()
+            ]
             text_settings = _settings_from_config(config, ids, path)
         else:
             raise FileNotFoundError(
@@ -141,8 +153,11 @@ def _settings_from_config(
 ) -> dict[str, Any]:
     lower_case = config.get("do_lower_case")
     if lower_case is None:
-        # A cased model fed lower-cased text still runs, only worse, so do not assume: look.
-        lower_case = not any(c.isupper() for token in ids if token[:1] != "[" for c in token)
+        # A cased model fed lower-cased text still runs, only worse, so do not assume: look. (Not
+        # with str.isupper: the uncased vocabulary has U+211D, a capital without a small letter.)
+        lower_case = not any(
+            c != c.lower() for token in ids if not token.startswith("[") for c in token
+        )
         warnings.warn(
             f"{path.parent} does not say whether its model is cased; its vocabulary has "
             f"{'no' if lower_case else ''} upper-case tokens, so texts are "
@@ -157,9 +172,20 @@ def _settings_from_config(
     }
 
 
-def _added_tokens(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The tokens that a tokenizer_config.json adds to its vocabulary, by id."""
-    return config.get("added_tokens_decoder", {})
+def _override(settings: dict[str, Any], config: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Settings of a tokenizer.json, where tokenizer_config.json contradicts them the latter's.
+
+    That is what transformers does; the two files of a model should not differ.
+    """
+    for ours, theirs in _CONFIG_KEYS.items():
+        if config.get(theirs) is not None and config[theirs] != settings[ours]:
+            warnings.warn(
+                f"{path} and {TOKENIZER_CONFIG} beside it disagree: {theirs} is {config[theirs]} "
+                "in the latter, which is followed, as transformers does",
+                stacklevel=4,
+            )
+            settings = {**settings, ours: config[theirs]}
+    return settings
 
 
 def _content(token: str | Mapping[str, Any]) -> str:

@@ -1,10 +1,13 @@
 """What every test file shares: where things are, and small random models of transformers."""
 
 import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the default run never leaves this machine
+# The default run never leaves this machine, nor depends on what its user downloaded before.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_CACHE"] = tempfile.mkdtemp(prefix="minibert-empty-hub-")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
@@ -101,6 +104,10 @@ def holes(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     mask[:, 2::3] = 0
     return {**batch, "attention_mask": mask}
 
+
+TEXTS = [
+    f"{'a fine' if i % 2 else 'no good'} film number {i} " + "very " * (i % 5) for i in range(24)
+]
 
 BATCHES = {
     "full": ragged_batch([9, 9, 9]),

@@ -1,5 +1,7 @@
 """TextClassifier, from fit to a folder that transformers opens."""
 
+import json
+
 import numpy as np
 import pytest
 import sklearn.base
@@ -9,11 +11,8 @@ from sklearn.model_selection import cross_val_score
 
 import minibert
 from minibert import TextClassifier
-from tests.conftest import TINY
+from tests.conftest import TEXTS, TINY
 
-TEXTS = [
-    f"{'a fine' if i % 2 else 'no good'} film number {i} " + "very " * (i % 5) for i in range(24)
-]
 LABELS = ["good" if i % 2 else "bad" for i in range(24)]
 
 
@@ -77,11 +76,11 @@ def test_saved_folder_opens_here_and_in_transformers(fitted, tmp_path):
 )
 def test_labels_keep_their_kind_through_a_folder(start, tmp_path, labels):
     classifier = new(start, epochs=1).fit(TEXTS, labels)
-    kind = type(classifier.predict(TEXTS[:1]).tolist()[0])
-    assert kind is type(np.asarray(labels).tolist()[0])
+    assert classifier.predict(TEXTS[:1]).dtype == np.asarray(labels).dtype
     classifier.save(tmp_path / "m")
     again = TextClassifier.load(tmp_path / "m")
     assert again.classes_.tolist() == classifier.classes_.tolist()
+    assert again.classes_.dtype == classifier.classes_.dtype
 
 
 def test_pairs_of_texts(start):
@@ -103,10 +102,48 @@ def test_scikit_learn(start):
 
 def test_long_texts_are_cut_counted_and_said_once(start):
     texts = [*TEXTS[:-1], "long " * 500]
-    with pytest.warns(UserWarning, match="1 of 24 texts are longer than 40 tokens") as caught:
+    with pytest.warns(UserWarning, match="1 of 24 training texts .* 40 tokens") as caught:
         classifier = new(start, epochs=1).fit(texts, LABELS)
-    assert classifier.truncated_ == 1 and len(caught) == 1
-    assert classifier.predict(["long " * 500]).shape == (1,)
+    assert len(caught) == 1
+    with pytest.warns(UserWarning, match="1 of 1 texts"):
+        assert classifier.predict(["long " * 500]).shape == (1,)
+
+
+def test_loaded_classifier_cuts_texts_where_the_trained_one_did(start, tmp_path):
+    classifier = new(start, epochs=1, max_length=6)
+    with pytest.warns(UserWarning, match="6 tokens"):
+        classifier.fit(TEXTS, LABELS).save(tmp_path / "m")
+    again = TextClassifier.load(tmp_path / "m")
+    assert again.max_length == 6
+    assert TextClassifier.load(tmp_path / "m", max_length=9).max_length == 9
+
+
+def test_score_refuses_what_cannot_be_compared(fitted):
+    for texts, labels, message in (
+        (TEXTS, LABELS[:1], "24 texts and 1 labels"),
+        ([], [], "not none"),
+        (TEXTS, [0] * 24, "number 0 is 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fitted.score(texts, labels)
+
+
+def test_one_string_is_not_a_list_of_letters(fitted):
+    with pytest.raises(ValueError, match="'Wonderful'; give a list"):
+        fitted.predict("Wonderful")
+
+
+def test_heads_of_other_tasks_are_refused(fitted, tmp_path):
+    fitted.save(tmp_path / "m")
+    path = tmp_path / "m" / "config.json"
+    config = json.loads(path.read_text())
+    for changes, message in (
+        ({"architectures": ["BertForTokenClassification"]}, "no classification head"),
+        ({"problem_type": "multi_label_classification"}, "multi_label"),
+    ):
+        path.write_text(json.dumps({**config, **changes}))
+        with pytest.raises(ValueError, match=message):
+            TextClassifier.load(tmp_path / "m")
 
 
 @pytest.mark.parametrize(
@@ -131,6 +168,8 @@ def test_unusable_data_is_refused(start, texts, labels, message):
         ({"epochs": 0}, "epochs is 0"),
         ({"batch_size": -1}, "batch_size"),
         ({"lr": 0.0}, "lr is 0.0"),
+        ({"lr": float("inf")}, "lr is inf"),
+        ({"seed": -1}, "seed is -1"),
         ({"precision": "fp8"}, "fp8.*bf16"),
         ({"device": "tpu9"}, "tpu9"),
         ({"model": "nothing-like-it"}, "minilm-l6"),
@@ -142,7 +181,7 @@ def test_unusable_settings_are_refused(start, changes, message):
 
 
 def test_validation_label_outside_the_training_set_is_named(start):
-    with pytest.raises(ValueError, match="label 1 is 'ugly'.*'bad', 'good'"):
+    with pytest.raises(ValueError, match="labels: number 1 is 'ugly'.*'bad', 'good'"):
         new(start).fit(TEXTS, LABELS, validation=(TEXTS[:2], ["good", "ugly"]))
 
 

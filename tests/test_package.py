@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def run(*arguments, **kwargs):
     return subprocess.run(
-        [sys.executable, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, **kwargs
+        [sys.executable, *map(str, arguments)],
+        **{"capture_output": True, "text": True, "cwd": ROOT, **kwargs},
     )
 
 
@@ -31,10 +32,12 @@ def test_trace_follows_the_model():
 
 
 def test_example_fine_tunes_and_saves(tmp_path):
-    output = tmp_path / "out"
+    output, table = tmp_path / "out", tmp_path / "mine.csv"
+    rows = [f"{'a fine' if i % 2 else 'a poor'} film,{'yes' if i % 2 else 'no'}" for i in range(60)]
+    table.write_text("\n".join(["Text,Label", *rows]))
     result = run(
-        *("examples/finetune_sst2.py", "--limit", 32, "--epochs", 1, "--output", output),
-        *("--max-length", 32),
+        *("examples/finetune_sst2.py", "--data", table, "--limit", 32, "--epochs", 1),
+        *("--max-length", 32, "--output", output),
     )
     assert result.returncode == 0, result.stderr
     for line in (
@@ -56,7 +59,7 @@ def test_example_fine_tunes_and_saves(tmp_path):
     again = run("examples/finetune_sst2.py", "--output", output)
     assert again.returncode == 2 and "exists" in again.stderr, "refused before training"
     line = run("-m", "minibert", "classify", output, input="A joy.\n", check=True).stdout
-    assert line.split("\t")[0] in ("negative", "positive")
+    assert line.split("\t")[0] in ("no", "yes")
 
 
 @pytest.mark.parametrize(
@@ -72,6 +75,14 @@ def test_example_refuses_bad_input_in_one_line_with_exit_code_2(tmp_path, argume
     assert result.returncode == 2
     assert message in result.stderr and len(result.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_quickstart_of_the_readme_runs(tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    program = readme.split("```python\n")[1].split("```")[0]
+    result = run("-c", program, check=True, cwd=tmp_path)
+    assert "torch.Size([1, 5, 384])" in result.stdout
+    assert (tmp_path / "output" / "mine" / "config.json").is_file()
 
 
 def test_command():

@@ -139,14 +139,13 @@ def test_damaged_config_is_named(saved):
 def test_folder_without_a_model_says_what_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match="config.json"):
         minibert.BertModel.from_pretrained(tmp_path)
-    minibert.BertConfig.from_size("bert-tiny")
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(FileNotFoundError, match="model.safetensors"):
         minibert.BertModel.from_pretrained(tmp_path)
 
 
 def test_unknown_names_list_the_aliases():
-    for name in ("minilm-l7", "/no/such/folder", "./nowhere"):
+    for name in ("minilm-l7", "/no/such/folder", "./nowhere", "tests/nowhere"):
         with pytest.raises(FileNotFoundError, match="minilm-l6"):
             find_folder(name)
 
@@ -199,19 +198,24 @@ def test_labels_and_new_heads(saved):
 
 def test_existing_folder_is_refused_or_replaced(ours, tmp_path):
     ours.save_pretrained(tmp_path / "m")
-    (tmp_path / "m" / "marker").touch()
-    with pytest.raises(FileExistsError, match="overwrite=True"):
+    (tmp_path / "m" / "README.md").touch()
+    with pytest.raises(FileExistsError, match="overwrite"):
         ours.save_pretrained(tmp_path / "m")
-    assert (tmp_path / "m" / "marker").exists()
-    ours.save_pretrained(tmp_path / "m", overwrite=True)
-    assert not (tmp_path / "m" / "marker").exists()
-    assert os.listdir(tmp_path) == ["m"], "nothing is left beside it"
+    assert (tmp_path / "m" / "README.md").exists()
+    (tmp_path / "link").symlink_to("m")
+    ours.save_pretrained(tmp_path / "link", overwrite=True)
+    assert not (tmp_path / "m" / "README.md").exists()
+    assert sorted(os.listdir(tmp_path)) == ["link", "m"], "nothing is left beside it"
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_overwrite_does_not_touch_what_is_not_a_model(ours, tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").touch()
     with pytest.raises(FileExistsError, match="not a model folder"):
+        ours.save_pretrained(tmp_path / "home", overwrite=True)
+    (tmp_path / "home" / "config.json").write_text("{}")
+    with pytest.raises(FileExistsError, match="thesis.tex"):
         ours.save_pretrained(tmp_path / "home", overwrite=True)
     assert (tmp_path / "home" / "thesis.tex").exists()
 

@@ -1,6 +1,7 @@
 """Our tokenizer, the Rust one, and transformers: the same to the last offset."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -8,7 +9,6 @@ import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import minibert
 from minibert.tokenizer import WordPieceTokenizer, truncated_lengths
 from minibert.vocabulary import Vocabulary
 from minibert.wordpiece import WordPiece
@@ -34,10 +34,15 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["uncased", "cased"])
-def three(request):
+@pytest.fixture(scope="module", params=["uncased", "uncased vocabulary, cased rules", "cased"])
+def three(request, tmp_path_factory):
     """(ours, Rust behind our class, transformers) for one vocabulary."""
-    if request.param == "uncased":
+    if request.param == "uncased vocabulary, cased rules":
+        folder = tmp_path_factory.mktemp("cased")
+        shutil.copy(request.getfixturevalue("minilm") / "vocab.txt", folder)
+        (folder / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+        reference = transformers.BertTokenizer(str(folder / "vocab.txt"), do_lower_case=False)
+    elif request.param == "uncased":
         folder = request.getfixturevalue("minilm")
         reference = transformers.AutoTokenizer.from_pretrained(folder)
         # The file comes with padding and truncation to 128 switched on.
@@ -193,6 +198,27 @@ def test_bare_vocabulary_says_what_it_infers(tmp_path):
         assert not Vocabulary.from_folder(tmp_path).lower_case
 
 
+def test_published_uncased_vocabulary_is_taken_for_uncased(minilm, tmp_path):
+    shutil.copy(minilm / "vocab.txt", tmp_path)
+    with pytest.warns(UserWarning, match="no upper-case"):
+        assert Vocabulary.from_folder(tmp_path).lower_case
+
+
+@pytest.mark.parametrize("lower_case", [True, False])
+def test_tokenizer_config_overrides_tokenizer_json_as_in_transformers(minilm, tmp_path, lower_case):
+    data = json.loads((minilm / "tokenizer.json").read_text())
+    data |= {"padding": None, "truncation": None}
+    data["normalizer"]["lowercase"] = not lower_case
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data))
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": lower_case}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    shutil.copy(minilm / "config.json", tmp_path)
+    with pytest.warns(UserWarning, match="disagree.*do_lower_case"):
+        ours = WordPieceTokenizer.from_pretrained(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert ours.encode("Hello NAÏVE").ids == theirs("Hello NAÏVE")["input_ids"]
+
+
 def test_published_cased_vocabulary_is_taken_for_cased(shared):
     with pytest.warns(UserWarning, match="not lower-cased"):
         vocabulary = Vocabulary.from_folder(shared / "bert-base-cased")
@@ -276,4 +302,9 @@ def test_transformers_reads_what_we_write(three, tmp_path):
 def test_docstring_example():
     uncased = WordPiece({"na", "##ive", "!"}, unknown="[UNK]")
     assert [piece.token for piece in uncased.pieces("Naïve!")] == ["na", "##ive", "!"]
-    assert minibert.WordPieceTokenizer is WordPieceTokenizer
+
+
+def test_joining_is_that_of_the_rust_decoder(three):
+    ours, rust, _ = three
+    for tokens in (["wait", "...", "what", "?"], ["a", "##b", ".", "c"], ["##x", "'s", "'", "!"]):
+        assert ours.backend.join(tokens) == rust.backend.join(tokens)

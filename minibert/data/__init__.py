@@ -43,7 +43,9 @@ def load(source: str | Path, seed: int = 0) -> tuple[LabelledTexts, LabelledText
     path = Path(source)
     if path.is_dir():
         train, development = read_table(path / "train.tsv"), read_table(path / "dev.tsv")
-        if set(train.labels) | set(development.labels) == set(_SST2_NAMES):
+        header = (path / "train.tsv").read_text(encoding="utf-8-sig").partition("\n")[0].split()
+        labels = set(train.labels) | set(development.labels)
+        if header == ["sentence", "label"] and labels == set(_SST2_NAMES):
             train, development = _name_sst2(train), _name_sst2(development)
         return train, development
     return _hold_out(read_table(path), path, seed)
@@ -60,11 +62,12 @@ def read_table(path: Path) -> LabelledTexts:
             f"there is no file {path}; --data takes 'sample', a folder with train.tsv and dev.tsv, "
             "or a .tsv or .csv file"
         )
-    if path.suffix not in (".tsv", ".csv"):
+    suffix = path.suffix.lower()
+    if suffix not in (".tsv", ".csv"):
         raise ValueError(f"{path} is neither a .tsv nor a .csv file; rename or convert it")
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            if path.suffix == ".tsv":
+            if suffix == ".tsv":
                 table = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             else:
                 table = csv.reader(file, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from minibert.heads import BertForClassification
 from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.batches import Examples, shuffled_batches
 from minibert.training.optimizer import make_optimizer, warmup_linear
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,11 @@ def train(
 
     The result follows from the recipe's seed alone: it sets the order of examples and the dropout,
     and the caller's random state is as before afterwards. evaluate: called with the number of steps
-    done, before the first and after every epoch. Shows a progress bar on a terminal.
+    done, before the first and after every epoch; the result is logged at level INFO. Shows a
+    progress bar on a terminal.
 
-    Raises `FloatingPointError` when the loss is no longer a number; the weights are then those of
-    the step before.
+    Raises `FloatingPointError` when the loss or the gradient is no longer a number; the weights are
+    then those of the step before.
     """
     from tqdm import tqdm
 
@@ -76,10 +80,18 @@ def train(
     schedule = warmup_linear(optimizer, steps, recipe.warmup)
     trainable = [p for group in optimizer.param_groups for p in group["params"]]
     history = History()
-    if evaluate is not None:
-        history.evaluations.append(evaluate(0))
 
-    devices = [device] if device.type == "cuda" else []
+    def look(epoch: int) -> None:
+        if evaluate is not None:
+            result = evaluate(len(history.losses))
+            history.evaluations.append(result)
+            logger.info(
+                "epoch %d of %d: development accuracy %.2f %%, loss %.3f",
+                *(epoch, recipe.epochs, 100 * result.accuracy, result.loss),
+            )
+
+    look(0)
+    devices = range(torch.cuda.device_count())
     # disable=None: a bar on a terminal, silence in a log file.
     progress = tqdm(total=steps, unit="step", disable=None, dynamic_ncols=True)
     with torch.random.fork_rng(devices), progress:
@@ -101,7 +113,12 @@ def train(
                         f"rate of {schedule.get_last_lr()[0]:.2g}; lower lr (now {recipe.lr:g})"
                     )
                 loss.backward()
-                nn.utils.clip_grad_norm_(trainable, recipe.clip)
+                norm = nn.utils.clip_grad_norm_(trainable, recipe.clip)
+                if not math.isfinite(norm):
+                    raise FloatingPointError(
+                        f"the gradient is {norm.item()} at step {len(history.losses) + 1}; "
+                        f"lower lr (now {recipe.lr:g})"
+                    )
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()
@@ -113,7 +130,6 @@ def train(
                     refresh=False,
                 )
             history.seconds += time.perf_counter() - started
-            if evaluate is not None:
-                history.evaluations.append(evaluate(len(history.losses)))
+            look(epoch + 1)
     model.eval()
     return history
