@@ -1,0 +1,82 @@
+"""How fast are the ways PyTorch has to multiply by a weight, at the shapes of BERT?
+
+    python benchmarks/linear.py
+
+GFLOP/s, median of alternating runs, for MiniLM's and BERT-base's shapes with some hundred tokens:
+forward alone, and forward with backward. The evidence for the body that `minibert.linear.Linear`
+has. The oneDNN operator with packed weights is private to PyTorch and cannot be differentiated.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SHAPES = [(429, 384, 1152), (429, 384, 1536), (429, 1536, 384), (832, 768, 3072)]
+
+
+def contenders(n: int, k: int, m: int) -> dict[str, tuple[int, Callable[[], Tensor]]]:
+    """name -> (passes over the product, a function that runs it), all checked against fp32."""
+    x, weight, bias = torch.randn(n, k), torch.randn(m, k) / k**0.5, torch.randn(m)
+    leaves = [tensor.clone().requires_grad_() for tensor in (x, weight, bias)]
+    half = [tensor.bfloat16() for tensor in (x, weight, bias)]
+
+    def convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        pixels = x.view(1, n, 1, k).permute(0, 3, 1, 2)  # channels last: a view
+        return F.conv2d(pixels, weight.view(m, k, 1, 1), bias).permute(0, 2, 3, 1).view(n, m)
+
+    def both_ways(product: Callable[..., Tensor]) -> Callable[[], Tensor]:
+        def run() -> Tensor:
+            y = product(*leaves)
+            y.backward(torch.ones_like(y))
+            return y.detach()
+
+        return run
+
+    runs: dict[str, tuple[int, Callable[[], Tensor]]] = {
+        "F.linear": (1, lambda: F.linear(x, weight, bias)),
+        "F.linear bf16": (1, lambda: F.linear(*half)),
+        "F.linear, backward too": (3, both_ways(F.linear)),
+        "1x1 convolution, backward too": (3, both_ways(convolution)),
+    }
+    if torch.backends.mkldnn.is_available():
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight, n)
+        runs["oneDNN, packed"] = (
+            1,
+            lambda: torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], ""),
+        )
+    exact = F.linear(x, weight, bias)
+    for name, (_, run) in runs.items():
+        tolerance = 0.05 if "bf16" in name else 1e-4
+        torch.testing.assert_close(run().float(), exact, atol=tolerance, rtol=tolerance)
+    return runs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--runs", type=int, default=15)
+    number = parser.parse_args().runs
+    capability = torch.backends.cpu.get_cpu_capability()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {capability}")
+    for n, k, m in SHAPES:
+        runs = contenders(n, k, m)
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(number):
+            for name, (_, run) in runs.items():
+                start = time.perf_counter()
+                run()
+                seconds[name].append(time.perf_counter() - start)
+        print(f"({n}, {k}) x ({k}, {m})")
+        for name, (passes, _) in runs.items():
+            rates = sorted(2 * passes * n * k * m / s / 1e9 for s in seconds[name])
+            print(
+                f"  {name:<30} {statistics.median(rates):6.0f} ({rates[0]:.0f} to {rates[-1]:.0f})"
+            )
+
+
+if __name__ == "__main__":
+    main()
