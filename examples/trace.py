@@ -1,4 +1,4 @@
-"""Follow one sentence from text to label, through every step of the book.
+"""Follow one sentence from text to label, through the steps of the book.
 
     python examples/trace.py
     python examples/trace.py "Hello there" --model output/finetuned
@@ -33,25 +33,27 @@ def trace(text: str, name: str) -> None:
     bert = model.bert
 
     print(f"\n1. wordpiece.py: {text!r} is cut into pieces of the vocabulary")
-    row = tokenizer.encode(text)
+    longest = model.config.max_position_embeddings
+    row = tokenizer.encode(text, max_length=longest)
     print(f"  {'token':<14} {'id':>6}  {'segment':>7}  {'text':<14} word")
     for token, token_id, segment, (start, end), word in zip(
         row.tokens, row.ids, row.type_ids, row.offsets, row.word_ids, strict=True
     ):
         print(f"  {token:<14} {token_id:>6}  {segment:>7}  {text[start:end]:<14} {word}")
 
-    print("\n2. tokenizer.py: the batch, B = 2: the text, and a short one so that there is padding")
-    batch = tokenizer([text, "Short."])
+    print("\n2. tokenizer.py: the batch, B = 3: the text and two others, so that there is padding")
+    batch = tokenizer([text, "A shorter text.", "Short."], max_length=longest)
     for key, tensor in batch.items():
         show("tokenizer.py", key, tensor)
 
-    print("\n3. packing.py: the real tokens of both rows in one list, longest row first")
+    print("\n3. packing.py: the real tokens of all rows in one list, longest row first")
     packing = Packing(batch["attention_mask"].bool())
     show("packing.py", "row of each token", packing.row)
     show("packing.py", "column of each token = position", packing.column)
     show("packing.py", "index of each [CLS]", packing.first)
     for group in packing.groups:
-        print(f"  a group of {group.rows} row(s), padded to {group.width}")
+        padding = group.rows * group.width - (group.stop - group.start)
+        print(f"  a group of {group.rows} row(s) of {group.width} slots, {padding} of them padding")
 
     print("\n4. embeddings.py: token + segment + position, then LayerNorm")
     tokens = packing.pack(batch["input_ids"])
@@ -76,7 +78,7 @@ def trace(text: str, name: str) -> None:
     show("attention.py", "weights (G, H, W, W)", weights)
     show("attention.py", "context (G, H, W, D)", context)
     place = packing.row[group.start : group.stop].unique_consecutive().tolist().index(0)
-    most = weights[place, :, 0].mean(dim=0).topk(3).indices.tolist()
+    most = weights[place, :, 0].mean(dim=0).topk(min(3, len(row.ids))).indices.tolist()
     print("  [CLS], averaged over heads, attends most to", [row.tokens[slot] for slot in most])
 
     print("\n6. encoder.py: attention and feed-forward, each with residual and LayerNorm")

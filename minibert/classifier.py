@@ -24,10 +24,9 @@ from minibert.tokenizer import Row, Text, WordPieceTokenizer
 from minibert.training.batches import Examples, batches_by_length
 from minibert.training.loop import Evaluation, History, Recipe, train
 
-# Key of config.json by which a saved classifier remembers that its labels were numbers.
-_LABEL_TYPE = "minibert_label_type"
-# And to how many tokens its texts were cut.
-_MAX_LENGTH = "minibert_max_length"
+# Keys of config.json by which a saved classifier remembers that its labels were numbers, and to how
+# many tokens its texts were cut. Other readers of the file keep them and pay no attention.
+_LABEL_TYPE, _MAX_LENGTH = "minibert_label_type", "minibert_max_length"
 _LABEL_TYPES: dict[str, Callable[[str], Any]] = {"int": int, "bool": lambda name: name == "True"}
 # Above this, full fine-tuning tends to end up predicting one class (Mosbach et al. 2021).
 _HIGH_LR = 1e-4
@@ -43,8 +42,10 @@ class TextClassifier:
     None takes CUDA where there is one.
 
     >>> classifier = TextClassifier().fit(["I loved it", "A waste of time"], ["good", "bad"])
-    >>> classifier.predict(["Wonderful"])
-    array(['good'], dtype='<U4')
+    >>> classifier.classes_
+    array(['bad', 'good'], dtype='<U4')
+    >>> classifier.predict_proba(["Wonderful", "Dull", "So-so"]).shape
+    (3, 2)
 
     After `fit` or `load`: `classes_`, the labels in the order of probabilities; `model_`,
     `tokenizer_`; `history_` (losses and evaluations) after `fit` only.
@@ -86,26 +87,11 @@ class TextClassifier:
         not influence the result. Raises `ValueError` for data or settings that cannot be used,
         before anything is trained.
         """
-        if isinstance(texts, str):
-            raise ValueError(f"texts is the string {texts[:40]!r}; give a list of texts")
-        texts, labels = list(texts), list(labels)
+        texts, labels = _listed(texts), list(labels)
         self._check_settings()
         classes = _classes(texts, labels)
-        names = tuple(str(label) for label in classes.tolist())
-        kind = type(classes.tolist()[0]).__name__
-
-        folder = find_folder(self.model)
-        with torch.random.fork_rng(
-            range(torch.cuda.device_count())
-        ):  # the seed also decides the new head's weights
-            torch.manual_seed(self.seed)
-            model = BertForClassification.from_pretrained(folder, labels=names, new_head=True)
-        tokenizer = WordPieceTokenizer.from_pretrained(folder)
-        _check_vocabulary(tokenizer, model.config)
-        extra = {k: v for k, v in model.config.extra.items() if k != "problem_type"}
-        max_length = min(self.max_length, model.config.max_position_embeddings)
-        extra = {**extra, _LABEL_TYPE: kind, _MAX_LENGTH: max_length}
-        model.config = replace(model.config, extra=extra)
+        model, tokenizer = self._new_model(classes)
+        max_length = model.config.extra[_MAX_LENGTH]
 
         rows = _encode(tokenizer, texts, max_length, "training texts")
         ids = {label: i for i, label in enumerate(classes.tolist())}
@@ -117,7 +103,6 @@ class TextClassifier:
             def evaluate(step: int) -> Evaluation:
                 return _evaluate(model, tokenizer, held_out, step)
 
-        model.to(_device(self.device))
         recipe = Recipe(
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -133,10 +118,8 @@ class TextClassifier:
     def predict_proba(self, texts: Sequence[Text]) -> np.ndarray:
         """The probability of each class for each text: float32 (N, L), columns as `classes_`."""
         self._check_fitted()
-        if isinstance(texts, str):
-            raise ValueError(f"texts is the string {texts[:40]!r}; give a list of texts")
         limit = min(self.max_length, self.model_.config.max_position_embeddings)
-        rows = _encode(self.tokenizer_, list(texts), limit, "texts")
+        rows = _encode(self.tokenizer_, _listed(texts), limit, "texts")
         logits = _logits(self.model_, self.tokenizer_, rows)
         return logits.softmax(dim=-1).numpy()
 
@@ -229,6 +212,24 @@ class TextClassifier:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
         return f"TextClassifier({arguments})"
 
+    def _new_model(self, classes: np.ndarray) -> tuple[BertForClassification, WordPieceTokenizer]:
+        """The pre-trained model with a new head for these classes, and its tokenizer."""
+        device, folder = _device(self.device), find_folder(self.model)
+        # The seed decides the new head's weights, too; the caller's generators are left alone.
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            torch.manual_seed(self.seed)
+            names = [str(label) for label in classes.tolist()]
+            model = BertForClassification.from_pretrained(folder, labels=names, new_head=True)
+        tokenizer = WordPieceTokenizer.from_pretrained(folder)
+        _check_vocabulary(tokenizer, model.config)
+        extra = {
+            **{key: value for key, value in model.config.extra.items() if key != "problem_type"},
+            _LABEL_TYPE: type(classes.tolist()[0]).__name__,
+            _MAX_LENGTH: min(self.max_length, model.config.max_position_embeddings),
+        }
+        model.config = replace(model.config, extra=extra)
+        return model.to(device), tokenizer
+
     # --- checks --------------------------------------------------------------------------------
 
     def _check_settings(self) -> None:
@@ -256,6 +257,13 @@ class TextClassifier:
             raise ValueError("this TextClassifier is not trained; call fit, or TextClassifier.load")
 
 
+def _listed(texts: Sequence[Text]) -> list[Text]:
+    """The texts as a list; a single string is a sequence, too, but of letters."""
+    if isinstance(texts, str):
+        raise ValueError(f"texts is the string {texts[:40]!r}; give a list of texts")
+    return list(texts)
+
+
 def _plain(label: Any) -> Hashable:
     """A label as a plain Python value, numpy's scalars included."""
     return label.item() if isinstance(label, np.generic) else label
@@ -273,7 +281,9 @@ def _classes(texts: list[Text], labels: list[Hashable]) -> np.ndarray:
         raise ValueError(f"labels are of type {names}; they must be all str, all int or all bool")
     classes = np.unique(np.array([_plain(label) for label in labels]))
     if len(classes) < 2:
-        raise ValueError(f"every label is {classes[0]!r}; a classifier needs at least two classes")
+        raise ValueError(
+            f"every label is {classes.tolist()[0]!r}; a classifier needs at least two classes"
+        )
     return classes
 
 

@@ -13,8 +13,9 @@ The letters for sizes in the shape comments of this book, and in the papers:
     V  vocabulary size
     L  labels of a classifier                         K
 
-packing.py adds G rows of W slots for a group of rows of similar length. Beware that in the BERT
-paper C is the final vector of [CLS] and L the number of layers.
+packing.py adds G rows of W slots for a group of n tokens, and F, the rows whose [CLS] is not
+hidden; attention.py and encoder.py add R, the tokens whose result is wanted. Beware that in the
+BERT paper C is the final vector of [CLS] and L the number of layers.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ Activation = Literal["gelu", "gelu_new", "gelu_pytorch_tanh"]
 AttentionKind = Literal["fused", "readable"]
 
 # (C hidden size, layers, H heads, I feed-forward size, V vocabulary size) of published checkpoints:
-# Devlin et al. 2019, section 3 (base, large); Turc et al. 2019, arXiv 1908.08962 (tiny .. medium);
-# Wang et al. 2020, arXiv 2002.10957 (MiniLM with 12 layers; that with 6 was made from it later).
+# Devlin et al. 2019, section 3, with the vocabularies Google released (base, large); Turc et al.
+# 2019, arXiv 1908.08962 (tiny .. medium); Wang et al. 2020, arXiv 2002.10957 (MiniLM with 12
+# layers; that with 6 was made from it later).
 SIZES: dict[str, tuple[int, int, int, int, int]] = {
     "bert-base-cased": (768, 12, 12, 3072, 28996),
     "bert-base-uncased": (768, 12, 12, 3072, 30522),

@@ -38,7 +38,7 @@ class EncoderLayer(nn.Module):
 
     Each sub-layer returns x + Dropout(f(x)), so both lines are the paper's LayerNorm(x +
     Sublayer(x)). The LayerNorm stands after the sum (post-LN), as in the original Transformer;
-    GPT-2 and later models moved it before the sub-layer.
+    GPT-2 and most decoders since moved it before the sub-layer.
     """
 
     def __init__(self, config: BertConfig) -> None:
@@ -95,8 +95,9 @@ class Encoder(nn.Module):
         """x: (N, C), the embedded tokens in packed order.
 
         wanted: (R,) packed indices of the tokens whose final vector is needed; None: all. Nobody
-        looks at the last layer's other outputs, so it projects and feeds forward these R only; the
-        result is the same up to rounding.
+        looks at the last layer's other outputs. It still attends with all N tokens, but applies
+        W^O, LayerNorm and the feed-forward to these R only. Without dropout the result is the same
+        up to rounding.
         """
         hidden_states, attentions = [x], []
         for layer in self.layers:

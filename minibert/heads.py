@@ -72,9 +72,8 @@ class BertForClassification(Pretrained):
         folder = find_folder(dir_or_name)
         config, tensors = read_config(folder), read_weights(folder)
         # Other tasks' heads are called classifier, too; the config says whose this one is.
-        other_task = cls.hf_architecture not in config.extra.get(
-            "architectures", [cls.hf_architecture]
-        )
+        written_as = config.extra.get("architectures") or [cls.hf_architecture]
+        other_task = cls.hf_architecture not in written_as
         unused = [k for k in tensors if k.startswith("classifier.") and (new_head or other_task)]
         tensors = {k: v for k, v in tensors.items() if k not in unused}
         trained = "classifier.weight" in tensors
@@ -115,7 +114,7 @@ class BertForClassification(Pretrained):
         if labels is not None:
             check_labels(labels, len(input_ids), self.config)
         x, packing = self.bert.embed(input_ids, token_type_ids, attention_mask)  # (N, C)
-        # This head reads [CLS] alone, so the last layer need not compute the other tokens, unless
+        # This head reads [CLS] alone, so the last layer need not finish the other tokens, unless
         # somebody wants to look at them.
         every_token = output_attentions or output_hidden_states
         encoded = self.bert.encoder(

@@ -8,7 +8,8 @@ padding need not exist. Only attention looks sideways, and it alone must know wh
 row.
 
 On first reading, take in the drawing and imagine a batch without padding: then N = B * T, there is
-one group, G = B and W = T, and every method below is a change of view.
+one group, G = B and W = T, and pack, unpack, pad and unpad only change the view. Skip
+`unpack_weights`.
 
 The list holds whole rows, longest first. Rows of similar length are then neighbours, and attention
 can lift each run of them into a small rectangle of its own, a `Group` of G rows and W slots. (A

@@ -35,8 +35,9 @@ Text = str | tuple[str, str]
 class Encoding(NamedTuple):
     """One row in full. All lists have the same length, special tokens included.
 
-    offsets: (start, end) in the text, (0, 0) for [CLS] and [SEP]. word_ids: the number of the word
-    in its text, None for [CLS] and [SEP]. type_ids: 0 for the first text, 1 for the second.
+    offsets: (start, end) in the text, (0, 0) for the [CLS] and [SEP] that frame it. word_ids: the
+    number of the word in its text, None for these. type_ids: 0 for the first text, 1 for the
+    second.
     """
 
     ids: list[int]
@@ -92,7 +93,7 @@ class WordPieceTokenizer:
         """Texts -> LongTensors (B, T) by the names of the model's arguments.
 
         pairs: a second text for each text. max_length: cut rows to this many tokens, special ones
-        included, by dropping from the end of the longer text; None: nothing is cut.
+        included, dropping from the end, first of the longer text, then of both; None: no limit.
         """
         if isinstance(texts, str):
             texts = [texts]
@@ -224,7 +225,8 @@ def truncated_lengths(first: int, second: int | None, max_length: int | None) ->
         return min(first, room), 0
     short, long = sorted((first, second))
     if short + long > room:
-        # The longer text is cut down to the shorter; if that is not enough, both get half.
+        # The longer text is cut until the row fits, but not below the shorter; if that is not
+        # enough, each gets half.
         long = max(short, room - short)
         if short + long > room:
             short, long = room // 2, room - room // 2

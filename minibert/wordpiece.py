@@ -36,7 +36,7 @@ class Piece(NamedTuple):
     """A token of the vocabulary and the part of the text it stands for.
 
     start, end: text[start:end], in characters of the original text. word: the number of its word,
-    from 0; None for [CLS] and [SEP], which stand for no text.
+    from 0; None for the [CLS] and [SEP] put around a text.
     """
 
     token: str

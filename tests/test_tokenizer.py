@@ -108,7 +108,7 @@ def test_any_text(three, text, pair, max_length):
 
 
 @pytest.mark.slow
-@settings(max_examples=50_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(text=texts, pair=st.none() | texts, max_length=st.none() | st.integers(3, 24))
 def test_any_text_many_times(three, text, pair, max_length):
     check_same(three, text, pair, max_length)

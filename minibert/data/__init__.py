@@ -59,8 +59,8 @@ def read_table(path: Path) -> LabelledTexts:
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"there is no file {path}; --data takes 'sample', a folder with train.tsv and dev.tsv, "
-            "or a .tsv or .csv file"
+            f"there is no file or folder {path}; data can be 'sample', a folder with train.tsv and "
+            "dev.tsv, or a .tsv or .csv file"
         )
     suffix = path.suffix.lower()
     if suffix not in (".tsv", ".csv"):
