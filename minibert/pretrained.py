@@ -207,7 +207,7 @@ def _download(name: str, weights: bool) -> Path:
         folder = Path(snapshot_download(name, allow_patterns=files + safe * weights))
         if weights and not any(folder.glob("*.safetensors")):
             folder = Path(snapshot_download(name, allow_patterns=files + legacy))
-    except Exception as error:  # noqa: BLE001  (network, HTTP and cache errors share no base class)
+    except Exception as error:  # network, HTTP and cache errors share no narrower class
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise FileNotFoundError(
             f"there is no folder {name}, and it could not be fetched from the model hub "

@@ -19,7 +19,8 @@ from minibert.pretrained import find_folder
 from minibert.weights import from_hf
 
 transformers.utils.logging.disable_progress_bar()
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
 
 TINY = {
     "vocab_size": 211,
