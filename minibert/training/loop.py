@@ -72,6 +72,7 @@ def train(
     then those of the step before.
     """
     from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
 
     device = next(model.parameters()).device
     steps_per_epoch = math.ceil(len(examples) / recipe.batch_size)
@@ -94,7 +95,7 @@ def train(
     devices = range(torch.cuda.device_count())
     # disable=None: a bar on a terminal, silence in a log file.
     progress = tqdm(total=steps, unit="step", disable=None, dynamic_ncols=True)
-    with torch.random.fork_rng(devices), progress:
+    with torch.random.fork_rng(devices), progress, logging_redirect_tqdm():
         torch.manual_seed(recipe.seed)
         for epoch in range(recipe.epochs):
             model.train()
