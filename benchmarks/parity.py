@@ -11,7 +11,7 @@ import torch
 import transformers
 
 import minibert
-from minibert.pretrained import find_folder
+from minibert.hub import find_folder
 from minibert.weights import from_hf
 
 TEXTS = ["A short text.", "This was beyond incredible", "Unaffordable, naïve, 100% 日本語! " * 8]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import minibert
 from minibert import data
-from minibert.pretrained import check_new_folder
+from minibert.files import check_new_folder
 from minibert.training.loop import History
 
 SENTENCES = ["This is not my idea of fun", "This was beyond incredible"]

@@ -89,7 +89,7 @@ def trace(text: str, name: str) -> None:
         show("encoder.py", f"after layer {number}", x)
 
     print("\n7. model.py: the pooler reads [CLS]")
-    pooled = model.pooler(packing.place_first(x[packing.first]))
+    pooled = bert.pool(x[packing.first], packing)
     show("model.py", "pooled", pooled)
 
     print("\n8. heads.py: one score a label")

@@ -2,8 +2,14 @@
 
 from minibert.classifier import TextClassifier
 from minibert.config import BertConfig
-from minibert.heads import BertForClassification
+from minibert.heads import (
+    BertForClassification,
+    BertForQuestionAnswering,
+    BertForTokenClassification,
+)
 from minibert.model import BertModel
+from minibert.pretraining import BertForMaskedLM, BertForPreTraining
+from minibert.text_encoder import TextEncoder
 from minibert.tokenizer import WordPieceTokenizer
 from minibert.weights import LoadReport
 
@@ -12,8 +18,13 @@ __version__ = "0.1.0"
 __all__ = [
     "BertConfig",
     "BertForClassification",
+    "BertForMaskedLM",
+    "BertForPreTraining",
+    "BertForQuestionAnswering",
+    "BertForTokenClassification",
     "BertModel",
     "LoadReport",
     "TextClassifier",
+    "TextEncoder",
     "WordPieceTokenizer",
 ]

@@ -18,10 +18,18 @@ import torch
 import torch.nn.functional as F
 
 from minibert.config import BertConfig
+from minibert.files import new_model_folder
 from minibert.heads import BertForClassification
-from minibert.pretrained import find_folder, new_model_folder
+from minibert.hub import find_folder
+from minibert.inference import (
+    check_vocabulary,
+    compute_rows,
+    encode_texts,
+    find_device,
+    listed,
+)
 from minibert.tokenizer import Row, Text, WordPieceTokenizer
-from minibert.training.batches import Examples, batches_by_length
+from minibert.training.batches import Examples
 from minibert.training.loop import Evaluation, History, Recipe, train
 
 # Keys of config.json by which a saved classifier remembers that its labels were numbers, and to how
@@ -30,7 +38,6 @@ _LABEL_TYPE, _MAX_LENGTH = "minibert_label_type", "minibert_max_length"
 _LABEL_TYPES: dict[str, Callable[[str], Any]] = {"int": int, "bool": lambda name: name == "True"}
 # Above this, full fine-tuning tends to end up predicting one class (Mosbach et al. 2021).
 _HIGH_LR = 1e-4
-_BATCH_TOKENS = 4096  # tokens of an inference batch
 
 
 class TextClassifier:
@@ -87,13 +94,13 @@ class TextClassifier:
         not influence the result. Raises `ValueError` for data or settings that cannot be used,
         before anything is trained.
         """
-        texts, labels = _listed(texts), list(labels)
+        texts, labels = listed(texts), list(labels)
         self._check_settings()
         classes = _classes(texts, labels)
         model, tokenizer = self._new_model(classes)
         max_length = model.config.extra[_MAX_LENGTH]
 
-        rows = _encode(tokenizer, texts, max_length, "training texts")
+        rows = encode_texts(tokenizer, texts, max_length, "training texts")
         ids = {label: i for i, label in enumerate(classes.tolist())}
         examples = Examples(rows, [ids[_plain(label)] for label in labels])
         evaluate = None
@@ -119,7 +126,7 @@ class TextClassifier:
         """The probability of each class for each text: float32 (N, L), columns as `classes_`."""
         self._check_fitted()
         limit = min(self.max_length, self.model_.config.max_position_embeddings)
-        rows = _encode(self.tokenizer_, _listed(texts), limit, "texts")
+        rows = encode_texts(self.tokenizer_, listed(texts), limit)
         logits = _logits(self.model_, self.tokenizer_, rows)
         return logits.softmax(dim=-1).numpy()
 
@@ -159,11 +166,11 @@ class TextClassifier:
         config = model.config
         longest = config.extra.get(_MAX_LENGTH, config.max_position_embeddings)
         self = cls(model=dir_or_name, max_length=max_length or longest, device=device)
-        problem = config.extra.get("problem_type") or "single_label_classification"
-        if problem != "single_label_classification" or config.num_labels < 2:
+        if config.problem != "single_label_classification" or config.num_labels < 2:
             raise ValueError(
-                f"{dir_or_name} has {config.num_labels} label(s) and problem_type {problem}; "
-                "TextClassifier tells two or more classes apart, of which one is right"
+                f"{dir_or_name} has {config.num_labels} label(s) and is made for {config.problem}; "
+                "TextClassifier tells two or more classes apart, of which one is right; use "
+                "BertForClassification for other problems"
             )
         if model.load_report and model.load_report.newly_initialised:
             raise ValueError(
@@ -171,9 +178,9 @@ class TextClassifier:
                 f"TextClassifier(model={str(dir_or_name)!r}).fit(texts, labels)"
             )
         tokenizer = WordPieceTokenizer.from_pretrained(folder)
-        _check_vocabulary(tokenizer, config)
+        check_vocabulary(tokenizer, config)
         self.classes_ = _read_classes(config)
-        self.model_, self.tokenizer_ = model.to(_device(device)), tokenizer
+        self.model_, self.tokenizer_ = model.to(find_device(device)), tokenizer
         return self
 
     # --- scikit-learn's protocol ---------------------------------------------------------------
@@ -214,16 +221,16 @@ class TextClassifier:
 
     def _new_model(self, classes: np.ndarray) -> tuple[BertForClassification, WordPieceTokenizer]:
         """The pre-trained model with a new head for these classes, and its tokenizer."""
-        device, folder = _device(self.device), find_folder(self.model)
+        device, folder = find_device(self.device), find_folder(self.model)
         # The seed decides the new head's weights, too; the caller's generators are left alone.
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             torch.manual_seed(self.seed)
             names = [str(label) for label in classes.tolist()]
             model = BertForClassification.from_pretrained(folder, labels=names, new_head=True)
         tokenizer = WordPieceTokenizer.from_pretrained(folder)
-        _check_vocabulary(tokenizer, model.config)
+        check_vocabulary(tokenizer, model.config)
         extra = {
-            **{key: value for key, value in model.config.extra.items() if key != "problem_type"},
+            **model.config.extra,
             _LABEL_TYPE: type(classes.tolist()[0]).__name__,
             _MAX_LENGTH: min(self.max_length, model.config.max_position_embeddings),
         }
@@ -257,13 +264,6 @@ class TextClassifier:
             raise ValueError("this TextClassifier is not trained; call fit, or TextClassifier.load")
 
 
-def _listed(texts: Sequence[Text]) -> list[Text]:
-    """The texts as a list; a single string is a sequence, too, but of letters."""
-    if isinstance(texts, str):
-        raise ValueError(f"texts is the string {texts[:40]!r}; give a list of texts")
-    return list(texts)
-
-
 def _plain(label: Any) -> Hashable:
     """A label as a plain Python value, numpy's scalars included."""
     return label.item() if isinstance(label, np.generic) else label
@@ -295,7 +295,7 @@ def _held_out(
 ) -> Examples:
     texts = list(validation[0])
     wanted = _ids_of(validation[1], ids, len(texts), "validation labels")
-    return Examples(_encode(tokenizer, texts, max_length, "validation texts"), wanted)
+    return Examples(encode_texts(tokenizer, texts, max_length, "validation texts"), wanted)
 
 
 def _ids_of(labels: Sequence[Hashable], ids: dict[Any, int], number: int, name: str) -> list[int]:
@@ -313,21 +313,6 @@ def _ids_of(labels: Sequence[Hashable], ids: dict[Any, int], number: int, name: 
     return [ids[_plain(label)] for label in labels]
 
 
-def _encode(
-    tokenizer: WordPieceTokenizer, texts: Sequence[Text], max_length: int, name: str
-) -> list[Row]:
-    """Rows of ids; texts too long for them are cut, counted and said."""
-    rows = tokenizer.encode_batch(texts, max_length)
-    cut = sum(row.dropped > 0 for row in rows)
-    if cut:
-        warnings.warn(
-            f"{cut} of {len(rows)} {name} are longer than {max_length} tokens and were cut to "
-            "that; max_length sets it, up to what the model takes",
-            stacklevel=3,
-        )
-    return rows
-
-
 def _read_classes(config: BertConfig) -> np.ndarray:
     """The labels as they were given to fit, if this config was written by save."""
     convert = _LABEL_TYPES.get(str(config.extra.get(_LABEL_TYPE)), str)
@@ -340,40 +325,12 @@ def _read_classes(config: BertConfig) -> np.ndarray:
     return np.array(classes)
 
 
-def _check_vocabulary(tokenizer: WordPieceTokenizer, config: BertConfig) -> None:
-    if tokenizer.vocabulary.size > config.vocab_size:
-        raise ValueError(
-            f"the tokenizer has ids up to {tokenizer.vocabulary.size - 1} and the model embeddings "
-            f"for {config.vocab_size}; they do not belong together"
-        )
-
-
-def _device(name: str | None) -> torch.device:
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device {name!r} cannot be used here: {reason}") from error
-    return device
-
-
-@torch.inference_mode()
 def _logits(
     model: BertForClassification, tokenizer: WordPieceTokenizer, rows: Sequence[Row]
 ) -> torch.Tensor:
-    """(N, L) on the CPU, in the order of the rows; batches are sorted by length."""
-    was_training, device = model.training, next(model.parameters()).device
-    model.eval()
-    logits = torch.empty(len(rows), model.config.num_labels)
-    for chosen in batches_by_length(rows, _BATCH_TOKENS):
-        batch = tokenizer.pad([rows[i] for i in chosen])
-        output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
-        logits[chosen] = output.logits.float().cpu()
-    model.train(was_training)
-    return logits
+    """(N, L) on the CPU, in the order of the rows."""
+    labels = model.config.num_labels
+    return compute_rows(model, tokenizer, rows, labels, lambda batch: model(**batch).logits)
 
 
 def _evaluate(

@@ -23,27 +23,48 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 Activation = Literal["gelu", "gelu_new", "gelu_pytorch_tanh"]
 AttentionKind = Literal["fused", "readable"]
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
-# (C hidden size, layers, H heads, I feed-forward size, V vocabulary size) of published checkpoints:
+
+class Size(NamedTuple):
+    """The shape of a published checkpoint: C, layers, H, I, V, and its parameters without heads."""
+
+    hidden: int
+    layers: int
+    heads: int
+    feed_forward: int
+    vocabulary: int
+    parameters: int
+
+
 # Devlin et al. 2019, section 3, with the vocabularies Google released (base, large); Turc et al.
 # 2019, arXiv 1908.08962 (tiny .. medium); Wang et al. 2020, arXiv 2002.10957 (MiniLM with 12
-# layers; that with 6 was made from it later).
-SIZES: dict[str, tuple[int, int, int, int, int]] = {
-    "bert-base-cased": (768, 12, 12, 3072, 28996),
-    "bert-base-uncased": (768, 12, 12, 3072, 30522),
-    "bert-base-multilingual-cased": (768, 12, 12, 3072, 119547),
-    "bert-large-cased": (1024, 24, 16, 4096, 28996),
-    "bert-large-uncased": (1024, 24, 16, 4096, 30522),
-    "bert-tiny": (128, 2, 2, 512, 30522),
-    "bert-mini": (256, 4, 4, 1024, 30522),
-    "bert-small": (512, 4, 8, 2048, 30522),
-    "bert-medium": (512, 8, 8, 2048, 30522),
-    "minilm-l6": (384, 6, 12, 1536, 30522),
-    "minilm-l12": (384, 12, 12, 1536, 30522),
+# layers; that with 6 was made from it later); Xiao et al. 2023, arXiv 2309.07597 (BGE); Wang et al.
+# 2022, arXiv 2212.03533 (E5).
+SIZES: dict[str, Size] = {
+    "bert-base-cased": Size(768, 12, 12, 3072, 28996, 108_310_272),
+    "bert-base-uncased": Size(768, 12, 12, 3072, 30522, 109_482_240),
+    "bert-base-multilingual-cased": Size(768, 12, 12, 3072, 119547, 177_853_440),
+    "bert-base-multilingual-uncased": Size(768, 12, 12, 3072, 105879, 167_356_416),
+    "bert-base-chinese": Size(768, 12, 12, 3072, 21128, 102_267_648),
+    "bert-large-cased": Size(1024, 24, 16, 4096, 28996, 333_579_264),
+    "bert-large-uncased": Size(1024, 24, 16, 4096, 30522, 335_141_888),
+    "bert-tiny": Size(128, 2, 2, 512, 30522, 4_385_920),
+    "bert-mini": Size(256, 4, 4, 1024, 30522, 11_170_560),
+    "bert-small": Size(512, 4, 8, 2048, 30522, 28_763_648),
+    "bert-medium": Size(512, 8, 8, 2048, 30522, 41_373_184),
+    "minilm-l6": Size(384, 6, 12, 1536, 30522, 22_713_216),
+    "minilm-l12": Size(384, 12, 12, 1536, 30522, 33_360_000),
+    "bge-small-en-v1.5": Size(384, 12, 12, 1536, 30522, 33_360_000),
+    "bge-base-en-v1.5": Size(768, 12, 12, 3072, 30522, 109_482_240),
+    "bge-large-en-v1.5": Size(1024, 24, 16, 4096, 30522, 335_141_888),
+    "e5-small-v2": Size(384, 12, 12, 1536, 30522, 33_360_000),
+    "e5-base-v2": Size(768, 12, 12, 3072, 30522, 109_482_240),
+    "e5-large-v2": Size(1024, 24, 16, 4096, 30522, 335_141_888),
 }
 
 # Switches of Hugging Face's config.json that would make the model compute something else. Every
@@ -83,6 +104,7 @@ class BertConfig:
     layer_norm_eps: float = 1e-12
     pad_token_id: int | None = 0
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
+    problem_type: ProblemType | None = None  # what BertForClassification's labels are; see problem
     attention: AttentionKind = "fused"
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -111,6 +133,7 @@ class BertConfig:
         for name, allowed in (
             ("hidden_act", get_args(Activation)),
             ("attention", get_args(AttentionKind)),
+            ("problem_type", (None, *get_args(ProblemType))),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {allowed}")
@@ -132,25 +155,36 @@ class BertConfig:
         """L, the number of classes a classification head tells apart."""
         return len(self.labels)
 
+    @property
+    def problem(self) -> ProblemType:
+        """What a classification head answers: one label of several, any number of them, or numbers.
+
+        It is `problem_type`; where that is None, one label means regression, as in transformers.
+        """
+        if self.problem_type is not None:
+            return self.problem_type
+        return "regression" if self.num_labels == 1 else "single_label_classification"
+
     @classmethod
     def from_size(cls, name: str, **changes: Any) -> BertConfig:
         """The shape of a published checkpoint by name (see `SIZES`), with any field changed."""
         if name not in SIZES:
             raise ValueError(f"no size is called {name!r}; the sizes are {', '.join(SIZES)}")
-        hidden, layers, heads, feed_forward, vocabulary = SIZES[name]
+        size = SIZES[name]
         shape: dict[str, Any] = {
-            "vocab_size": vocabulary,
-            "hidden_size": hidden,
-            "num_hidden_layers": layers,
-            "num_attention_heads": heads,
-            "intermediate_size": feed_forward,
+            "vocab_size": size.vocabulary,
+            "hidden_size": size.hidden,
+            "num_hidden_layers": size.layers,
+            "num_attention_heads": size.heads,
+            "intermediate_size": size.feed_forward,
         }
         return cls(**{**shape, **changes})
 
     @classmethod
     def from_pretrained(cls, dir_or_name: str | Path) -> BertConfig:
         """Read the config of a folder, an alias such as `minilm-l6`, or a hub name."""
-        from minibert.pretrained import find_folder, read_config  # it stands on this file
+        from minibert.files import read_config
+        from minibert.hub import find_folder  # it stands on this file
 
         return read_config(find_folder(dir_or_name, weights=False))
 

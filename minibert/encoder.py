@@ -67,7 +67,7 @@ class EncoderOutput(NamedTuple):
     """What the stack returns.
 
     last: (N, C), or (R, C) when only R tokens were wanted.
-    hidden_states: (N, C) before the first layer and after each (the last one as `last`), or None.
+    hidden_states: (N, C) before the first layer and after each, or None.
     attentions: (B, H, T, T) for each layer, or None.
     """
 
@@ -96,17 +96,20 @@ class Encoder(nn.Module):
 
         wanted: (R,) packed indices of the tokens whose final vector is needed; None: all. Nobody
         looks at the last layer's other outputs. It still attends with all N tokens, but applies
-        W^O, LayerNorm and the feed-forward to these R only. Without dropout the result is the same
-        up to rounding.
+        W^O, LayerNorm and the feed-forward to these R only, unless its hidden states or attentions
+        are asked for, too. Without dropout the result is the same up to rounding.
         """
         hidden_states, attentions = [x], []
+        every_token = wanted is None or output_hidden_states or output_attentions
         for layer in self.layers:
-            is_last = layer is self.layers[-1]
-            x, weights = layer(x, packing, wanted if is_last else None, output_attentions)
+            narrow = layer is self.layers[-1] and not every_token
+            x, weights = layer(x, packing, wanted if narrow else None, output_attentions)
             if output_hidden_states:
                 hidden_states.append(x)
             if output_attentions:
                 attentions.append(weights)
+        if every_token and wanted is not None:
+            x = x[wanted]  # (R, C)
         return EncoderOutput(
             last=x,
             hidden_states=tuple(hidden_states) if output_hidden_states else None,

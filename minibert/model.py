@@ -1,22 +1,19 @@
 """BertModel: embeddings, encoder, pooler. The Transformer without a task.
 
-Where its weights come from: pre-training on plain text (Devlin et al. 2019, section 3.1). 15 % of
-the tokens are chosen; 80 % of these are replaced by [MASK], 10 % by a random token, 10 % stay; the
-model predicts the originals ("masked language model"). At the same time the pooled [CLS] predicts
-whether the second text of a pair really followed the first ("next sentence prediction").
+Its weights come from pre-training on plain text (pretraining.py); a task adds a head (heads.py).
 
 Paper: Devlin et al. 2019, section 3. Reference: google-research/bert modeling.py, `BertModel`.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from minibert.checks import check_batch
 from minibert.config import BertConfig
 from minibert.embeddings import Embeddings
 from minibert.encoder import Encoder
@@ -117,68 +114,21 @@ class BertModel(Pretrained):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
         )
-        first = packing.place_first(encoded.last[packing.first])  # (B, C)
+        first = encoded.last[packing.first]  # (F, C)
         return BertOutput(
             last_hidden_state=packing.unpack(encoded.last),
-            pooler_output=None if self.pooler is None else self.pooler(first),
+            pooler_output=None if self.pooler is None else self.pool(first, packing),
             hidden_states=unpack_all(packing, encoded.hidden_states),
             attentions=encoded.attentions,
         )
+
+    def pool(self, first: Tensor, packing: Packing) -> Tensor:
+        """The final vectors of each row's [CLS], (F, C), -> the pooled vectors, (B, C)."""
+        if self.pooler is None:
+            raise ValueError("this model was built or loaded without a pooler")
+        return self.pooler(packing.place_first(first))
 
 
 def unpack_all(packing: Packing, states: tuple[Tensor, ...] | None) -> tuple[Tensor, ...] | None:
     """Hidden states (N, C) each -> (B, T, C) each; None stays None."""
     return None if states is None else tuple(packing.unpack(state) for state in states)
-
-
-def check_batch(
-    config: BertConfig,
-    input_ids: Tensor,
-    token_type_ids: Tensor | None,
-    attention_mask: Tensor | None,
-) -> Tensor:
-    """The attention mask of a batch as (B, T) bool, or a `ValueError` saying what is wrong with it.
-
-    An id outside its table would read foreign memory on some devices and stop others for good, so
-    the ids are looked at even where that costs a synchronisation.
-    """
-    shape = tuple(input_ids.shape)
-    if len(shape) != 2 or not input_ids.numel():
-        raise ValueError(f"input_ids has shape {shape}; it must be (B, T) and not empty")
-    if shape[1] > config.max_position_embeddings:
-        raise ValueError(
-            f"the batch is {shape[1]} tokens long and this model has positions for "
-            f"{config.max_position_embeddings}; tokenize with "
-            f"max_length={config.max_position_embeddings} or less"
-        )
-    tables = [("input_ids", input_ids, config.vocab_size)]
-    if token_type_ids is not None:
-        tables.append(("token_type_ids", token_type_ids, config.type_vocab_size))
-    for name, ids, size in tables:
-        if tuple(ids.shape) != shape or ids.dtype not in (torch.int64, torch.int32):
-            raise ValueError(
-                f"{name} has shape {tuple(ids.shape)} and dtype {ids.dtype}; "
-                f"it must be {shape} and int64 or int32"
-            )
-        low, high = (int(bound) for bound in ids.aminmax())
-        if low < 0 or high >= size:
-            wrong = low if low < 0 else high
-            raise ValueError(
-                f"{name} contains {wrong}; this model has {size}, so ids run from 0 to {size - 1}. "
-                "Does the tokenizer belong to the model?"
-            )
-    if attention_mask is None:
-        if config.pad_token_id is not None and bool((input_ids == config.pad_token_id).any()):
-            warnings.warn(
-                f"input_ids contains the padding id {config.pad_token_id} but no attention_mask "
-                "was given, so padding is read as text; pass attention_mask",
-                stacklevel=6,  # past embed, forward and two frames of nn.Module
-            )
-        return torch.ones_like(input_ids, dtype=torch.bool)
-    mask = attention_mask.bool()
-    if tuple(mask.shape) != shape or bool((mask != attention_mask).any()):
-        raise ValueError(
-            f"attention_mask has shape {tuple(mask.shape)} and dtype {attention_mask.dtype}; it "
-            f"must be {shape} and hold 1 (or True) at real tokens and 0 (or False) at padding"
-        )
-    return mask

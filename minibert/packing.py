@@ -72,6 +72,7 @@ class Packing:
     Built once a batch from the attention mask, (B, T) bool, True at real tokens; holes may be
     anywhere. For the N real tokens, in packed order:
 
+    mask: (B, T), the mask itself.
     row, column: (N,) where each token stands in the batch. The column is also its position, so
         the result equals the padded model's whatever the mask.
     first: (F,) packed index of each row's first token, [CLS]. first_row: (F,) the number of that
@@ -80,6 +81,7 @@ class Packing:
     """
 
     def __init__(self, mask: Tensor) -> None:
+        self.mask = mask
         self.batch_size, self.length = mask.shape
         lengths = mask.sum(dim=1)  # (B,) real tokens of each row
         # Longest row first; stable, so that a batch without padding keeps its order.
@@ -98,6 +100,11 @@ class Packing:
     def pack(self, x: Tensor) -> Tensor:
         """(B, T, ...) -> (N, ...), the real tokens in packed order."""
         return x.flatten(0, 1) if self.is_full else x[self.row, self.column]
+
+    def indices(self, chosen: Tensor) -> Tensor:
+        """Real tokens marked in a (B, T) bool -> their packed indices (R,), row by row."""
+        found = self.pack(chosen).nonzero().squeeze(1)  # (R,), in packed order
+        return found[(self.row[found] * self.length + self.column[found]).argsort()]
 
     def unpack(self, x: Tensor) -> Tensor:
         """(N, C) -> (B, T, C), zeros at padding."""

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from minibert.backends import Backend, PythonBackend, RustBackend, build_rust
-from minibert.pretrained import find_folder
+from minibert.hub import find_folder
 from minibert.vocabulary import TOKENIZER_CONFIG, TOKENIZER_JSON, Vocabulary
 from minibert.wordpiece import Piece
 

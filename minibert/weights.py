@@ -48,8 +48,24 @@ TABLE: dict[str, tuple[str, ...]] = {
     "encoder.layers.{}.feed_forward_norm.bias": ("encoder.layer.{}.output.LayerNorm.bias",),
     "pooler.dense.weight": ("pooler.dense.weight",),
     "pooler.dense.bias": ("pooler.dense.bias",),
+    "masked_lm.dense.weight": ("cls.predictions.transform.dense.weight",),
+    "masked_lm.dense.bias": ("cls.predictions.transform.dense.bias",),
+    "masked_lm.norm.weight": ("cls.predictions.transform.LayerNorm.weight",),
+    "masked_lm.norm.bias": ("cls.predictions.transform.LayerNorm.bias",),
+    "masked_lm.bias": ("cls.predictions.bias",),
+    "next_sentence.weight": ("cls.seq_relationship.weight",),
+    "next_sentence.bias": ("cls.seq_relationship.bias",),
     "classifier.weight": ("classifier.weight",),
     "classifier.bias": ("classifier.bias",),
+    "span.weight": ("qa_outputs.weight",),
+    "span.bias": ("qa_outputs.bias",),
+}
+
+# The masked language model shares the token table and keeps one bias; files may repeat both under
+# the names on the left. We never write these, nor does transformers.
+TIED = {
+    "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
+    "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
 
 # What sits on top of the encoder in checkpoints of other tasks: may be absent from a file, and is
@@ -67,20 +83,23 @@ class LoadReport:
     """What became of every tensor in a checkpoint.
 
     loaded: our names that were filled from the file. renamed: (name in the file, its modern name)
-    for legacy LayerNorm names. ignored: names in the file that this model has no use for.
-    newly_initialised: our names that the file does not have; train them before use.
+    for legacy names. tied: names in the file that repeat another tensor of it. ignored: names in
+    the file that this model has no use for. newly_initialised: our names that the file does not
+    have; train them before use.
     """
 
     source: str
     loaded: tuple[str, ...]
     renamed: tuple[tuple[str, str], ...]
+    tied: tuple[str, ...]
     ignored: tuple[str, ...]
     newly_initialised: tuple[str, ...]
 
     def __str__(self) -> str:
         text = (
             f"{self.source}: {len(self.loaded)} loaded, {len(self.renamed)} renamed, "
-            f"{len(self.ignored)} ignored, {len(self.newly_initialised)} newly initialised"
+            f"{len(self.tied)} tied, {len(self.ignored)} ignored, "
+            f"{len(self.newly_initialised)} newly initialised"
         )
         for title, names in (
             ("ignored", self.ignored),
@@ -119,6 +138,19 @@ def from_hf(
             raise ValueError(f"{source}: {name} and {stored[bare]} are the same weight")
         stored[bare] = name
 
+    tied = []
+    for copy, original in TIED.items():
+        if copy in stored and original not in stored:  # stored under the other name only
+            stored[original] = stored.pop(copy)
+            renamed.append((stored[original], original))
+        elif copy in stored and "masked_lm.bias" in shapes:
+            if not torch.equal(tensors[stored[copy]], tensors[stored[original]]):
+                raise ValueError(
+                    f"{source}: {stored[copy]} differs from {stored[original]}, and BERT's masked "
+                    "language model has one of them; was it trained with tie_word_embeddings off?"
+                )
+            tied.append(stored.pop(copy))
+
     ours: dict[str, Tensor] = {}
     missing: list[str] = []
     for name, shape in shapes.items():
@@ -148,7 +180,12 @@ def from_hf(
             + "Is config.json the one these weights were saved with?"
         )
     return ours, LoadReport(
-        source, tuple(ours), tuple(renamed), tuple(stored.values()), tuple(missing)
+        source=source,
+        loaded=tuple(ours),
+        renamed=tuple(renamed),
+        tied=tuple(tied),
+        ignored=tuple(stored.values()),
+        newly_initialised=tuple(missing),
     )
 
 

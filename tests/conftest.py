@@ -2,8 +2,10 @@
 
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 # The default run never leaves this machine, nor depends on what its user downloaded before.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -15,7 +17,7 @@ import torch
 import transformers
 
 import minibert
-from minibert.pretrained import find_folder
+from minibert.hub import find_folder
 from minibert.weights import from_hf
 
 transformers.utils.logging.disable_progress_bar()
@@ -28,7 +30,7 @@ TINY = {
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "intermediate_size": 96,
-    "max_position_embeddings": 40,
+    "max_position_embeddings": 512,
     # At the usual 0.02 a random model hides mistakes: everything it computes is nearly linear.
     "initializer_range": 0.2,
 }
@@ -66,15 +68,64 @@ def hf_model(kind: str = "BertModel", seed: int = 0, **changes: object) -> torch
     return randomize(model, seed)
 
 
+# Our class for each of transformers'.
+OURS = {
+    "BertModel": minibert.BertModel,
+    "BertForSequenceClassification": minibert.BertForClassification,
+    "BertForTokenClassification": minibert.BertForTokenClassification,
+    "BertForQuestionAnswering": minibert.BertForQuestionAnswering,
+    "BertForMaskedLM": minibert.BertForMaskedLM,
+    "BertForPreTraining": minibert.BertForPreTraining,
+}
+
+
 def ours_from(reference: torch.nn.Module, **changes: object) -> torch.nn.Module:
     """Our model with the weights of a transformers model, and perhaps another config."""
     config = replace(minibert.BertConfig.from_dict(reference.config.to_dict()), **changes)
-    with_head = hasattr(reference, "classifier")
-    model = minibert.BertForClassification(config) if with_head else minibert.BertModel(config)
+    model = OURS[type(reference).__name__](config)
     shapes = {name: p.shape for name, p in model.named_parameters()}
-    state, _ = from_hf(reference.state_dict(), shapes, "reference")
+    state, report = from_hf(reference.state_dict(), shapes, "reference")
+    assert not report.newly_initialised and not report.ignored
     model.load_state_dict(state)
     return model.eval()
+
+
+class Record(NamedTuple):
+    """One row of PARITY.md: a value that a test measured, and what it was held to."""
+
+    check: str
+    value: float
+    relation: Literal["<=", ">"]
+    limit: float
+
+
+class Parity:
+    """Asserts, and writes down what was asserted, so that benchmarks/parity.py can print it."""
+
+    def __init__(self, record_property: Callable[[str, object], None]) -> None:
+        self.record_property = record_property
+
+    def at_most(self, check: str, value: float | torch.Tensor, limit: float = 1e-5) -> None:
+        """A difference to the reference, and its tolerance."""
+        self._record(Record(check, number(value), "<=", limit))
+        assert number(value) <= limit, check
+
+    def more_than(self, check: str, value: float | torch.Tensor, limit: float = 1e-4) -> None:
+        """The difference a mistake makes, which must be seen: ten times the usual tolerance."""
+        self._record(Record(check, number(value), ">", limit))
+        assert number(value) > limit, check
+
+    def _record(self, row: Record) -> None:
+        self.record_property("parity", row)
+
+
+def number(value: float | torch.Tensor) -> float:
+    return value.item() if isinstance(value, torch.Tensor) else value
+
+
+@pytest.fixture()
+def parity(record_property: Callable[[str, object], None]) -> Parity:
+    return Parity(record_property)
 
 
 @pytest.fixture(scope="session")
@@ -117,8 +168,13 @@ BATCHES = {
     "holes": holes(ragged_batch([12, 7, 20, 2], pairs=True)),
     "an all-padding row": ragged_batch([5, 0, 11]),
     "length 1": ragged_batch([1, 1]),
-    "maximum length": ragged_batch([40, 2, 39]),
+    "maximum length": ragged_batch([512, 2, 300]),
 }
+
+
+def at_real(difference: torch.Tensor, batch: dict[str, torch.Tensor]) -> float:
+    """The largest difference (B, T, ...) at positions not masked; the others mean nothing."""
+    return difference[batch["attention_mask"].bool()].abs().max().item()
 
 
 @pytest.fixture(params=BATCHES, ids=lambda name: name.replace(" ", "-"))

@@ -21,7 +21,8 @@ def start(tmp_path_factory):
     """A tiny random encoder with the real vocabulary, to fine-tune in a second."""
     folder = tmp_path_factory.mktemp("start") / "model"
     torch.manual_seed(0)
-    config = minibert.BertConfig(**{**TINY, "vocab_size": 30522, "initializer_range": 0.02})
+    sizes = {"vocab_size": 30522, "max_position_embeddings": 40, "initializer_range": 0.02}
+    config = minibert.BertConfig(**{**TINY, **sizes})
     minibert.BertModel(config).save_pretrained(folder)
     minibert.WordPieceTokenizer.from_pretrained("minilm-l6").write_files(folder)
     return folder

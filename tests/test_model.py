@@ -17,7 +17,7 @@ IDS = torch.arange(1, 9).view(2, 4)
         (IDS.float(), {}, "float32.*int64"),
         (IDS + TINY["vocab_size"], {}, "219.*211.*tokenizer"),
         (IDS - 5, {}, "-4"),
-        (IDS.repeat(1, 11), {}, "44 tokens.*40.*max_length=40"),
+        (IDS.repeat(1, 129), {}, "516 tokens.*512.*max_length=512"),
         (IDS, {"token_type_ids": torch.full_like(IDS, 2)}, "token_type_ids contains 2"),
         (IDS, {"token_type_ids": IDS[:1]}, r"token_type_ids has shape \(1, 4\)"),
         (IDS, {"attention_mask": torch.ones(2, 5)}, r"attention_mask has shape \(2, 5\)"),

@@ -13,8 +13,9 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import minibert
-from minibert import pretrained
-from minibert.pretrained import find_folder, new_model_folder, read_weights
+from minibert import hub
+from minibert.files import check_new_folder, new_model_folder, read_weights
+from minibert.hub import find_folder
 from tests.conftest import BATCHES, ROOT, hf_model
 
 
@@ -157,7 +158,7 @@ def test_hub_name_without_network_says_so(name):
 
 
 def test_alias_without_its_package_names_the_extra(monkeypatch):
-    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(FileNotFoundError, match=r"pip install -e '\.\[demo\]'"):
         find_folder("minilm-l6")
 
@@ -171,7 +172,7 @@ def test_alias_with_a_changed_file_is_refused(minilm, tmp_path, monkeypatch):
     content[-1] ^= 1
     path.write_bytes(content)
     monkeypatch.syspath_prepend(tmp_path)
-    pretrained.importlib.invalidate_caches()
+    hub.importlib.invalidate_caches()
     with pytest.raises(ValueError, match="SHA-256"):
         find_folder("minilm-l6")
 
@@ -223,7 +224,7 @@ def test_overwrite_does_not_touch_what_is_not_a_model(ours, tmp_path):
 def test_impossible_places_are_named_before_long_work(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match="file is a file"):
-        pretrained.check_new_folder(tmp_path / "file" / "model")
+        check_new_folder(tmp_path / "file" / "model")
 
 
 def test_failed_save_leaves_nothing_or_the_old_state(ours, tmp_path):

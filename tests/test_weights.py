@@ -5,7 +5,7 @@ import torch
 
 import minibert
 from minibert.weights import TABLE, from_hf, hf_names, to_hf
-from tests.conftest import hf_model
+from tests.conftest import OURS, hf_model
 
 
 def shapes_of(model):
@@ -33,11 +33,12 @@ def test_round_trip_key_by_key(classifier):
     assert set(report.loaded) == set(mine)
 
 
-def test_table_covers_the_model_and_nothing_else(classifier):
-    model = ours_for(classifier)
-    used = {hf for name in shapes_of(model) for hf in hf_names(name.removeprefix("bert."))}
-    layers = model.config.num_hidden_layers
-    every = {hf.format(i) for names in TABLE.values() for hf in names for i in range(layers)}
+def test_table_covers_the_models_and_nothing_else():
+    config = minibert.BertConfig.from_dict(hf_model().config.to_dict())
+    names = {name for kind in OURS.values() for name in shapes_of(kind(config))}
+    used = {hf for name in names for hf in hf_names(name.removeprefix("bert."))}
+    layers = range(config.num_hidden_layers)
+    every = {hf.format(i) for names in TABLE.values() for hf in names for i in layers}
     assert used == every
 
 
@@ -96,6 +97,71 @@ def test_missing_head_is_new_and_said(classifier):
     body = {k: v for k, v in classifier.state_dict().items() if not k.startswith("classifier")}
     _, report = from_hf(body, shapes_of(ours_for(classifier)), "x")
     assert set(report.newly_initialised) == {"classifier.weight", "classifier.bias"}
+
+
+# --- the masked language model's shared tensors --------------------------------------------------
+
+
+@pytest.fixture()
+def masked_lm():
+    """(our model's shapes, a file of transformers' model with the copies that old files have)."""
+    reference = hf_model("BertForMaskedLM")
+    config = minibert.BertConfig.from_dict(reference.config.to_dict())
+    return shapes_of(minibert.BertForMaskedLM(config)), dict(reference.state_dict())
+
+
+COPIES = {
+    "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+    "cls.predictions.decoder.bias": "cls.predictions.bias",
+}
+
+
+def test_copies_of_tied_tensors_are_recognised(masked_lm):
+    shapes, tensors = masked_lm
+    assert COPIES.keys() <= tensors.keys()
+    mine, report = from_hf(tensors, shapes, "x")
+    assert set(report.tied) == set(COPIES)
+    assert not report.ignored and not report.newly_initialised
+    assert not COPIES.keys() & to_hf(mine).keys(), "and never written"
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_either_name_of_a_tied_tensor_will_do(masked_lm, copy):
+    shapes, tensors = masked_lm
+    whole, _ = from_hf(tensors, shapes, "x")
+    only_copy = {name: t for name, t in tensors.items() if name != COPIES[copy]}
+    mine, report = from_hf(only_copy, shapes, "x")
+    assert all(torch.equal(mine[name], whole[name]) for name in whole)
+    assert (copy, COPIES[copy].removeprefix("bert.")) in report.renamed
+    only_original = {name: t for name, t in tensors.items() if name != copy}
+    mine, _ = from_hf(only_original, shapes, "x")
+    assert all(torch.equal(mine[name], whole[name]) for name in whole)
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_a_copy_that_differs_is_refused(masked_lm, copy):
+    shapes, tensors = masked_lm
+    with pytest.raises(ValueError, match=f"{copy} differs from {COPIES[copy]}"):
+        from_hf({**tensors, copy: tensors[copy] + 1}, shapes, "x")
+
+
+def test_a_model_without_that_head_does_not_mind(masked_lm):
+    _, tensors = masked_lm
+    config = minibert.BertConfig.from_dict(hf_model().config.to_dict())
+    name = "cls.predictions.decoder.weight"
+    shapes = shapes_of(minibert.BertModel(config, pooler=False))
+    _, report = from_hf({**tensors, name: tensors[name] + 1}, shapes, "x")
+    assert name in report.ignored
+
+
+def test_untied_decoders_are_refused_by_name():
+    for kind in (minibert.BertForMaskedLM, minibert.BertForPreTraining):
+        config = minibert.BertConfig.from_dict({"tie_word_embeddings": False})
+        with pytest.raises(ValueError, match="tie_word_embeddings = False"), torch.device("meta"):
+            kind(config)
+
+
+# --- what is refused -----------------------------------------------------------------------------
 
 
 def spoil(kind, state):

@@ -1,0 +1,189 @@
+"""What the models refuse, before computing anything.
+
+An id outside its table would read foreign memory on some devices and stop others for good, and a
+label in the wrong place would train the wrong thing in silence. So each forward looks at its
+arguments first, even where that costs a synchronisation with the device. Every function raises
+`ValueError` with the value seen, what is allowed and, where there is one, the next step.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from minibert.config import BertConfig
+
+IGNORED = -100  # a label that means "nothing to predict here": PyTorch's ignore_index
+
+
+def check_batch(
+    config: BertConfig,
+    input_ids: Tensor,
+    token_type_ids: Tensor | None,
+    attention_mask: Tensor | None,
+) -> Tensor:
+    """The attention mask of a batch as (B, T) bool, or an error saying what is wrong with it."""
+    shape = tuple(input_ids.shape)
+    if len(shape) != 2 or not input_ids.numel():
+        raise ValueError(f"input_ids has shape {shape}; it must be (B, T) and not empty")
+    if shape[1] > config.max_position_embeddings:
+        raise ValueError(
+            f"the batch is {shape[1]} tokens long and this model has positions for "
+            f"{config.max_position_embeddings}; tokenize with "
+            f"max_length={config.max_position_embeddings} or less"
+        )
+    tables = [("input_ids", input_ids, config.vocab_size)]
+    if token_type_ids is not None:
+        tables.append(("token_type_ids", token_type_ids, config.type_vocab_size))
+    for name, ids, size in tables:
+        if tuple(ids.shape) != shape or ids.dtype not in (torch.int64, torch.int32):
+            raise ValueError(
+                f"{name} has shape {tuple(ids.shape)} and dtype {ids.dtype}; "
+                f"it must be {shape} and int64 or int32"
+            )
+        low, high = _bounds(ids)
+        if low < 0 or high >= size:
+            wrong = low if low < 0 else high
+            raise ValueError(
+                f"{name} contains {wrong}; this model has {size}, so ids run from 0 to {size - 1}. "
+                "Does the tokenizer belong to the model?"
+            )
+    if attention_mask is None:
+        if config.pad_token_id is not None and bool((input_ids == config.pad_token_id).any()):
+            warnings.warn(
+                f"input_ids contains the padding id {config.pad_token_id} but no attention_mask "
+                "was given, so padding is read as text; pass attention_mask",
+                stacklevel=6,  # past embed, forward and two frames of nn.Module
+            )
+        return torch.ones_like(input_ids, dtype=torch.bool)
+    mask = attention_mask.bool()
+    if tuple(mask.shape) != shape or bool((mask != attention_mask).any()):
+        raise ValueError(
+            f"attention_mask has shape {tuple(mask.shape)} and dtype {attention_mask.dtype}; it "
+            f"must be {shape} and hold 1 (or True) at real tokens and 0 (or False) at padding"
+        )
+    return mask
+
+
+def check_labels(labels: Tensor, batch_size: int, classes: int, name: str = "labels") -> None:
+    """(B,) ids of classes, one a row."""
+    if classes < 2:
+        raise ValueError(
+            f"this model has {classes} label and its loss tells classes apart, so it needs two or "
+            "more; with problem_type='regression' it predicts a number"
+        )
+    _check_shape(name, labels, (batch_size,))
+    low, high = _bounds(labels)
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"{name} contains {low if low < 0 else high}; this model has {classes} "
+            f"labels, so ids run from 0 to {classes - 1}"
+        )
+
+
+def check_targets(labels: Tensor, shape: tuple[int, int], probabilities: bool) -> None:
+    """Floating-point targets of the logits' (B, L): any numbers, or probabilities from 0 to 1."""
+    allowed = "probabilities, one a label, from 0 to 1" if probabilities else "finite numbers"
+    wanted = (shape, shape[:1]) if shape[1] == 1 else (shape,)
+    if tuple(labels.shape) not in wanted or not labels.is_floating_point():
+        raise ValueError(
+            f"labels has shape {tuple(labels.shape)} and dtype {labels.dtype}; this model's loss "
+            f"takes {allowed}: {' or '.join(map(str, wanted))} and floating-point"
+        )
+    low, high = (float(bound) for bound in labels.aminmax())  # both are NaN if any label is
+    if not (bool(labels.isfinite().all()) and (not probabilities or 0 <= low <= high <= 1)):
+        raise ValueError(f"labels runs from {low:g} to {high:g}; it must hold {allowed}")
+
+
+def check_token_labels(labels: Tensor, mask: Tensor, classes: int) -> None:
+    """(B, T) ids of classes, -100 where there is nothing to predict; mask: as `check_batch`."""
+    _check_shape("labels", labels, tuple(mask.shape))
+    chosen = labels != IGNORED  # (B, T)
+    if not bool(chosen.any()):
+        raise ValueError(f"labels is {IGNORED} everywhere; there is no token to predict")
+    low, high = _bounds(labels[chosen])
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"labels contains {low if low < 0 else high}; ids run from 0 to {classes - 1}, and "
+            f"{IGNORED} stands where there is nothing to predict"
+        )
+    check_visible(chosen, mask, "labels", f"put {IGNORED} there")
+
+
+def check_wanted(wanted: Tensor, mask: Tensor, labels: Tensor | None) -> None:
+    """(B, T) bool, some of it True, only at real tokens and wherever there is a label."""
+    if tuple(wanted.shape) != tuple(mask.shape) or wanted.dtype != torch.bool:
+        raise ValueError(
+            f"wanted has shape {tuple(wanted.shape)} and dtype {wanted.dtype}; it must be "
+            f"{tuple(mask.shape)} and bool, True at the tokens to predict"
+        )
+    if not bool(wanted.any()):
+        raise ValueError("wanted is False everywhere; leave it out to predict every token")
+    check_visible(wanted, mask, "wanted", "make it False there")
+    if labels is not None and bool(((labels != IGNORED) & ~wanted).any()):
+        row, column = _first((labels != IGNORED) & ~wanted)
+        raise ValueError(
+            f"there is a label at row {row}, column {column}, but wanted is False there; pass "
+            f"wanted=labels != {IGNORED}"
+        )
+
+
+def check_spans(starts: Tensor | None, ends: Tensor | None, mask: Tensor) -> None:
+    """Both or neither: (B,) columns of real tokens, start <= end; both -100: a row to ignore."""
+    if starts is None or ends is None:
+        if starts is not ends:
+            raise ValueError("give start_positions and end_positions, or neither")
+        return
+    batch_size, length = mask.shape
+    for name, positions in (("start_positions", starts), ("end_positions", ends)):
+        _check_shape(name, positions, (batch_size,))
+        low, high = _bounds(positions.masked_fill(positions == IGNORED, 0))
+        if low < 0 or high >= length:
+            raise ValueError(
+                f"{name} contains {low if low < 0 else high}; the rows have columns 0 to "
+                f"{length - 1}, and {IGNORED} stands for a row to ignore"
+            )
+        marked = torch.zeros_like(mask)  # (B, T), True at each row's position
+        rows = (positions != IGNORED).nonzero().squeeze(1)
+        marked[rows, positions[rows]] = True
+        check_visible(marked, mask, name, "an answer lies in the text")
+    if bool((starts == IGNORED).all()):
+        raise ValueError(f"start_positions is {IGNORED} everywhere; there is no answer to learn")
+    odd = ((starts > ends) | ((starts == IGNORED) != (ends == IGNORED))).nonzero()
+    if len(odd):
+        row = int(odd[0])
+        raise ValueError(
+            f"row {row} starts at {int(starts[row])} and ends at {int(ends[row])}; a start comes "
+            f"before its end or at it, and only both together may be {IGNORED}"
+        )
+
+
+def check_visible(chosen: Tensor, mask: Tensor, name: str, advice: str) -> None:
+    """Nothing is chosen, (B, T) bool, where the attention mask hides the token."""
+    hidden = chosen & ~mask
+    if bool(hidden.any()):
+        row, column = _first(hidden)
+        raise ValueError(
+            f"{name} marks row {row}, column {column}, which attention_mask hides; {advice}"
+        )
+
+
+def _check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) != shape or tensor.dtype != torch.int64:
+        raise ValueError(
+            f"{name} has shape {tuple(tensor.shape)} and dtype {tensor.dtype}; "
+            f"it must be {shape} and int64"
+        )
+
+
+def _bounds(ids: Tensor) -> tuple[int, int]:
+    low, high = ids.aminmax()
+    return int(low), int(high)
+
+
+def _first(marked: Tensor) -> tuple[int, int]:
+    """(row, column) of the first True."""
+    return cast(tuple[int, int], tuple(marked.nonzero()[0].tolist()))

@@ -1,0 +1,156 @@
+"""TextEncoder: texts to vectors whose cosine says how alike they are in meaning.
+
+BERT's vectors as pre-training leaves them are poor at this; checkpoints fine-tuned on pairs of
+texts, such as all-MiniLM-L6-v2, BGE and E5, are good at it. Source: Reimers & Gurevych 2019,
+*Sentence-BERT*, arXiv 1908.10084; reference: the sentence-transformers library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from minibert.files import read_json
+from minibert.hub import find_folder
+from minibert.inference import (
+    check_vocabulary,
+    compute_rows,
+    encode_texts,
+    find_device,
+    listed,
+)
+from minibert.model import BertModel
+from minibert.tokenizer import Text, WordPieceTokenizer
+from minibert.vocabulary import Vocabulary
+
+Pooling = Literal["cls", "mean", "pooler"]
+
+
+class TextEncoder:
+    """A BERT that makes one vector of a text, or of a (text, pair) tuple.
+
+    >>> encoder = TextEncoder.load("minilm-l6")
+    >>> cat, kitten, tax = encoder.encode(["a cat", "a kitten", "the tax return"])
+    >>> bool(cat @ kitten > cat @ tax)
+    True
+    """
+
+    def __init__(
+        self,
+        model: BertModel,
+        tokenizer: WordPieceTokenizer,
+        *,
+        pooling: Pooling = "mean",
+        normalize: bool = True,
+        max_length: int | None = None,
+    ) -> None:
+        if pooling not in get_args(Pooling):
+            raise ValueError(f"pooling is {pooling!r}; it must be one of {get_args(Pooling)}")
+        if pooling == "pooler" and model.pooler is None:
+            raise ValueError("pooling is 'pooler' and this model has none; use 'mean' or 'cls'")
+        longest = model.config.max_position_embeddings
+        if max_length is not None and not 3 <= max_length <= longest:
+            raise ValueError(f"max_length is {max_length}; this model takes 3 to {longest}")
+        check_vocabulary(tokenizer, model.config)
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.pooling = pooling
+        self.normalize = normalize
+        self.max_length = max_length or longest
+
+    @classmethod
+    def load(
+        cls,
+        dir_or_name: str | Path,
+        pooling: Pooling | None = None,
+        normalize: bool | None = None,
+        *,
+        max_length: int | None = None,
+        device: str | None = None,
+    ) -> TextEncoder:
+        """Open any BERT: a folder, an alias such as `minilm-l6`, or a hub name.
+
+        pooling: "cls", the final vector of [CLS]; "mean", the mean over the real tokens, special
+        ones included; "pooler", the pooled vector. normalize: scale each vector to length 1.
+        max_length: tokens a text is cut to. What is left out is read from the folder if
+        sentence-transformers wrote it, and is "mean", True and the longest the model takes if not.
+        Prompts that some models want before each text ("query: ") are the caller's to add.
+
+        Raises `ValueError` for a folder that asks for other steps than these.
+        """
+        folder = find_folder(dir_or_name)
+        vocabulary = Vocabulary.from_folder(folder)
+        settings = _read_json(folder / "sentence_bert_config.json")
+        if settings.get("do_lower_case") and not vocabulary.lower_case:
+            accents = vocabulary.strip_accents or False  # lower-casing alone keeps them here
+            vocabulary = replace(vocabulary, lower_case=True, strip_accents=accents)
+        if pooling is None or normalize is None:
+            found_pooling, found_normalize = _read_modules(folder)
+            pooling = found_pooling if pooling is None else pooling
+            normalize = found_normalize if normalize is None else normalize
+        model = BertModel.from_pretrained(folder).to(find_device(device))
+        if max_length is None:
+            found = settings.get("max_seq_length") or vocabulary.model_max_length
+            longest = model.config.max_position_embeddings
+            max_length = min(found, longest) if isinstance(found, int) else longest
+        return cls(
+            model,
+            WordPieceTokenizer(vocabulary),
+            pooling=pooling,
+            normalize=normalize,
+            max_length=max_length,
+        )
+
+    def encode(self, texts: Sequence[Text]) -> np.ndarray:
+        """Texts -> float32 (N, C), in their order. Texts too long are cut, with one warning."""
+        rows = encode_texts(self.tokenizer, listed(texts), self.max_length)
+        width = self.model.config.hidden_size
+        return compute_rows(self.model, self.tokenizer, rows, width, self._vectors).numpy()
+
+    def _vectors(self, batch: dict[str, Tensor]) -> Tensor:
+        """A batch -> (B, C)."""
+        output = self.model(**batch)
+        if self.pooling == "cls":
+            vectors = output.last_hidden_state[:, 0]
+        elif self.pooling == "mean":
+            counts = batch["attention_mask"].sum(dim=1, keepdim=True)  # (B, 1)
+            vectors = output.last_hidden_state.sum(dim=1) / counts  # zeros at padding add nothing
+        else:
+            vectors = output.pooler_output
+        vectors = vectors.float()
+        return F.normalize(vectors, dim=-1) if self.normalize else vectors
+
+
+_OLD_MODES = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
+
+
+def _read_modules(folder: Path) -> tuple[Pooling, bool]:
+    """(pooling, normalize) as sentence-transformers wrote them; ("mean", True) for a bare BERT."""
+    path = folder / "modules.json"
+    if not path.is_file():
+        return "mean", True
+    steps = {entry["type"].rpartition(".")[2]: entry["path"] for entry in read_json(path, list)}
+    config = _read_json(folder / steps.get("Pooling", "") / "config.json")
+    if "pooling_mode" in config:
+        modes = config["pooling_mode"]
+        modes = [modes] if isinstance(modes, str) else modes
+    else:  # older files have a switch for each mode
+        switches = {key: on for key, on in config.items() if key.startswith("pooling_mode_")}
+        modes = [_OLD_MODES.get(key, key) for key, on in switches.items() if on]
+    if steps.keys() - {"Transformer", "Pooling", "Normalize"} or modes not in (["cls"], ["mean"]):
+        raise ValueError(
+            f"{folder} wants the steps {', '.join(steps)} with pooling {modes}; TextEncoder has "
+            "'cls' or 'mean' and normalizing. Pass pooling and normalize to use the model so"
+        )
+    return modes[0], "Normalize" in steps
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The JSON object of a file, or an empty one if there is no such file."""
+    return read_json(path) if path.is_file() else {}

@@ -1,0 +1,119 @@
+"""Any BERT-shaped checkpoint by its config alone: real weights, the full size, every named size."""
+
+import pytest
+import torch
+import transformers
+
+import minibert
+from minibert.config import SIZES
+from tests.conftest import at_real, hf_model, ours_from, ragged_batch
+
+PAIRS = [
+    ("A short text.", "And its pair, which is somewhat longer than the text itself."),
+    ("This was beyond incredible", "No."),
+    ("Unaffordable, naïve, and 100% 日本語: all in one row! " * 8, "?"),
+]
+
+
+@torch.inference_mode()
+def test_minilm_on_a_ragged_batch_of_pairs(minilm, parity):
+    batch = minibert.WordPieceTokenizer.from_pretrained("minilm-l6")(
+        [text for text, _ in PAIRS], pairs=[pair for _, pair in PAIRS]
+    )
+    wanted = transformers.AutoModel.from_pretrained(minilm)(**batch)
+    got = minibert.BertModel.from_pretrained("minilm-l6")(**batch)
+    miss = at_real(got.last_hidden_state - wanted.last_hidden_state, batch)
+    parity.at_most("minilm-l6, real weights: last_hidden_state", miss)
+    miss = (got.pooler_output - wanted.pooler_output).abs().max()
+    parity.at_most("minilm-l6, real weights: pooler_output", miss)
+
+
+FULL_SIZE = {
+    **{"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12},
+    **{"intermediate_size": 3072, "max_position_embeddings": 512, "vocab_size": 28996},
+}
+
+
+@torch.inference_mode()
+def check_full_size(spread, lengths, parity):
+    """108 million random weights, with the usual spread and with a loud one.
+
+    Loud models are far from linear and hide no mistake, but twelve layers of them amplify rounding
+    beyond 1e-5 in any implementation. There the tolerance is relative to the output's size, and we
+    must be as near to the reference in fp64 as its own fp32 is, within a factor of two.
+    """
+    name = f"bert-base-cased shape, initializer_range {spread}"
+    reference = hf_model(**FULL_SIZE, initializer_range=spread)
+    batch = ragged_batch(lengths, pairs=True)
+    real = batch["attention_mask"].bool()
+    wanted = reference(**batch).last_hidden_state[real]
+    got = ours_from(reference)(**batch).last_hidden_state[real]
+    if spread == 0.02:
+        parity.at_most(f"{name}: last_hidden_state", (got - wanted).abs().max())
+    else:
+        relative = (got - wanted).norm() / wanted.norm()
+        parity.at_most(f"{name}: norm of the difference over the output's", relative)
+        exact = reference.double()(**batch).last_hidden_state[real]
+        own = (wanted - exact).abs().max()
+        ours = (got - exact).abs().max()
+        parity.at_most(f"{name}: distance to fp64 over transformers' own", ours / own, 2.0)
+        assert own < 0.01, "rounding, not chaos"
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.2])
+def test_full_size_bert_base_cased(spread, parity):
+    check_full_size(spread, [24, 9, 17], parity)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", [0.02, 0.2])
+@pytest.mark.parametrize("length", [128, 512])
+def test_full_size_at_length(length, spread, parity):
+    check_full_size(spread, [length, length // 3, 1], parity)
+
+
+SHAPES = {size: name for name, size in SIZES.items()}  # several checkpoints share a shape
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if size.hidden <= 512 else pytest.param(name, marks=pytest.mark.slow)
+        for size, name in SHAPES.items()
+    ],
+)
+def test_named_size_is_transformers_model(name, parity):
+    """The shape of each published checkpoint with random weights, vocabulary included."""
+    size = SIZES[name]
+    reference = hf_model(
+        hidden_size=size.hidden,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        intermediate_size=size.feed_forward,
+        vocab_size=size.vocabulary,
+        initializer_range=0.02,
+    )
+    assert sum(p.numel() for p in reference.parameters()) == size.parameters
+    ours = ours_from(reference)
+    assert ours.config == minibert.BertConfig.from_size(
+        name, initializer_range=0.02, extra=ours.config.extra
+    )
+    batch = ragged_batch([20, 5, 11], pairs=True)
+    miss = at_real(ours(**batch).last_hidden_state - reference(**batch).last_hidden_state, batch)
+    parity.at_most("each named size (random weights, initializer_range 0.02)", miss)
+
+
+FAMILIES = (
+    *("RoBERTa", "DistilBERT", "ALBERT", "ELECTRA", "XLMRoberta", "MPNet", "DeBERTaV2", "ConvBERT"),
+    *("MobileBERT", "SqueezeBERT", "BigBird", "Nystromformer", "ModernBERT", "MegatronBERT"),
+)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_other_families_are_refused_by_name(family, tmp_path):
+    names = {name.lower(): name for name in dir(transformers) if name.endswith("Config")}
+    config = getattr(transformers, names[f"{family.lower()}config"])()
+    config.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=f"model_type = '{config.model_type}'"):
+        minibert.BertModel.from_pretrained(tmp_path)

@@ -1,0 +1,172 @@
+"""TextEncoder: the vectors of sentence-transformers, for any BERT."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import minibert
+from minibert.text_encoder import TextEncoder
+from tests.conftest import TEXTS
+
+sentence_transformers = pytest.importorskip(
+    "sentence_transformers", reason="compares with sentence-transformers (extra test)"
+)
+
+SENTENCES = [
+    *TEXTS,
+    "",
+    "A cat.",
+    "日本語 and naïve café " * 9,
+    "Much too long for two hundred and fifty-six tokens. " * 40,
+]
+
+
+@pytest.fixture(scope="module")
+def reference(minilm):
+    return sentence_transformers.SentenceTransformer(str(minilm), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return TextEncoder.load("minilm-l6")
+
+
+@pytest.mark.filterwarnings("ignore:1 of 28 texts")
+def test_vectors_are_those_of_sentence_transformers(encoder, reference, parity):
+    wanted = reference.encode(SENTENCES, batch_size=8)
+    got = encoder.encode(SENTENCES)
+    assert got.dtype == np.float32 and got.shape == wanted.shape == (28, 384)
+    parity.at_most("minilm-l6 to sentence-transformers", np.abs(got - wanted).max())
+
+
+@pytest.mark.filterwarnings("ignore:1 of 28 texts")
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_pooling_and_normalizing(pooling, normalize, minilm, tmp_path, parity):
+    """As sentence-transformers writes and reads them, in both of its file formats."""
+    modules = sentence_transformers.sentence_transformer.modules
+    transformer = sentence_transformers.models.Transformer(str(minilm), max_seq_length=64)
+    steps = [transformer, modules.Pooling(384, pooling_mode=pooling)]
+    steps += [sentence_transformers.models.Normalize()] * normalize
+    theirs = sentence_transformers.SentenceTransformer(modules=steps, device="cpu")
+    theirs.save(str(tmp_path / "new"))
+    ours = TextEncoder.load(tmp_path / "new")
+    assert (ours.pooling, ours.normalize, ours.max_length) == (pooling, normalize, 64)
+    miss = np.abs(ours.encode(SENTENCES) - theirs.encode(SENTENCES)).max()
+    parity.at_most(f"pooling {pooling}, {'' if normalize else 'not '}normalized", miss)
+
+    shutil.copytree(minilm, tmp_path / "old")
+    keys = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens"}
+    modes = {key: mode == pooling for mode, key in keys.items()}
+    (tmp_path / "old" / "1_Pooling" / "config.json").write_text(json.dumps(modes))
+    old = json.loads((tmp_path / "old" / "modules.json").read_text())
+    (tmp_path / "old" / "modules.json").write_text(json.dumps(old[: 2 + normalize]))
+    again = TextEncoder.load(tmp_path / "old", max_length=64)
+    assert (again.pooling, again.normalize) == (pooling, normalize)
+
+
+def test_pooler(encoder, minilm):
+    ours = TextEncoder.load(minilm, pooling="pooler", normalize=False)
+    model = minibert.BertModel.from_pretrained(minilm)
+    with torch.inference_mode():
+        wanted = model(**ours.tokenizer(["A text."])).pooler_output
+    np.testing.assert_allclose(ours.encode(["A text."]), wanted.numpy(), atol=1e-6)
+
+
+def test_a_vector_does_not_depend_on_its_company(encoder, parity):
+    together = encoder.encode(TEXTS)
+    alone = np.concatenate([encoder.encode([text]) for text in TEXTS])
+    parity.at_most("a text alone and among others", np.abs(together - alone).max())
+
+
+def test_pairs_no_texts_and_long_texts(encoder):
+    assert encoder.encode([("a question", "an answer")]).shape == (1, 384)
+    assert encoder.encode([]).shape == (0, 384)
+    with pytest.warns(UserWarning, match="1 of 2 texts are longer than 256 tokens"):
+        encoder.encode(["short", "long " * 300])
+
+
+def test_a_bare_bert_is_pooled_by_the_mean_and_normalized(minilm, tmp_path):
+    minibert.BertModel.from_pretrained(minilm).save_pretrained(tmp_path / "bare")
+    minibert.WordPieceTokenizer.from_pretrained(minilm).write_files(tmp_path / "bare")
+    ours = TextEncoder.load(tmp_path / "bare")
+    assert (ours.pooling, ours.normalize, ours.max_length) == ("mean", True, 512)
+    np.testing.assert_allclose(np.linalg.norm(ours.encode(TEXTS), axis=1), 1, atol=1e-6)
+
+
+def test_lower_casing_that_the_folder_asks_for(minilm, tmp_path):
+    """BGE's files ask for it; it matters where the tokenizer itself keeps the case."""
+    folder = tmp_path / "m"
+    shutil.copytree(minilm, folder)
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    cased = TextEncoder.load(folder).tokenizer.tokenize("HELLO There")
+    settings = {"max_seq_length": 256, "do_lower_case": True}
+    (folder / "sentence_bert_config.json").write_text(json.dumps(settings))
+    lower = TextEncoder.load(folder).tokenizer.tokenize("HELLO There")
+    assert cased == ["[UNK]", "[UNK]"] and lower == ["hello", "there"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pooling": "max"}, "'max'.*'cls', 'mean', 'pooler'"),
+        ({"max_length": 513}, "513.*3 to 512"),
+        ({"max_length": 2}, "2; this model takes 3"),
+        ({"device": "abacus"}, "abacus"),
+    ],
+)
+def test_bad_arguments(minilm, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        TextEncoder.load(minilm, **arguments)
+
+
+def test_bad_texts(encoder):
+    with pytest.raises(ValueError, match="'one text'.*list"):
+        encoder.encode("one text")
+    with pytest.raises(ValueError, match="text 1 is 3, a int"):
+        encoder.encode(["fine", 3])
+
+
+def change_json(path, change):
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        (
+            "modules.json",
+            lambda modules: modules.append({"path": "3_Dense", "type": "x.Dense"}),
+            "Dense.*Pass pooling",
+        ),
+        (
+            "1_Pooling/config.json",
+            lambda config: config.update(pooling_mode="max"),
+            "'max'",
+        ),
+        (
+            "1_Pooling/config.json",
+            lambda config: config.update(pooling_mode_cls_token=True),
+            "cls.*mean",
+        ),
+    ],
+)
+def test_other_steps_are_refused_unless_the_caller_decides(minilm, tmp_path, file, change, message):
+    shutil.copytree(minilm, tmp_path / "m")
+    change_json(tmp_path / "m" / file, change)
+    with pytest.raises(ValueError, match=message):
+        TextEncoder.load(tmp_path / "m")
+    assert TextEncoder.load(tmp_path / "m", pooling="mean", normalize=True).pooling == "mean"
+
+
+def test_a_model_without_pooler_cannot_pool(minilm):
+    model = minibert.BertModel(minibert.BertConfig.from_size("bert-tiny"), pooler=False)
+    tokenizer = minibert.WordPieceTokenizer.from_pretrained(minilm)
+    with pytest.raises(ValueError, match="'pooler'.*'mean' or 'cls'"):
+        TextEncoder(model, tokenizer, pooling="pooler")
