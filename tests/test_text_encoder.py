@@ -5,15 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+import sentence_transformers
 import torch
+from sentence_transformers import models
 
 import minibert
 from minibert.text_encoder import TextEncoder
 from tests.conftest import TEXTS
-
-sentence_transformers = pytest.importorskip(
-    "sentence_transformers", reason="compares with sentence-transformers (extra test)"
-)
 
 SENTENCES = [
     *TEXTS,
@@ -47,10 +45,9 @@ def test_vectors_are_those_of_sentence_transformers(encoder, reference, parity):
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_pooling_and_normalizing(pooling, normalize, minilm, tmp_path, parity):
     """As sentence-transformers writes and reads them, in both of its file formats."""
-    modules = sentence_transformers.sentence_transformer.modules
-    transformer = sentence_transformers.models.Transformer(str(minilm), max_seq_length=64)
-    steps = [transformer, modules.Pooling(384, pooling_mode=pooling)]
-    steps += [sentence_transformers.models.Normalize()] * normalize
+    steps = [models.Transformer(str(minilm), max_seq_length=64)]
+    steps += [models.Pooling(384, pooling_mode=pooling)]
+    steps += [models.Normalize()] * normalize
     theirs = sentence_transformers.SentenceTransformer(modules=steps, device="cpu")
     theirs.save(str(tmp_path / "new"))
     ours = TextEncoder.load(tmp_path / "new")
