@@ -1,65 +1,94 @@
-"""How far are we from transformers? The largest differences, in fp32 on the CPU.
+"""How far are we from transformers? Every check of tests/parity with the largest value it saw.
 
-    python benchmarks/parity.py
+    python benchmarks/parity.py            # a few minutes; writes benchmarks/PARITY.md
+    python benchmarks/parity.py --fast     # without the slow tier
 
-Compares the outputs of minibert and transformers for the packaged real checkpoint and for random
-models of bert-base-cased's full shape, on a ragged batch of pairs. Needs
+Runs the tests themselves, so a figure here is one that a test was held to. Needs
 `pip install -e '.[test]'`.
 """
 
+import argparse
+import datetime
+import platform
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tokenizers
 import torch
 import transformers
 
-import minibert
-from minibert.hub import find_folder
-from minibert.weights import from_hf
-
-TEXTS = ["A short text.", "This was beyond incredible", "Unaffordable, naïve, 100% 日本語! " * 8]
-PAIRS = ["And its pair, which is somewhat longer than the text itself.", "No.", "?"]
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ["tests/parity", "tests/test_text_encoder.py", "tests/test_golden.py"]
 
 
-def difference(
-    ours: minibert.BertModel, theirs: torch.nn.Module, batch: dict[str, torch.Tensor]
-) -> tuple[float, float]:
-    """(largest difference of last_hidden_state at real tokens, largest absolute value)."""
-    with torch.inference_mode():
-        mine = ours.eval()(**batch).last_hidden_state
-        reference = theirs.eval()(**batch).last_hidden_state
-    real = batch["attention_mask"].bool()
-    return (mine - reference)[real].abs().max().item(), reference[real].abs().max().item()
+class Collector:
+    """A pytest plugin that keeps what the tests recorded, and counts how they ended."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+        self.outcomes: dict[str, int] = defaultdict(int)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or report.skipped or report.failed:
+            self.outcomes[report.outcome] += 1
+        if report.when == "call":
+            records: list[Any] = [row for name, row in report.user_properties if name == "parity"]
+            for record in records:
+                self.rows[report.location[0]][record.check].append(record)
+
+
+def title(path: str) -> str:
+    """The first line of a test file's docstring."""
+    return (ROOT / path).read_text(encoding="utf-8").split('"""')[1].split("\n")[0]
+
+
+def table(checks: dict[str, list[Any]]) -> list[str]:
+    """One row a check: how often it was made, its limit, the value nearest to failing."""
+    lines = ["| check | made | must be | nearest to failing |", "|---|---|---|---|"]
+    for check, records in checks.items():
+        relation, limit = records[0].relation, records[0].limit
+        values = [record.value for record in records]
+        worst = max(values) if relation == "<=" else min(values)
+        sign = "at most" if relation == "<=" else "above"
+        shown = "0" if limit == 0 else f"{limit:g}"
+        lines.append(f"| {check} | {len(values)} | {sign} {shown} | {worst:.2g} |")
+    return lines
 
 
 def main() -> None:
-    transformers.utils.logging.disable_progress_bar()
-    print(f"torch {torch.__version__}, transformers {transformers.__version__}, fp32, CPU")
-    folder = find_folder("minilm-l6")
-    batch = minibert.WordPieceTokenizer.from_pretrained(folder)(TEXTS, pairs=PAIRS)
-    ours = minibert.BertModel.from_pretrained(folder)
-    miss, size = difference(ours, transformers.AutoModel.from_pretrained(folder), batch)
-    print(f"minilm-l6: {miss:.1e} (values up to {size:.1f})")
-    for spread in (0.02, 0.2):
-        torch.manual_seed(0)
-        config = transformers.BertConfig(vocab_size=28996, initializer_range=spread)
-        theirs = transformers.BertModel(config)
-        for parameter in theirs.parameters():
-            if parameter.ndim == 1:
-                parameter.data += torch.randn_like(parameter) * spread
-        ours = minibert.BertModel(minibert.BertConfig(initializer_range=spread))
-        shapes = {name: p.shape for name, p in ours.named_parameters()}
-        ours.load_state_dict(from_hf(theirs.state_dict(), shapes, "reference")[0])
-        small = {**batch, "input_ids": batch["input_ids"] % 28996}
-        miss, size = difference(ours, theirs, small)
-        with torch.inference_mode():
-            real = batch["attention_mask"].bool()
-            sdpa = theirs(**small).last_hidden_state[real]
-            theirs.set_attn_implementation("eager")
-            own = (theirs(**small).last_hidden_state[real] - sdpa).abs().max().item()
-            exact = (theirs.double()(**small).last_hidden_state[real] - sdpa).abs().max().item()
-        print(
-            f"bert-base-cased shape, random weights, initializer_range {spread}: {miss:.1e} "
-            f"(values up to {size:.1f}; for scale, transformers' eager to its own sdpa attention "
-            f"{own:.1e}, its fp32 to its fp64 {exact:.1e})"
-        )
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--fast", action="store_true", help="leave out the slow tier")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "PARITY.md")
+    arguments = parser.parse_args()
+    tiers = "not golden" if not arguments.fast else "not golden and not slow"
+    collector = Collector()
+    sources = [str(ROOT / source) for source in SOURCES]
+    code = pytest.main(
+        ["--rootdir", str(ROOT), "-q", "-m", tiers, "-p", "no:cacheprovider", *sources],
+        plugins=[collector],
+    )
+    if code != 0:
+        sys.exit("a test failed; PARITY.md was not written")
+    lines = [
+        "# Parity with transformers",
+        "",
+        f"Written by `python benchmarks/parity.py{' --fast' if arguments.fast else ''}` on "
+        f"{datetime.date.today()}: torch {torch.__version__}, transformers "
+        f"{transformers.__version__}, tokenizers {tokenizers.__version__}, Python "
+        f"{platform.python_version()}, {platform.system()} {platform.machine()}, "
+        f"{torch.get_num_threads()} threads, CPU; fp32 unless a row says otherwise.",
+        "",
+        f"{collector.outcomes['passed']} tests passed, {collector.outcomes['skipped']} skipped. "
+        "Differences are the largest absolute ones at real tokens, unless a row says otherwise. "
+        "A row of the controls is a mistake made on purpose: the difference it makes must be seen.",
+    ]
+    for path, checks in collector.rows.items():
+        lines += ["", f"## {title(path)}", "", f"`{path}`", "", *table(checks)]
+    arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"written to {arguments.output}")
 
 
 if __name__ == "__main__":

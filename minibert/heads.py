@@ -135,7 +135,8 @@ class BertForClassification(LabelledHead):
         """
         if labels is not None:
             self._check(labels, len(input_ids))
-        x, packing = self.bert.embed(input_ids, token_type_ids, attention_mask)  # (N, C)
+        packing = self.bert.pack(input_ids, token_type_ids, attention_mask)
+        x = self.bert.embed(input_ids, token_type_ids, packing)  # (N, C)
         encoded = self.bert.encoder(
             x,
             packing,
@@ -195,9 +196,10 @@ class BertForTokenClassification(LabelledHead):
         labels: (B, T) LongTensor of ids below L, -100 at tokens without a label. The loss is the
         mean cross-entropy of the others, in nats. Raises as `BertForClassification.forward`.
         """
-        x, packing = self.bert.embed(input_ids, token_type_ids, attention_mask)  # (N, C)
+        packing = self.bert.pack(input_ids, token_type_ids, attention_mask)
         if labels is not None:
             check_token_labels(labels, packing.mask, self.config.num_labels)
+        x = self.bert.embed(input_ids, token_type_ids, packing)  # (N, C)
         encoded = self.bert.encoder(
             x,
             packing,
@@ -266,8 +268,9 @@ class BertForQuestionAnswering(Pretrained):
 
         Raises as `BertForClassification.forward`.
         """
-        x, packing = self.bert.embed(input_ids, token_type_ids, attention_mask)  # (N, C)
+        packing = self.bert.pack(input_ids, token_type_ids, attention_mask)
         check_spans(start_positions, end_positions, packing.mask)
+        x = self.bert.embed(input_ids, token_type_ids, packing)  # (N, C)
         encoded = self.bert.encoder(
             x,
             packing,

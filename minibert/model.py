@@ -77,18 +77,20 @@ class BertModel(Pretrained):
     def _build(cls, config: BertConfig, tensors: Mapping[str, Tensor]) -> BertModel:
         return cls(config, pooler=any("pooler.dense.weight" in name for name in tensors))
 
-    def embed(
+    def pack(
         self, input_ids: Tensor, token_type_ids: Tensor | None, attention_mask: Tensor | None
-    ) -> tuple[Tensor, Packing]:
-        """The first step of every head: check the (B, T) batch, pack it, embed it -> (N, C)."""
-        mask = check_batch(self.config, input_ids, token_type_ids, attention_mask)
-        packing = Packing(mask)
+    ) -> Packing:
+        """The first step of every head: check the (B, T) batch, find its real tokens."""
+        return Packing(check_batch(self.config, input_ids, token_type_ids, attention_mask))
+
+    def embed(self, input_ids: Tensor, token_type_ids: Tensor | None, packing: Packing) -> Tensor:
+        """The second step: pack the batch and embed it -> (N, C)."""
         tokens = packing.pack(input_ids)  # (N,)
         if token_type_ids is None:
             segments = torch.zeros_like(tokens)
         else:
             segments = packing.pack(token_type_ids)  # (N,)
-        return self.embeddings(tokens, packing.column, segments), packing
+        return self.embeddings(tokens, packing.column, segments)
 
     def forward(
         self,
@@ -107,7 +109,8 @@ class BertModel(Pretrained):
 
         Raises `ValueError` for a batch the model cannot take, before anything is computed.
         """
-        x, packing = self.embed(input_ids, token_type_ids, attention_mask)  # (N, C)
+        packing = self.pack(input_ids, token_type_ids, attention_mask)
+        x = self.embed(input_ids, token_type_ids, packing)  # (N, C)
         encoded = self.encoder(
             x,
             packing,

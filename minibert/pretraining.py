@@ -106,8 +106,9 @@ class BertForMaskedLM(Pretrained):
 
         Raises `ValueError` for arguments the model cannot take, before anything is computed.
         """
-        x, packing = self.bert.embed(input_ids, token_type_ids, attention_mask)  # (N, C)
+        packing = self.bert.pack(input_ids, token_type_ids, attention_mask)
         chosen = choose(packing, wanted, labels, self.config)  # (R,) or None
+        x = self.bert.embed(input_ids, token_type_ids, packing)  # (N, C)
         encoded = self.bert.encoder(
             x,
             packing,
@@ -171,8 +172,9 @@ class BertForPreTraining(Pretrained):
         """
         if next_sentence_label is not None:
             check_labels(next_sentence_label, len(input_ids), 2, "next_sentence_label")
-        x, packing = self.bert.embed(input_ids, token_type_ids, attention_mask)  # (N, C)
+        packing = self.bert.pack(input_ids, token_type_ids, attention_mask)
         chosen = choose(packing, wanted, labels, self.config)  # (R,) or None
+        x = self.bert.embed(input_ids, token_type_ids, packing)  # (N, C)
         encoded = self.bert.encoder(
             x,
             packing,

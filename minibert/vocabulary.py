@@ -160,7 +160,7 @@ def _settings_from_config(
         )
         warnings.warn(
             f"{path.parent} does not say whether its model is cased; its vocabulary has "
-            f"{'no' if lower_case else ''} upper-case tokens, so texts are "
+            f"{'no ' if lower_case else ''}upper-case tokens, so texts are "
             f"{'' if lower_case else 'not '}lower-cased. To settle it, put "
             f'{{"do_lower_case": {str(lower_case).lower()}}} into {TOKENIZER_CONFIG}',
             stacklevel=4,

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import sentence_transformers
 import torch
-from sentence_transformers import models
+from sentence_transformers.base.modules import Normalize, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
 
 import minibert
 from minibert.text_encoder import TextEncoder
@@ -45,9 +46,9 @@ def test_vectors_are_those_of_sentence_transformers(encoder, reference, parity):
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_pooling_and_normalizing(pooling, normalize, minilm, tmp_path, parity):
     """As sentence-transformers writes and reads them, in both of its file formats."""
-    steps = [models.Transformer(str(minilm), max_seq_length=64)]
-    steps += [models.Pooling(384, pooling_mode=pooling)]
-    steps += [models.Normalize()] * normalize
+    steps = [Transformer(str(minilm), max_seq_length=64)]
+    steps += [Pooling(384, pooling_mode=pooling)]
+    steps += [Normalize()] * normalize
     theirs = sentence_transformers.SentenceTransformer(modules=steps, device="cpu")
     theirs.save(str(tmp_path / "new"))
     ours = TextEncoder.load(tmp_path / "new")

@@ -82,7 +82,6 @@ CONTAINERS = {
     ".bin in shards": shards(torch.save, "pytorch_model-{:05d}-of-00003.bin"),
 }
 NAMES = {
-    "names of today": lambda tensors: tensors,
     "gamma and beta": legacy_norms,
     "without the prefix bert.": without_prefix,
     "with the prefix bert.": with_prefix,

@@ -51,7 +51,8 @@ def no_gradients():
 
 def test_embeddings(rungs, ours, batch, parity):
     _, output = rungs(batch)
-    x, packing = ours.embed(batch["input_ids"], batch["token_type_ids"], batch["attention_mask"])
+    packing = ours.pack(**batch)
+    x = ours.embed(batch["input_ids"], batch["token_type_ids"], packing)
     parity.at_most("embeddings", at_real(packing.unpack(x) - output.hidden_states[0], batch))
 
 
