@@ -44,19 +44,13 @@ def check_batch(
                 f"{name} has shape {tuple(ids.shape)} and dtype {ids.dtype}; "
                 f"it must be {shape} and int64 or int32"
             )
-        low, high = _bounds(ids)
-        if low < 0 or high >= size:
-            wrong = low if low < 0 else high
-            raise ValueError(
-                f"{name} contains {wrong}; this model has {size}, so ids run from 0 to {size - 1}. "
-                "Does the tokenizer belong to the model?"
-            )
+        _check_range(name, ids, size, "does the tokenizer belong to the model?")
     if attention_mask is None:
         if config.pad_token_id is not None and bool((input_ids == config.pad_token_id).any()):
             warnings.warn(
                 f"input_ids contains the padding id {config.pad_token_id} but no attention_mask "
                 "was given, so padding is read as text; pass attention_mask",
-                stacklevel=6,  # past embed, forward and two frames of nn.Module
+                stacklevel=6,  # past make_packing, forward and two frames of nn.Module
             )
         return torch.ones_like(input_ids, dtype=torch.bool)
     mask = attention_mask.bool()
@@ -76,22 +70,17 @@ def check_labels(labels: Tensor, batch_size: int, classes: int, name: str = "lab
             "more; with problem_type='regression' it predicts a number"
         )
     _check_shape(name, labels, (batch_size,))
-    low, high = _bounds(labels)
-    if low < 0 or high >= classes:
-        raise ValueError(
-            f"{name} contains {low if low < 0 else high}; this model has {classes} "
-            f"labels, so ids run from 0 to {classes - 1}"
-        )
+    _check_range(name, labels, classes)
 
 
 def check_targets(labels: Tensor, shape: tuple[int, int], probabilities: bool) -> None:
     """Floating-point targets of the logits' (B, L): any numbers, or probabilities from 0 to 1."""
     allowed = "probabilities, one a label, from 0 to 1" if probabilities else "finite numbers"
-    wanted = (shape, shape[:1]) if shape[1] == 1 else (shape,)
-    if tuple(labels.shape) not in wanted or not labels.is_floating_point():
+    shapes = (shape, shape[:1]) if shape[1] == 1 else (shape,)
+    if tuple(labels.shape) not in shapes or not labels.is_floating_point():
         raise ValueError(
             f"labels has shape {tuple(labels.shape)} and dtype {labels.dtype}; this model's loss "
-            f"takes {allowed}: {' or '.join(map(str, wanted))} and floating-point"
+            f"takes {allowed}: {' or '.join(map(str, shapes))} and floating-point"
         )
     low, high = (float(bound) for bound in labels.aminmax())  # both are NaN if any label is
     if not (bool(labels.isfinite().all()) and (not probabilities or 0 <= low <= high <= 1)):
@@ -104,30 +93,25 @@ def check_token_labels(labels: Tensor, mask: Tensor, classes: int) -> None:
     chosen = labels != IGNORED  # (B, T)
     if not bool(chosen.any()):
         raise ValueError(f"labels is {IGNORED} everywhere; there is no token to predict")
-    low, high = _bounds(labels[chosen])
-    if low < 0 or high >= classes:
-        raise ValueError(
-            f"labels contains {low if low < 0 else high}; ids run from 0 to {classes - 1}, and "
-            f"{IGNORED} stands where there is nothing to predict"
-        )
-    check_visible(chosen, mask, "labels", f"put {IGNORED} there")
+    _check_range("labels", labels[chosen], classes, f"{IGNORED} means nothing to predict")
+    _check_visible(chosen, mask, "labels", f"put {IGNORED} there")
 
 
-def check_wanted(wanted: Tensor, mask: Tensor, labels: Tensor | None) -> None:
+def check_predict(predict: Tensor, mask: Tensor, labels: Tensor | None) -> None:
     """(B, T) bool, some of it True, only at real tokens and wherever there is a label."""
-    if tuple(wanted.shape) != tuple(mask.shape) or wanted.dtype != torch.bool:
+    if tuple(predict.shape) != tuple(mask.shape) or predict.dtype != torch.bool:
         raise ValueError(
-            f"wanted has shape {tuple(wanted.shape)} and dtype {wanted.dtype}; it must be "
+            f"predict has shape {tuple(predict.shape)} and dtype {predict.dtype}; it must be "
             f"{tuple(mask.shape)} and bool, True at the tokens to predict"
         )
-    if not bool(wanted.any()):
-        raise ValueError("wanted is False everywhere; leave it out to predict every token")
-    check_visible(wanted, mask, "wanted", "make it False there")
-    if labels is not None and bool(((labels != IGNORED) & ~wanted).any()):
-        row, column = _first((labels != IGNORED) & ~wanted)
+    if not bool(predict.any()):
+        raise ValueError("predict is False everywhere; leave it out to predict every token")
+    _check_visible(predict, mask, "predict", "make it False there")
+    if labels is not None and bool(((labels != IGNORED) & ~predict).any()):
+        row, column = _first((labels != IGNORED) & ~predict)
         raise ValueError(
-            f"there is a label at row {row}, column {column}, but wanted is False there; pass "
-            f"wanted=labels != {IGNORED}"
+            f"there is a label at row {row}, column {column}, but predict is False there; pass "
+            f"predict=labels != {IGNORED}"
         )
 
 
@@ -140,16 +124,12 @@ def check_spans(starts: Tensor | None, ends: Tensor | None, mask: Tensor) -> Non
     batch_size, length = mask.shape
     for name, positions in (("start_positions", starts), ("end_positions", ends)):
         _check_shape(name, positions, (batch_size,))
-        low, high = _bounds(positions.masked_fill(positions == IGNORED, 0))
-        if low < 0 or high >= length:
-            raise ValueError(
-                f"{name} contains {low if low < 0 else high}; the rows have columns 0 to "
-                f"{length - 1}, and {IGNORED} stands for a row to ignore"
-            )
+        columns = positions.masked_fill(positions == IGNORED, 0)
+        _check_range(name, columns, length, f"{IGNORED} means a row to ignore")
         marked = torch.zeros_like(mask)  # (B, T), True at each row's position
         rows = (positions != IGNORED).nonzero().squeeze(1)
         marked[rows, positions[rows]] = True
-        check_visible(marked, mask, name, "an answer lies in the text")
+        _check_visible(marked, mask, name, "an answer lies in the text")
     if bool((starts == IGNORED).all()):
         raise ValueError(f"start_positions is {IGNORED} everywhere; there is no answer to learn")
     odd = ((starts > ends) | ((starts == IGNORED) != (ends == IGNORED))).nonzero()
@@ -161,7 +141,7 @@ def check_spans(starts: Tensor | None, ends: Tensor | None, mask: Tensor) -> Non
         )
 
 
-def check_visible(chosen: Tensor, mask: Tensor, name: str, advice: str) -> None:
+def _check_visible(chosen: Tensor, mask: Tensor, name: str, advice: str) -> None:
     """Nothing is chosen, (B, T) bool, where the attention mask hides the token."""
     hidden = chosen & ~mask
     if bool(hidden.any()):
@@ -179,9 +159,13 @@ def _check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
         )
 
 
-def _bounds(ids: Tensor) -> tuple[int, int]:
-    low, high = ids.aminmax()
-    return int(low), int(high)
+def _check_range(name: str, ids: Tensor, size: int, note: str = "") -> None:
+    low, high = (int(bound) for bound in ids.aminmax())
+    if low < 0 or high >= size:
+        raise ValueError(
+            f"{name} contains {low if low < 0 else high}; values run from 0 to {size - 1}"
+            + (f"; {note}" if note else "")
+        )
 
 
 def _first(marked: Tensor) -> tuple[int, int]:

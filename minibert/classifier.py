@@ -26,9 +26,8 @@ from minibert.inference import (
     compute_rows,
     encode_texts,
     find_device,
-    listed,
 )
-from minibert.tokenizer import Row, Text, WordPieceTokenizer
+from minibert.tokenizer import Row, Text, WordPieceTokenizer, listed
 from minibert.training.batches import Examples
 from minibert.training.loop import Evaluation, History, Recipe, train
 
@@ -123,7 +122,7 @@ class TextClassifier:
         return self
 
     def predict_proba(self, texts: Sequence[Text]) -> np.ndarray:
-        """The probability of each class for each text: float32 (N, L), columns as `classes_`."""
+        """The probability of each class: float32 (texts, L), columns as `classes_`."""
         self._check_fitted()
         limit = min(self.max_length, self.model_.config.max_position_embeddings)
         rows = encode_texts(self.tokenizer_, listed(texts), limit)
@@ -131,7 +130,7 @@ class TextClassifier:
         return logits.softmax(dim=-1).numpy()
 
     def predict(self, texts: Sequence[Text]) -> np.ndarray:
-        """The most probable label of each text, (N,), of the kind given to `fit`."""
+        """The most probable label of each text, (texts,), of the kind given to `fit`."""
         proba = self.predict_proba(texts)
         return self.classes_[proba.argmax(axis=1)]
 
@@ -174,9 +173,13 @@ class TextClassifier:
             )
         if model.load_report and model.load_report.newly_initialised:
             raise ValueError(
-                f"{dir_or_name} has no classification head; train one with "
+                f"{dir_or_name} is no trained classifier of texts: it has no weights for "
+                f"{', '.join(model.load_report.newly_initialised)}, or those of another task; "
+                "train them with "
                 f"TextClassifier(model={str(dir_or_name)!r}).fit(texts, labels)"
             )
+        if len(set(config.labels)) < config.num_labels:
+            raise ValueError(f"{dir_or_name} names some labels twice: {config.labels}")
         tokenizer = WordPieceTokenizer.from_pretrained(folder)
         check_vocabulary(tokenizer, config)
         self.classes_ = _read_classes(config)
@@ -226,7 +229,9 @@ class TextClassifier:
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             torch.manual_seed(self.seed)
             names = [str(label) for label in classes.tolist()]
-            model = BertForClassification.from_pretrained(folder, labels=names, new_head=True)
+            model = BertForClassification.from_pretrained(
+                folder, labels=names, new_head=True, problem_type="single_label_classification"
+            )
         tokenizer = WordPieceTokenizer.from_pretrained(folder)
         check_vocabulary(tokenizer, model.config)
         extra = {
@@ -328,7 +333,7 @@ def _read_classes(config: BertConfig) -> np.ndarray:
 def _logits(
     model: BertForClassification, tokenizer: WordPieceTokenizer, rows: Sequence[Row]
 ) -> torch.Tensor:
-    """(N, L) on the CPU, in the order of the rows."""
+    """(rows, L) on the CPU, in the order of the rows."""
     labels = model.config.num_labels
     return compute_rows(model, tokenizer, rows, labels, lambda batch: model(**batch).logits)
 

@@ -13,8 +13,8 @@ The letters for sizes in the shape comments of this book, and in the papers:
     V  vocabulary size
     L  labels of a classifier                         K
 
-packing.py adds G rows of W slots for a group of n tokens, and F, the rows whose [CLS] is not
-hidden; attention.py and encoder.py add R, the tokens whose result is wanted. Beware that in the
+From packing.py on there are also G rows of W slots for a group of n tokens; P, the rows whose [CLS]
+is not hidden; and R, the tokens whose result is wanted. Beware that in the
 BERT paper C is the final vector of [CLS] and L the number of layers.
 """
 
@@ -31,7 +31,7 @@ ProblemType = Literal["single_label_classification", "multi_label_classification
 
 
 class Size(NamedTuple):
-    """The shape of a published checkpoint: C, layers, H, I, V, and its parameters without heads."""
+    """The shape of a published checkpoint: C, layers, H, I, V; its parameters with the pooler."""
 
     hidden: int
     layers: int
@@ -76,6 +76,12 @@ _ONLY: dict[str, tuple[object, ...]] = {
     "add_cross_attention": (False,),
     "pruned_heads": ({}, None),
 }
+
+# Keys that to_dict writes from something other than the field of that name.
+_WRITTEN = (
+    *("model_type", "position_embedding_type", "dtype", "torch_dtype"),
+    *("id2label", "label2id", "num_labels"),
+)
 
 
 @dataclass(frozen=True)
@@ -142,8 +148,10 @@ class BertConfig:
                 f"pad_token_id is {self.pad_token_id!r}; it must be None or an id below "
                 f"vocab_size {self.vocab_size}"
             )
-        if not self.labels or len(set(self.labels)) != len(self.labels):
-            raise ValueError(f"labels are {self.labels!r}; give at least one, each once")
+        names = tuple(self.labels)
+        if not names or isinstance(self.labels, str) or not all(isinstance(n, str) for n in names):
+            raise ValueError(f"labels are {self.labels!r}; give at least one, all of them strings")
+        object.__setattr__(self, "labels", names)  # a list, too, becomes what the type says
 
     @property
     def head_size(self) -> int:
@@ -219,29 +227,25 @@ class BertConfig:
             **own,
             "model_type": "bert",
             "position_embedding_type": "absolute",
-            "dtype": "float32",  # minibert's weights are; transformers would cast them to this
             "id2label": {str(i): label for i, label in enumerate(self.labels)},
             "label2id": {label: i for i, label in enumerate(self.labels)},
         }
 
 
-# Keys that to_dict writes from something other than the field of that name.
-_WRITTEN = (
-    *("model_type", "position_embedding_type", "dtype", "torch_dtype"),
-    *("id2label", "label2id", "num_labels"),
-)
-
-
 def _read_labels(data: Mapping[str, Any]) -> tuple[str, ...]:
     """Class names in id order, from id2label, or from num_labels alone, or two by default."""
-    id2label, number = data.get("id2label"), data.get("num_labels", 2)
+    id2label, number = data.get("id2label"), data.get("num_labels")
     if not id2label:
+        number = 2 if number is None else number
         if not isinstance(number, int):
             raise ValueError(f"num_labels is {number!r}; it must be a whole number")
         return tuple(f"LABEL_{i}" for i in range(number))
-    if not isinstance(id2label, Mapping):
-        raise ValueError(f'id2label is {id2label!r}; it must map ids to names: {{"0": "name"}}')
-    by_id = {int(i): str(label) for i, label in id2label.items()}
+    try:
+        by_id = {int(i): str(label) for i, label in id2label.items()}
+    except (AttributeError, ValueError) as error:
+        raise ValueError(
+            f'id2label is {id2label!r}; it must map ids to names: {{"0": "name"}}'
+        ) from error
     if sorted(by_id) != list(range(len(by_id))):
         raise ValueError(f"id2label has the ids {sorted(by_id)}; they must run from 0 without gaps")
     return tuple(by_id[i] for i in range(len(by_id)))

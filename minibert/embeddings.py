@@ -4,10 +4,10 @@ Paper: Devlin et al. 2019, section 3 and figure 2. Reference: google-research/be
 `embedding_lookup` and `embedding_postprocessor`.
 """
 
+import torch
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
-from minibert.pretrained import unfilled_embedding
 
 
 class Embeddings(nn.Module):
@@ -25,7 +25,8 @@ class Embeddings(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         width = config.hidden_size
-        # padding_idx: [PAD] gets no gradient, as in transformers; packing drops padding anyway.
+        # padding_idx: looking [PAD] up gives it no gradient, as in transformers. (The masked LM
+        # head does, which compares with every row of this table.)
         self.token = unfilled_embedding(config.vocab_size, width, config.pad_token_id)
         self.position = unfilled_embedding(config.max_position_embeddings, width)
         self.segment = unfilled_embedding(config.type_vocab_size, width)
@@ -40,3 +41,13 @@ class Embeddings(nn.Module):
         """
         x = self.token(tokens) + self.segment(segments) + self.position(positions)  # (N, C)
         return self.dropout(self.norm(x))
+
+
+def unfilled_embedding(rows: int, width: int, padding_idx: int | None = None) -> nn.Embedding:
+    """An nn.Embedding (rows, width) whose values are still to come, from a file or `init_weights`.
+
+    The plain constructor draws normal numbers at once. A model about to be loaded is built on the
+    meta device, and there drawing them costs two seconds of imports.
+    """
+    empty = torch.empty(rows, width)
+    return nn.Embedding.from_pretrained(empty, freeze=False, padding_idx=padding_idx)

@@ -95,20 +95,20 @@ class Encoder(nn.Module):
         """x: (N, C), the embedded tokens in packed order.
 
         wanted: (R,) packed indices of the tokens whose final vector is needed; None: all. Nobody
-        looks at the last layer's other outputs. It still attends with all N tokens, but applies
-        W^O, LayerNorm and the feed-forward to these R only, unless its hidden states or attentions
-        are asked for, too. Without dropout the result is the same up to rounding.
+        looks at the last layer's other outputs. The last layer still attends with all N tokens, but
+        applies W^O, LayerNorm and the feed-forward to these R only, unless hidden states or
+        attentions are asked for, too. Without dropout the result is the same up to rounding.
         """
         hidden_states, attentions = [x], []
-        every_token = wanted is None or output_hidden_states or output_attentions
+        in_last_layer = None if output_hidden_states or output_attentions else wanted
         for layer in self.layers:
-            narrow = layer is self.layers[-1] and not every_token
-            x, weights = layer(x, packing, wanted if narrow else None, output_attentions)
+            keep = in_last_layer if layer is self.layers[-1] else None
+            x, weights = layer(x, packing, keep, output_attentions)
             if output_hidden_states:
                 hidden_states.append(x)
             if output_attentions:
                 attentions.append(weights)
-        if every_token and wanted is not None:
+        if wanted is not None and in_last_layer is None:
             x = x[wanted]  # (R, C)
         return EncoderOutput(
             last=x,

@@ -7,12 +7,12 @@ half of one.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import pickle
 import secrets
 import shutil
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,10 @@ from torch import Tensor
 from minibert.config import BertConfig
 
 CONFIG, SAFETENSORS, PICKLE = "config.json", "model.safetensors", "pytorch_model.bin"
+TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"),
+    "added_tokens.json",
+)
 # The hub's cache holds files once: as long as one is there, it is not fetched again.
 _AGAIN = "fetch it again; if it came from the hub, delete the model from the hub's cache first"
 
@@ -58,11 +62,25 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     """
     for name, read in ((SAFETENSORS, _read_safetensors), (PICKLE, _read_pickle)):
         if (folder / name).is_file():
+            _check_content(folder / name)
             return read(folder / name)
         index = folder / f"{name}.index.json"
         if index.is_file():
             return {key: tensor for file in _shards(index) for key, tensor in read(file).items()}
     raise FileNotFoundError(f"{folder} has no weights: neither {SAFETENSORS} nor {PICKLE}")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_content(path: Path) -> None:
+    """Raise `ValueError` for the few lines that git has in place of a large file."""
+    with open(path, "rb") as file:
+        if file.read(20) == b"version https://git-":
+            raise ValueError(f"{path} is only git-lfs's pointer to the file; run  git lfs pull")
 
 
 def _shards(index: Path) -> list[Path]:
@@ -96,10 +114,11 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path} is damaged, or asks to run code while it is read, which minibert does not "
             "allow; use a safetensors file of the same model"
         ) from error
-    except (RuntimeError, EOFError, OSError, LookupError, struct.error) as error:
-        raise ValueError(f"{path} is damaged or cut short ({error}); {_AGAIN}") from error
+    except Exception as error:  # damaged bytes can ask the unpickler for anything
+        raise ValueError(f"{path} is damaged or cut short ({error!r}); {_AGAIN}") from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f"{path} does not hold a state dict (names and tensors)")
+        keys = f": it has the keys {', '.join(map(str, state))}"[:200] if state else ""
+        raise ValueError(f"{path} does not hold a state dict, names and tensors{keys}")
     return state
 
 
@@ -109,8 +128,8 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
 # What a model folder may hold and still be replaced: the files of ours and of transformers.
 _MODEL_FILES = (
     *("config.json", "*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json"),
-    *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"),
-    *("added_tokens.json", "generation_config.json", "README.md", "learning_curve.png"),
+    *TOKENIZER_FILES,
+    *("generation_config.json", "README.md", "learning_curve.png"),
 )
 
 

@@ -13,7 +13,6 @@ transformers' own test of bert-base-uncased (tests/models/bert/test_modeling_ber
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib.metadata
 import platform
 import sys
@@ -23,13 +22,13 @@ from typing import NamedTuple
 
 import torch
 
-from minibert.files import PICKLE, SAFETENSORS
+from minibert.files import PICKLE, SAFETENSORS, sha256
 from minibert.hub import find_folder
 from minibert.model import BertModel
 from minibert.pretraining import BertForMaskedLM
 from minibert.tokenizer import WordPieceTokenizer
 
-TOLERANCE = 1e-4  # the sources print four to five digits
+TOLERANCE = 1e-4  # the test prints four digits; the card's scores are rounded to five here
 
 
 class Answer(NamedTuple):
@@ -65,9 +64,9 @@ CASED = {
     ),
 }
 
-# bert-base-uncased: ids, the columns that are masked, and last_hidden_state[0, 1:4, 1:4].
+# bert-base-uncased: ids, the columns that attention_mask hides, and last_hidden_state[0, 1:4, 1:4].
 UNCASED_IDS = (0, 345, 232, 328, 740, 140, 1695, 69, 6078, 1588, 2)
-UNCASED_MASKED = (0,)
+UNCASED_HIDDEN = (0,)
 UNCASED_VECTORS = ((0.4249, 0.1008, 0.7531), (0.3771, 0.1188, 0.7467), (0.4152, 0.1098, 0.7108))
 
 
@@ -88,7 +87,7 @@ def check_answers(folder: Path, published: Mapping[str, tuple[Answer, ...]]) -> 
         batch = tokenizer(text)
         blank = batch["input_ids"] == tokenizer.ids["[MASK]"]
         with torch.inference_mode():
-            scores = model(**batch, wanted=blank).logits[0].softmax(dim=-1)  # (V,)
+            scores = model(**batch, predict=blank).logits[0].softmax(dim=-1)  # (V,)
         ids = [answer.id for answer in answers]
         differences = scores[ids] - torch.tensor([answer.score for answer in answers])
         difference = differences.abs().max().item()
@@ -105,7 +104,7 @@ def check_vectors(folder: Path) -> list[Check]:
     model = BertModel.from_pretrained(folder)
     ids = torch.tensor([UNCASED_IDS])
     mask = torch.ones_like(ids)
-    mask[:, UNCASED_MASKED] = 0
+    mask[:, UNCASED_HIDDEN] = 0
     with torch.inference_mode():
         vectors = model(ids, attention_mask=mask).last_hidden_state[0, 1:4, 1:4]
     difference = (vectors - torch.tensor(UNCASED_VECTORS)).abs().max().item()
@@ -113,7 +112,7 @@ def check_vectors(folder: Path) -> list[Check]:
 
 
 def check_model(dir_or_name: str) -> tuple[Path, list[Check]]:
-    """Every published output of one model, which its vocabulary tells."""
+    """Every published output of one model, recognised by the size of its vocabulary."""
     folder = find_folder(dir_or_name)
     size = WordPieceTokenizer.from_pretrained(folder).vocabulary.size
     if size == 28996:
@@ -158,8 +157,7 @@ def _fingerprint(folder: Path) -> str:
     """Which file the weights came from, by name and SHA-256."""
     for name in (SAFETENSORS, PICKLE):
         if (folder / name).is_file():
-            with open(folder / name, "rb") as file:
-                return f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}"
+            return f"{name} {sha256(folder / name)}"
     return "weights in shards"
 
 

@@ -1,9 +1,9 @@
 """Heads: a few weights on top of BertModel turn it into something that does a task.
 
 Transfer learning in one sentence: the encoder comes pre-trained (pretraining.py), the head is new,
-and both are trained on the task. Figure 4 of the paper shows the three kinds: one answer for a row,
-one for each token, a span of tokens. Paper: Devlin et al. 2019, section 3.2 and 4. Reference:
-google-research/bert run_classifier.py and run_squad.py, `create_model`.
+and both are trained on the task. Figure 4 in the paper's appendix shows the three kinds: one answer
+for a row, one for each token, a span of tokens. Paper: Devlin et al. 2019, section 3.2 and 4.
+Reference: google-research/bert run_classifier.py and run_squad.py, `create_model`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -21,14 +21,14 @@ from minibert.checks import IGNORED, check_labels, check_spans, check_targets, c
 from minibert.config import BertConfig, ProblemType
 from minibert.files import read_config, read_weights
 from minibert.hub import find_folder
-from minibert.model import BertModel, unpack_all
+from minibert.model import BertModel, at_least_fp32, unpack_all
 from minibert.pretrained import Pretrained
 
 
 class ClassificationOutput(NamedTuple):
-    """What the two heads with labels return.
+    """What `BertForClassification` and `BertForTokenClassification` return.
 
-    logits: before softmax, (B, L) for rows or (B, T, L) for tokens with zeros at padding. loss: if
+    logits: before softmax, (B, L) for rows, or (B, T, L) for tokens with zeros at padding. loss: if
     labels were given, see the head's forward. hidden_states, attentions: as in `BertOutput`.
     """
 
@@ -39,7 +39,7 @@ class ClassificationOutput(NamedTuple):
 
 
 class LabelledHead(Pretrained):
-    """What the two heads with labels share: a linear layer with an output for each of them."""
+    """What the two classifiers share: a linear layer with an output for each of L labels."""
 
     def __init__(self, config: BertConfig, pooler: bool) -> None:
         super().__init__(config)
@@ -64,50 +64,36 @@ class LabelledHead(Pretrained):
 
         dir_or_name: as for `BertModel`. num_labels, or labels by name: the classes of a new head;
         left out, they are the checkpoint's. problem_type: as in `BertConfig`; left out, it is the
-        checkpoint's. new_head: discard the head that the checkpoint has.
+        checkpoint's. new_head: discard the head that the checkpoint has. Warns of weights that are
+        new though none were asked for.
 
         Raises `ValueError` when the checkpoint's trained head has other labels and `new_head` is
         not given, besides what `BertModel.from_pretrained` raises.
         """
         folder = find_folder(dir_or_name)
         config, tensors = read_config(folder), read_weights(folder)
-        # Both heads are called classifier in files; the config says whose this one is.
-        written_as = config.extra.get("architectures") or [cls.hf_architecture]
-        other_task = cls.hf_architecture not in written_as
-        unused = [k for k in tensors if k.startswith("classifier.") and (new_head or other_task)]
-        tensors = {k: v for k, v in tensors.items() if k not in unused}
+        unused: tuple[str, ...] = ()
+        if new_head or _is_of_another_task(config, cls.hf_architecture):
+            unused = tuple(name for name in tensors if name.startswith("classifier."))
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in unused}
         trained = "classifier.weight" in tensors
-        if labels is not None:
-            names = tuple(labels)
-        elif num_labels is None or (trained and num_labels == config.num_labels):
-            names = config.labels
-        else:
-            names = tuple(f"LABEL_{i}" for i in range(num_labels))
-        if num_labels is not None and num_labels != len(names):
-            raise ValueError(f"num_labels is {num_labels}, but {len(names)} labels were given")
-        if trained and names != config.labels:
-            # Other names in the same number would quietly swap what the trained outputs mean.
-            raise ValueError(
-                f"{folder} has a trained head for the labels {config.labels} and {names} were "
-                "asked for; leave labels out to use it, or pass new_head=True to train another"
-            )
-        changes: dict[str, Any] = {"labels": names}
-        if problem_type is not None or not trained:
-            changes["problem_type"] = problem_type
-        model = cls._load(replace(config, **changes), tensors, str(folder))
-        if model.load_report is not None:
-            ignored = (*model.load_report.ignored, *unused)
-            model.load_report = replace(model.load_report, ignored=ignored)
-        if num_labels is None and labels is None and not new_head:  # a trained head was expected
-            model.warn_of_new_weights()
+        config = replace(
+            config,
+            labels=head_labels(config, trained, num_labels, labels),
+            problem_type=problem_type or config.problem_type,
+        )
+        model = cls._load(config, tensors, str(folder), unused)
+        asked_for = new_head or num_labels is not None or labels is not None
+        model.warn_of_new_weights(expected="classifier." if asked_for else None)
         return model
 
 
 class BertForClassification(LabelledHead):
     """One answer for a text or a pair of texts: a linear layer on the pooled [CLS] vector.
 
-    The answer is one of L labels; or any number of them, or L numbers: see `BertConfig.problem`.
-    Known to transformers as `BertForSequenceClassification`.
+    The answer is one of L labels; or any number of them, or L numbers: see `BertConfig.problem`. A
+    row whose [CLS] is hidden by the attention mask pools zeros. Known to transformers as
+    `BertForSequenceClassification`. Paper: Devlin et al. 2019, section 4.1.
     """
 
     hf_architecture = "BertForSequenceClassification"
@@ -133,22 +119,22 @@ class BertForClassification(LabelledHead):
 
         Raises `ValueError` for a batch or labels the model cannot take, before computing anything.
         """
+        packing = self.bert.make_packing(input_ids, token_type_ids, attention_mask)
         if labels is not None:
             self._check(labels, len(input_ids))
-        packing = self.bert.pack(input_ids, token_type_ids, attention_mask)
-        x = self.bert.embed(input_ids, token_type_ids, packing)  # (N, C)
-        encoded = self.bert.encoder(
-            x,
+        encoded = self.bert.encode(
+            input_ids,
+            token_type_ids,
             packing,
-            packing.first,  # nothing but [CLS] is read
+            packing.first,  # only [CLS] is read: encoded.last is (P, C), in packed order
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
         )
-        pooled = self.bert.pool(encoded.last, packing)  # (B, C)
+        pooled = self.bert.pool(encoded.last, packing)  # (B, C), in the batch's order again
         logits = self.classifier(self.dropout(pooled))  # (B, L)
         return ClassificationOutput(
             logits=logits,
-            loss=None if labels is None else self._loss(logits.float(), labels),
+            loss=None if labels is None else self._loss(at_least_fp32(logits), labels),
             hidden_states=unpack_all(packing, encoded.hidden_states),
             attentions=encoded.attentions,
         )
@@ -163,17 +149,17 @@ class BertForClassification(LabelledHead):
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         if self.config.problem == "single_label_classification":
             return F.cross_entropy(logits, labels)
-        targets = labels.float().view_as(logits)  # (B, L); from (B,) where L = 1
+        targets = labels.to(logits.dtype).view_as(logits)  # (B, L); from (B,) where L = 1
         if self.config.problem == "multi_label_classification":
             return F.binary_cross_entropy_with_logits(logits, targets)
         return F.mse_loss(logits, targets)
 
 
 class BertForTokenClassification(LabelledHead):
-    """One of L labels for each token, for named entities and the like ([Devlin et al.] 5.3).
+    """One of L labels for each token, for named entities and the like.
 
-    A word of several pieces is usually labelled at its first piece, the others -100;
-    `Encoding.word_ids` says which belong together.
+    A word of several pieces is labelled at its first piece; `Encoding.word_ids` says which pieces
+    belong together. Paper: Devlin et al. 2019, section 5.3.
     """
 
     hf_architecture = "BertForTokenClassification"
@@ -193,15 +179,16 @@ class BertForTokenClassification(LabelledHead):
     ) -> ClassificationOutput:
         """A padded batch as for `BertModel.forward`.
 
-        labels: (B, T) LongTensor of ids below L, -100 at tokens without a label. The loss is the
+        labels: (B, T) LongTensor of ids below L; -100 (`checks.IGNORED`) at padding and other
+        tokens without a label. The loss is the
         mean cross-entropy of the others, in nats. Raises as `BertForClassification.forward`.
         """
-        packing = self.bert.pack(input_ids, token_type_ids, attention_mask)
+        packing = self.bert.make_packing(input_ids, token_type_ids, attention_mask)
         if labels is not None:
             check_token_labels(labels, packing.mask, self.config.num_labels)
-        x = self.bert.embed(input_ids, token_type_ids, packing)  # (N, C)
-        encoded = self.bert.encoder(
-            x,
+        encoded = self.bert.encode(
+            input_ids,
+            token_type_ids,
             packing,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
@@ -210,7 +197,7 @@ class BertForTokenClassification(LabelledHead):
         loss = None
         if labels is not None:
             targets = packing.pack(labels)  # (N,)
-            loss = F.cross_entropy(logits.float(), targets, ignore_index=IGNORED)
+            loss = F.cross_entropy(at_least_fp32(logits), targets, ignore_index=IGNORED)
         return ClassificationOutput(
             logits=packing.unpack(logits),
             loss=loss,
@@ -223,8 +210,8 @@ class QuestionAnsweringOutput(NamedTuple):
     """What `BertForQuestionAnswering` returns.
 
     start_logits, end_logits: (B, T), how well the answer starts or ends at each token, before
-    softmax over T; the lowest number there is at padding, so that neither softmax nor argmax
-    chooses it. loss: if positions were given. hidden_states, attentions: as in `BertOutput`.
+    softmax over T. Padding holds the dtype's lowest number instead of the usual 0, which could be
+    the highest score. loss: if positions were given. hidden_states, attentions: as in `BertOutput`.
     """
 
     start_logits: Tensor
@@ -237,12 +224,17 @@ class QuestionAnsweringOutput(NamedTuple):
 class BertForQuestionAnswering(Pretrained):
     """The span of a text that answers a question: two scores a token, for its start and its end.
 
-    A row is the pair (question, text). Paper: Devlin et al. 2019, section 4.2.
+    A row is the pair (question, text). The answer is the span from i to j >= i, inside the text,
+    with the largest start_logits[i] + end_logits[j]; a span at [CLS] can stand for "no answer".
+    Paper: Devlin et al. 2019, sections 4.2 and 4.3; the bias, the mean of the two losses and the
+    softmax over the question, too, are those of run_squad.py.
     """
 
     hf_architecture = "BertForQuestionAnswering"
 
     def __init__(self, config: BertConfig) -> None:
+        if config.num_labels != 2:  # in transformers num_labels is the width of this head
+            config = replace(config, labels=("start", "end"))
         super().__init__(config)
         self.bert = BertModel(config, pooler=False)
         self.span = nn.Linear(config.hidden_size, 2)
@@ -262,30 +254,33 @@ class BertForQuestionAnswering(Pretrained):
         """A padded batch as for `BertModel.forward`.
 
         start_positions, end_positions: (B,) LongTensors, the columns of the answer's first and last
-        token, both -100 for a row to ignore. The loss is the mean of the two cross-entropies over a
-        row's real tokens, in nats. transformers lets padding take part in that softmax, so its loss
-        depends on what else is in the batch; where nothing is padded the two are equal.
+        token; both -100 (`checks.IGNORED`) for a row to ignore. The loss is the mean of the two
+        cross-entropies over a row's real tokens, in nats. transformers lets padding take part in
+        that softmax, so its loss depends on what else is in the batch; where nothing is padded the
+        two are equal.
 
         Raises as `BertForClassification.forward`.
         """
-        packing = self.bert.pack(input_ids, token_type_ids, attention_mask)
+        packing = self.bert.make_packing(input_ids, token_type_ids, attention_mask)
         check_spans(start_positions, end_positions, packing.mask)
-        x = self.bert.embed(input_ids, token_type_ids, packing)  # (N, C)
-        encoded = self.bert.encoder(
-            x,
+        encoded = self.bert.encode(
+            input_ids,
+            token_type_ids,
             packing,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
         )
         logits = packing.unpack(self.span(encoded.last))  # (B, T, 2)
+        # Not minus infinity, of which a row of nothing but padding would make NaN.
         logits = logits.masked_fill(~packing.mask[..., None], torch.finfo(logits.dtype).min)
         start_logits, end_logits = logits.unbind(dim=-1)  # (B, T), (B, T)
         loss = None
         if start_positions is not None and end_positions is not None:
-            loss = (
-                F.cross_entropy(start_logits.float(), start_positions, ignore_index=IGNORED)
-                + F.cross_entropy(end_logits.float(), end_positions, ignore_index=IGNORED)
-            ) / 2
+            scores, answers = at_least_fp32(logits), (start_positions, end_positions)
+            losses = [
+                F.cross_entropy(scores[..., i], answers[i], ignore_index=IGNORED) for i in (0, 1)
+            ]
+            loss = (losses[0] + losses[1]) / 2
         return QuestionAnsweringOutput(
             start_logits=start_logits,
             end_logits=end_logits,
@@ -293,3 +288,44 @@ class BertForQuestionAnswering(Pretrained):
             hidden_states=unpack_all(packing, encoded.hidden_states),
             attentions=encoded.attentions,
         )
+
+
+def head_labels(
+    config: BertConfig, trained: bool, num_labels: int | None, labels: Sequence[str] | None
+) -> tuple[str, ...]:
+    """The label names of a head, from the checkpoint or as asked for.
+
+    trained: whether the checkpoint has weights for this head; its names are then the only ones.
+    """
+    if labels is not None:
+        if isinstance(labels, str):
+            raise ValueError(f"labels is the string {labels!r}; give a list of names")
+        names = tuple(labels)
+    elif num_labels is None or (trained and num_labels == config.num_labels):
+        names = config.labels
+    else:
+        names = tuple(f"LABEL_{i}" for i in range(num_labels))
+    if num_labels is not None and num_labels != len(names):
+        raise ValueError(f"num_labels is {num_labels}, but {len(names)} labels were given")
+    if len(set(names)) != len(names) and not trained:
+        raise ValueError(f"labels are {names!r}; give each once")
+    if trained and names != config.labels:
+        # Other names in the same number would quietly swap what the trained outputs mean.
+        raise ValueError(
+            f"the checkpoint has a trained head for the labels {config.labels} and {names} were "
+            "asked for; leave labels out to use it, or pass new_head=True to train another"
+        )
+    return names
+
+
+# In files of these a `classifier` belongs to the task they are named after.
+_TASKS = {
+    "BertForSequenceClassification",
+    "BertForTokenClassification",
+    "BertForMultipleChoice",
+}
+
+
+def _is_of_another_task(config: BertConfig, hf_architecture: str) -> bool:
+    written_as = config.extra.get("architectures") or []
+    return hf_architecture not in written_as and not _TASKS.isdisjoint(written_as)

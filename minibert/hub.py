@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from minibert.config import SIZES
-from minibert.files import PICKLE, SAFETENSORS, read_config
+from minibert.files import PICKLE, SAFETENSORS, TOKENIZER_FILES, read_config, sha256
 
 
 @dataclass(frozen=True)
@@ -34,10 +32,19 @@ ALIASES = {
     ),
 }
 
+# Who keeps the checkpoints of these names on the hub.
+_OWNERS = {
+    "bert-base-": "google-bert",
+    "bert-large-": "google-bert",
+    "bge-": "BAAI",
+    "e5-": "intfloat",
+}
+
 
 def find_folder(dir_or_name: str | Path, weights: bool = True) -> Path:
     """The folder of a model: a directory, an alias, or a hub name, downloaded if it must be.
 
+    Names in `SIZES` that have an owner on the hub may leave it out: "bert-base-cased".
     weights: False when config and tokenizer are enough; then only these are downloaded.
     """
     path, name = Path(dir_or_name), str(dir_or_name)
@@ -45,10 +52,16 @@ def find_folder(dir_or_name: str | Path, weights: bool = True) -> Path:
         return path
     if name in ALIASES:
         return _find_alias(name, weights)
-    if name in SIZES and name.startswith(("bert-base-", "bert-large-")):
-        name = f"google-bert/{name}"  # the hub's full name for the sizes Google published first
-    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) and path.parts[0] not in os.listdir():
-        return _download(name, weights)
+    for prefix, owner in _OWNERS.items():
+        if name in SIZES and name.startswith(prefix):
+            name = f"{owner}/{name}"
+    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
+        if not Path(path.parts[0]).is_dir():
+            return _download(name, weights)
+        raise FileNotFoundError(
+            f"there is no folder {name!r}; it is not taken for a hub name, because here is a "
+            f"folder {path.parts[0]!r}"
+        )
     raise FileNotFoundError(
         f"there is no model {name!r}: it is not a folder, not an alias "
         f"({', '.join(ALIASES)}), and not a hub name, which is written owner/name"
@@ -70,8 +83,7 @@ def _find_alias(name: str, weights: bool) -> Path:
             ) from error
     if not weights:
         return folder
-    with open(folder / SAFETENSORS, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256(folder / SAFETENSORS)
     if found != alias.sha256:
         # In the hub's cache this file is a link: its target would outlive it, and be found again.
         remedy = f"reinstall {alias.package}" if package else f"delete {folder.parents[1]}"
@@ -85,39 +97,18 @@ def _find_alias(name: str, weights: bool) -> Path:
 def _download(name: str, weights: bool) -> Path:
     """Fetch a model from the hub with huggingface_hub, or take it from its cache."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
 
     def fetch(what: str, patterns: list[str]) -> Path:
         try:
             return Path(snapshot_download(name, allow_patterns=patterns))
         except Exception as error:  # network, HTTP and cache errors share no narrower class
-            source = error.__cause__ or error  # the first failure, where one led to another
-            line = str(source).strip().partition("\n")[0]
-            reason = f"{type(source).__name__}: {line}"
-            if isinstance(error, GatedRepoError):
-                reason = "it is open only to those who accepted its terms"
-                advice = "Accept them on its page at the hub and set HF_TOKEN to your token"
-            elif isinstance(error, RepositoryNotFoundError):
-                reason = "the hub has no such model, or keeps it private"
-                advice = "Check the spelling; for a private model set HF_TOKEN to your token"
-            elif isinstance(error, LocalEntryNotFoundError):
-                reason = (
-                    f"the local cache lacks its {what} and the hub did not give them ({reason})"
-                )
-                advice = "Load it once with a network and HF_HUB_OFFLINE unset"
-            else:
-                advice = "Check the name and the network and try again"
             raise FileNotFoundError(
                 f"there is no folder {name}, and it could not be fetched from the model hub: "
-                f"{reason}. {advice}, or get the model elsewhere and give its folder"
+                f"{_explain(error, what)}, or get the model elsewhere and give its folder"
             ) from error
 
-    small = ["config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json"]
-    small += ["modules.json", "*_Pooling/config.json", "sentence_bert_config.json"]
+    small = ["config.json", *TOKENIZER_FILES, "modules.json", "*_Pooling/config.json"]
+    small += ["sentence_bert_config.json", "config_sentence_transformers.json"]
     folder = fetch("config and tokenizer", small)
     if not weights:
         return folder
@@ -132,3 +123,28 @@ def _download(name: str, weights: bool) -> Path:
         "did not answer and the local cache has only its config and tokenizer. In that case load "
         "it once with a network and HF_HUB_OFFLINE unset"
     )
+
+
+def _explain(error: Exception, what: str) -> str:
+    """Why `what` of a model could not be fetched, and what to do."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.GatedRepoError):
+        return (
+            "it is open only to those who accepted its terms. Accept them on its page at the hub "
+            "and set HF_TOKEN to your token"
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return (
+            "the hub has no such model, or keeps it private. Check the spelling; for a private "
+            "model set HF_TOKEN to your token"
+        )
+    source = error.__cause__ or error  # the first failure, where one led to another
+    first_line = str(source).strip().partition("\n")[0]
+    reason = f"{type(source).__name__}: {first_line}"
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        return (
+            f"the local cache lacks its {what} and the hub did not give them ({reason}). Load it "
+            "once with a network and HF_HUB_OFFLINE unset"
+        )
+    return f"{reason}. Check the name and the network and try again"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -16,20 +16,14 @@ from minibert.training.batches import batches_by_length
 BATCH_TOKENS = 4096  # tokens of an inference batch, padding counted
 
 
-def listed(texts: Iterable[Text]) -> list[Text]:
-    """The texts as a list; a single string is iterable, too, but of letters."""
-    if isinstance(texts, str):
-        raise ValueError(f"texts is the string {texts[:40]!r}; give a list of texts")
-    return list(texts)
-
-
 def encode_texts(
     tokenizer: WordPieceTokenizer,
     texts: Sequence[Text],
     max_length: int,
     name: str = "texts",
 ) -> list[Row]:
-    """Rows of ids; texts too long for them are cut, counted and said, for the caller's caller."""
+    """Rows of ids. Texts that are too long are cut; one warning, at the line that called our
+    caller, says how many."""
     rows = tokenizer.encode_batch(texts, max_length)
     cut = sum(row.dropped > 0 for row in rows)
     if cut:
@@ -57,11 +51,13 @@ def compute_rows(
     was_training, device = model.training, next(model.parameters()).device
     model.eval()
     results = torch.empty(len(rows), width)
-    for chosen in batches_by_length(rows, BATCH_TOKENS):
-        batch = tokenizer.pad([rows[i] for i in chosen])
-        batch = {name: tensor.to(device) for name, tensor in batch.items()}
-        results[chosen] = compute(batch).float().cpu()
-    model.train(was_training)
+    try:
+        for indices in batches_by_length(rows, BATCH_TOKENS):
+            batch = tokenizer.pad([rows[i] for i in indices])
+            batch = {name: tensor.to(device) for name, tensor in batch.items()}
+            results[indices] = compute(batch).float().cpu()
+    finally:
+        model.train(was_training)
     return results
 
 

@@ -2,9 +2,10 @@
 
 Nearly all the work of BERT is `x @ W.T + b`, about 85 million multiply-adds a token in BERT-base
 (attention multiplies activations with each other as well; that is a small part at usual lengths).
-All of it passes through `Linear.forward`, so this method is also the seam at which the library is
-made fast: a body for other hardware or another number format replaces it, and nothing else in the
-book knows.
+All of it passes through `Linear.forward` (but for the product with the vocabulary in
+pretraining.py, whose matrix is the embedding table), so this method is also the seam at which the
+library is made fast: a body for other hardware or another number format replaces it, and nothing
+else in the book knows.
 """
 
 from collections.abc import Callable
@@ -53,7 +54,7 @@ class Linear(nn.Linear):
     def forward(
         self, x: Tensor, activation: str | None = None, residual: Tensor | None = None
     ) -> Tensor:
-        """x: (N, in), residual: (N, out) -> (N, out). `activation`: a key of `ACTIVATIONS`."""
+        """x: (..., in), residual: (..., out) -> (..., out). activation: a key of `ACTIVATIONS`."""
         y = ACTIVATIONS[activation](F.linear(x, self.weight, self.bias))
         y = F.dropout(y, self.dropout, self.training)
         return y if residual is None else y + residual

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from minibert.checks import check_batch
 from minibert.config import BertConfig
 from minibert.embeddings import Embeddings
-from minibert.encoder import Encoder
+from minibert.encoder import Encoder, EncoderOutput
 from minibert.linear import Linear
 from minibert.packing import Packing
 from minibert.pretrained import Pretrained
@@ -43,10 +43,10 @@ class BertOutput(NamedTuple):
     """What `BertModel` returns; the names are those of transformers.
 
     last_hidden_state: (B, T, C), zeros at padding.
-    pooler_output: (B, C), or None for a model without a pooler. A row whose first token is masked
-        pools a vector of zeros.
+    pooler_output: (B, C), or None for a model without a pooler. A row whose first token is hidden
+        by the attention mask pools a vector of zeros.
     hidden_states: the embeddings and each layer's output, (B, T, C) each, if asked for.
-    attentions: each layer's attention weights, (B, H, T, T), if asked for.
+    attentions: each layer's attention weights before dropout, (B, H, T, T), if asked for.
     """
 
     last_hidden_state: Tensor
@@ -77,20 +77,35 @@ class BertModel(Pretrained):
     def _build(cls, config: BertConfig, tensors: Mapping[str, Tensor]) -> BertModel:
         return cls(config, pooler=any("pooler.dense.weight" in name for name in tensors))
 
-    def pack(
+    def make_packing(
         self, input_ids: Tensor, token_type_ids: Tensor | None, attention_mask: Tensor | None
     ) -> Packing:
-        """The first step of every head: check the (B, T) batch, find its real tokens."""
+        """The first step of every head: check the (B, T) batch and find its real tokens."""
         return Packing(check_batch(self.config, input_ids, token_type_ids, attention_mask))
 
-    def embed(self, input_ids: Tensor, token_type_ids: Tensor | None, packing: Packing) -> Tensor:
-        """The second step: pack the batch and embed it -> (N, C)."""
+    def encode(
+        self,
+        input_ids: Tensor,
+        token_type_ids: Tensor | None,
+        packing: Packing,
+        wanted: Tensor | None = None,
+        *,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+    ) -> EncoderOutput:
+        """The second step: pack the batch, embed it, encode it. wanted: as `Encoder.forward`."""
         tokens = packing.pack(input_ids)  # (N,)
         if token_type_ids is None:
             segments = torch.zeros_like(tokens)
         else:
             segments = packing.pack(token_type_ids)  # (N,)
-        return self.embeddings(tokens, packing.column, segments)
+        return self.encoder(
+            self.embeddings(tokens, packing.column, segments),  # (N, C)
+            packing,
+            wanted,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+        )
 
     def forward(
         self,
@@ -109,15 +124,15 @@ class BertModel(Pretrained):
 
         Raises `ValueError` for a batch the model cannot take, before anything is computed.
         """
-        packing = self.pack(input_ids, token_type_ids, attention_mask)
-        x = self.embed(input_ids, token_type_ids, packing)  # (N, C)
-        encoded = self.encoder(
-            x,
+        packing = self.make_packing(input_ids, token_type_ids, attention_mask)
+        encoded = self.encode(
+            input_ids,
+            token_type_ids,
             packing,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
         )
-        first = encoded.last[packing.first]  # (F, C)
+        first = encoded.last[packing.first]  # (P, C)
         return BertOutput(
             last_hidden_state=packing.unpack(encoded.last),
             pooler_output=None if self.pooler is None else self.pool(first, packing),
@@ -126,10 +141,15 @@ class BertModel(Pretrained):
         )
 
     def pool(self, first: Tensor, packing: Packing) -> Tensor:
-        """The final vectors of each row's [CLS], (F, C), -> the pooled vectors, (B, C)."""
+        """The final vectors of each row's [CLS], (P, C), -> the pooled vectors, (B, C)."""
         if self.pooler is None:
             raise ValueError("this model was built or loaded without a pooler")
         return self.pooler(packing.place_first(first))
+
+
+def at_least_fp32(x: Tensor) -> Tensor:
+    """Half precision to fp32, for losses; fp32 and fp64 stay."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def unpack_all(packing: Packing, states: tuple[Tensor, ...] | None) -> tuple[Tensor, ...] | None:

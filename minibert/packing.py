@@ -75,8 +75,8 @@ class Packing:
     mask: (B, T), the mask itself.
     row, column: (N,) where each token stands in the batch. The column is also its position, so
         the result equals the padded model's whatever the mask.
-    first: (F,) packed index of each row's first token, [CLS]. first_row: (F,) the number of that
-        row. F < B only if the mask hides the [CLS] of some row.
+    first: (P,) packed index of each row's first token, [CLS]. first_row: (P,) the number of that
+        row. P < B only if the mask hides the [CLS] of some row.
     groups: the rectangles attention works on, in order, covering all N tokens.
     """
 
@@ -88,8 +88,8 @@ class Packing:
         order = lengths.argsort(descending=True, stable=True)  # (B,)
         rank, self.column = mask[order].nonzero(as_tuple=True)  # (N,), (N,)
         self.row = order[rank]  # (N,)
-        self.first = (self.column == 0).nonzero().squeeze(1)  # (F,)
-        self.first_row = self.row[self.first]  # (F,)
+        self.first = (self.column == 0).nonzero().squeeze(1)  # (P,)
+        self.first_row = self.row[self.first]  # (P,)
         self.groups = _groups(lengths[order].tolist(), mask.device)
 
     @property
@@ -114,7 +114,7 @@ class Packing:
         return padded.index_put((self.row, self.column), x)
 
     def place_first(self, x: Tensor) -> Tensor:
-        """(F, C), one vector a first token -> (B, C), zeros for a row whose [CLS] is hidden."""
+        """(P, C), one vector a first token -> (B, C), zeros for a row whose [CLS] is hidden."""
         return x.new_zeros(self.batch_size, x.shape[1]).index_copy(0, self.first_row, x)
 
     def unpack_weights(self, weights: list[Tensor]) -> Tensor:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -13,7 +15,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
-from minibert.files import CONFIG, SAFETENSORS, new_model_folder, read_config, read_weights
+from minibert.files import (
+    CONFIG,
+    SAFETENSORS,
+    TOKENIZER_FILES,
+    new_model_folder,
+    read_config,
+    read_weights,
+)
 from minibert.hub import find_folder
 from minibert.weights import LoadReport, from_hf, to_hf
 
@@ -34,8 +43,8 @@ class Pretrained(nn.Module):
     def init_weights(self, module: nn.Module) -> None:
         """Fill a part of the model with BERT's random start: normal weights, zero biases.
 
-        Source: google-research/bert modeling.py, `create_initializer`; Devlin et al. cut the normal
-        off at two standard deviations, transformers and this library do not.
+        Source: google-research/bert modeling.py, `create_initializer`, which cuts the normal off at
+        two standard deviations; transformers and this library do not.
         """
         if next(module.parameters()).is_meta:
             return  # _load builds such a model, to be filled from a file
@@ -63,12 +72,16 @@ class Pretrained(nn.Module):
         model.warn_of_new_weights()
         return model
 
-    def warn_of_new_weights(self) -> None:
-        """Warn if the checkpoint lacked some weights, so that they are random."""
-        if self.load_report is not None and self.load_report.newly_initialised:
+    def warn_of_new_weights(self, expected: str | None = None) -> None:
+        """Warn of random weights; expected: the beginning of names that were asked to be new."""
+        assert self.load_report is not None  # it was just loaded
+        new = self.load_report.newly_initialised
+        surprising = [name for name in new if expected is None or not name.startswith(expected)]
+        if surprising:
             warnings.warn(
-                f"{self.load_report.source} has no {', '.join(self.load_report.newly_initialised)}"
-                "; these weights start at random, so train the model before you use it",
+                f"{self.load_report.source} has no weights for {', '.join(surprising)} of "
+                f"{type(self).__name__}, or those of another task; they start at random, so train "
+                "the model before you use it",
                 stacklevel=3,
             )
 
@@ -78,7 +91,14 @@ class Pretrained(nn.Module):
         return cls(config)
 
     @classmethod
-    def _load(cls, config: BertConfig, tensors: Mapping[str, Tensor], source: str) -> Self:
+    def _load(
+        cls,
+        config: BertConfig,
+        tensors: Mapping[str, Tensor],
+        source: str,
+        unused: tuple[str, ...] = (),
+    ) -> Self:
+        """The model with these tensors of a file; unused: names in it that were left out."""
         # On the meta device a module has shapes and no memory, so nothing is filled with random
         # numbers only to be overwritten, and the weights are in memory once.
         with torch.device("meta"):
@@ -91,31 +111,30 @@ class Pretrained(nn.Module):
         for name in report.newly_initialised:
             state[name] = model.get_parameter(name)
         model.load_state_dict(state, assign=True)
-        model.load_report = report
+        model.load_report = replace(report, ignored=(*report.ignored, *unused))
         return model.eval()
 
     def save_pretrained(self, folder: str | Path, overwrite: bool = False) -> None:
         """Write config and weights to a new folder that transformers opens unchanged.
 
         The folder appears whole or not at all. An existing one is refused with `FileExistsError`;
-        with `overwrite` it is replaced, if it is a model folder.
+        with `overwrite` it is replaced, if it is a model folder, and its tokenizer is kept. To put
+        a tokenizer into a new folder: `WordPieceTokenizer.save_pretrained`.
         """
         with new_model_folder(folder, overwrite) as unfinished:
+            for name in TOKENIZER_FILES:
+                if (Path(folder) / name).is_file():
+                    shutil.copy2(Path(folder) / name, unfinished)
             self.write_files(unfinished)
 
     def write_files(self, folder: Path) -> None:
         """Write config and weights into a folder that exists."""
-        config = {**self.config.to_dict(), "architectures": [self.hf_architecture]}
+        dtype = str(next(self.parameters()).dtype).removeprefix("torch.")
+        config = {
+            **self.config.to_dict(),
+            "architectures": [self.hf_architecture],
+            "dtype": dtype,  # transformers loads the weights as this
+        }
         text = json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True)
         (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
         save_file(to_hf(self.state_dict()), folder / SAFETENSORS, metadata={"format": "pt"})
-
-
-def unfilled_embedding(rows: int, width: int, padding_idx: int | None = None) -> nn.Embedding:
-    """An nn.Embedding (rows, width) whose values are still to come, from a file or `init_weights`.
-
-    The plain constructor draws normal numbers at once. A model about to be loaded is built on the
-    meta device, and there drawing them costs two seconds of imports.
-    """
-    empty = torch.empty(rows, width)
-    return nn.Embedding.from_pretrained(empty, freeze=False, padding_idx=padding_idx)

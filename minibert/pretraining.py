@@ -1,15 +1,16 @@
 """Pre-training: where BERT's weights come from, and the two heads that need no labelled text.
 
-Masked language model. 15 % of the tokens are chosen; 80 % of these are replaced by [MASK], 10 % by
-a random token, 10 % stay as they are. The model predicts the originals from both sides, which a
-model that reads from left to right cannot do.
+Masked language model. 15 % of the tokens are selected, and the model predicts what stood there from
+both sides, which a model that reads from left to right cannot do. 80 % of the selected tokens are
+replaced by [MASK], 10 % by a random token, and 10 % stay as they are: [MASK] never occurs in later
+tasks, so the model must not rely on it. The loss counts selected tokens only.
 
-Next sentence prediction. In half of the pairs the second text really followed the first; the
-pooled [CLS] vector says whether. Later work found it to matter little (Liu et al. 2019, arXiv
-1907.11692), but every published BERT has it.
+Next sentence prediction. In half of the pairs the second text really followed the first; the pooled
+[CLS] vector says whether. Google trained every BERT with it; later work found that it matters
+little (Liu et al. 2019, arXiv 1907.11692).
 
-Paper: Devlin et al. 2019, section 3.1 and A.1. Reference: google-research/bert run_pretraining.py,
-`get_masked_lm_output` and `get_next_sentence_output`.
+This file has the heads and their losses. Paper: Devlin et al. 2019, section 3.1 and A.1. Reference:
+google-research/bert run_pretraining.py, `get_masked_lm_output` and `get_next_sentence_output`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minibert.checks import IGNORED, check_labels, check_token_labels, check_wanted
+from minibert.checks import IGNORED, check_labels, check_predict, check_token_labels
 from minibert.config import BertConfig
 from minibert.linear import Linear
-from minibert.model import BertModel, unpack_all
+from minibert.model import BertModel, at_least_fp32, unpack_all
 from minibert.packing import Packing
 from minibert.pretrained import Pretrained
 
@@ -32,21 +33,23 @@ class MaskedLMHead(nn.Module):
     """Which token belongs here? LayerNorm(GELU(x W + b)), compared with every token's embedding.
 
     The last product is with the table of token embeddings itself, V x C, and adds a bias of its
-    own: input and output share one matrix ("tied", Press & Wolf 2017, arXiv 1608.05859), so what
-    is learned about a token's vector on one side serves the other.
+    own. That input and output share one matrix ("tied": Vaswani et al. 2017, section 3.4; Press &
+    Wolf 2017, arXiv 1608.05859) saves 22 million weights in BERT-base, and what is learned about a
+    token on one side serves the other. transformers calls this product the decoder; the layer in
+    front of it is in Google's code, not in the paper.
     """
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         if config.extra.get("tie_word_embeddings") is False:
             raise ValueError(
-                "the config says tie_word_embeddings = False, a decoder with weights of its own; "
-                "minibert's masked language model is BERT's, which shares the token embeddings"
+                "the config says tie_word_embeddings = False, so its scores come from a matrix of "
+                "their own; minibert's masked language model is BERT's, which shares the embeddings"
             )
         self.activation = config.hidden_act
         self.dense = Linear(config.hidden_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.bias = nn.Parameter(torch.empty(config.vocab_size))
+        self.bias = nn.Parameter(torch.empty(config.vocab_size))  # filled by init_weights
 
     def forward(self, x: Tensor, token_table: Tensor) -> Tensor:
         """x: (R, C) final vectors, token_table: (V, C) -> scores before softmax, (R, V)."""
@@ -57,9 +60,9 @@ class MaskedLMHead(nn.Module):
 class MaskedLMOutput(NamedTuple):
     """What `BertForMaskedLM` returns.
 
-    logits: (B, T, V) with zeros at padding, or (R, V) at the R wanted tokens, row by row. loss: the
-    mean cross-entropy in nats over labelled tokens, if labels were given. hidden_states,
-    attentions: as in `BertOutput`.
+    logits: (B, T, V) with zeros at padding; or (R, V) in the order of input_ids[predict], if
+    predict was given. loss: the mean cross-entropy in nats over labelled tokens, if labels were
+    given. hidden_states, attentions: as in `BertOutput`.
     """
 
     logits: Tensor
@@ -75,7 +78,7 @@ class BertForMaskedLM(Pretrained):
     >>> model = BertForMaskedLM.from_pretrained("google-bert/bert-base-cased")
     >>> batch = tokenizer("Paris is the [MASK] of France.")
     >>> blank = batch["input_ids"] == tokenizer.ids["[MASK]"]
-    >>> tokenizer.decode(model(**batch, wanted=blank).logits.argmax(dim=-1))
+    >>> tokenizer.decode(model(**batch, predict=blank).logits.argmax(dim=-1))
     'capital'
     """
 
@@ -94,32 +97,34 @@ class BertForMaskedLM(Pretrained):
         token_type_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
-        wanted: Tensor | None = None,
+        predict: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
     ) -> MaskedLMOutput:
         """A padded batch as for `BertModel.forward`.
 
-        labels: (B, T) LongTensor, the original token at chosen places and -100 elsewhere.
-        wanted: (B, T) bool, the tokens to predict; None: all. V is large, so predicting the 15 %
-        that training needs saves time and, above all, memory.
+        labels: (B, T) LongTensor, the original token where one is to be predicted, elsewhere -100:
+        no token has this id, and cross-entropy passes over it. predict: (B, T) bool, the tokens to
+        predict; None: all. V is large, so in training `predict=labels != -100` saves time and,
+        above all, memory.
 
-        Raises `ValueError` for arguments the model cannot take, before anything is computed.
+        Raises `ValueError` for arguments the model cannot take, before anything is computed; labels
+        that are -100 everywhere are among them.
         """
-        packing = self.bert.pack(input_ids, token_type_ids, attention_mask)
-        chosen = choose(packing, wanted, labels, self.config)  # (R,) or None
-        x = self.bert.embed(input_ids, token_type_ids, packing)  # (N, C)
-        encoded = self.bert.encoder(
-            x,
+        packing = self.bert.make_packing(input_ids, token_type_ids, attention_mask)
+        wanted = indices_to_predict(packing, predict, labels, self.config)  # (R,) or None
+        encoded = self.bert.encode(
+            input_ids,
+            token_type_ids,
             packing,
-            chosen,
+            wanted,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
         )
         logits = self.masked_lm(encoded.last, self.bert.embeddings.token.weight)  # (N or R, V)
         return MaskedLMOutput(
-            logits=packing.unpack(logits) if chosen is None else logits,
-            loss=None if labels is None else masked_lm_loss(logits, labels, packing, chosen),
+            logits=packing.unpack(logits) if wanted is None else logits,
+            loss=None if labels is None else masked_lm_loss(logits, labels, packing, wanted),
             hidden_states=unpack_all(packing, encoded.hidden_states),
             attentions=encoded.attentions,
         )
@@ -161,64 +166,65 @@ class BertForPreTraining(Pretrained):
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         next_sentence_label: Tensor | None = None,
-        wanted: Tensor | None = None,
+        predict: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
     ) -> PreTrainingOutput:
-        """A padded batch of pairs; labels and wanted as for `BertForMaskedLM.forward`.
+        """A padded batch of pairs; labels, predict and errors as for `BertForMaskedLM.forward`.
 
         next_sentence_label: (B,) LongTensor, 0 where the second text follows the first, 1 where it
         was taken from elsewhere. transformers has a loss only when both labels are given.
         """
+        packing = self.bert.make_packing(input_ids, token_type_ids, attention_mask)
+        wanted = indices_to_predict(packing, predict, labels, self.config)  # (R,) or None
         if next_sentence_label is not None:
             check_labels(next_sentence_label, len(input_ids), 2, "next_sentence_label")
-        packing = self.bert.pack(input_ids, token_type_ids, attention_mask)
-        chosen = choose(packing, wanted, labels, self.config)  # (R,) or None
-        x = self.bert.embed(input_ids, token_type_ids, packing)  # (N, C)
-        encoded = self.bert.encoder(
-            x,
+        encoded = self.bert.encode(
+            input_ids,
+            token_type_ids,
             packing,
-            None if chosen is None else torch.cat([packing.first, chosen]),
+            # The two heads read different tokens; the last layer computes both kinds, no others.
+            None if wanted is None else torch.cat([packing.first, wanted]),
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
         )
-        if chosen is None:
-            first, x = encoded.last[packing.first], encoded.last  # (F, C), (N, C)
+        if wanted is None:
+            first, x = encoded.last[packing.first], encoded.last  # (P, C), (N, C)
         else:
-            first, x = encoded.last.split([len(packing.first), len(chosen)])  # (F, C), (R, C)
+            first, x = encoded.last.split([len(packing.first), len(wanted)])  # (P, C), (R, C)
         logits = self.masked_lm(x, self.bert.embeddings.token.weight)  # (N or R, V)
-        relation = self.next_sentence(self.bert.pool(first, packing))  # (B, 2)
+        next_sentence_logits = self.next_sentence(self.bert.pool(first, packing))  # (B, 2)
         losses = []
         if labels is not None:
-            losses.append(masked_lm_loss(logits, labels, packing, chosen))
+            losses.append(masked_lm_loss(logits, labels, packing, wanted))
         if next_sentence_label is not None:
-            losses.append(F.cross_entropy(relation.float(), next_sentence_label))
+            losses.append(F.cross_entropy(at_least_fp32(next_sentence_logits), next_sentence_label))
         return PreTrainingOutput(
-            prediction_logits=packing.unpack(logits) if chosen is None else logits,
-            seq_relationship_logits=relation,
+            prediction_logits=packing.unpack(logits) if wanted is None else logits,
+            seq_relationship_logits=next_sentence_logits,
             loss=torch.stack(losses).sum() if losses else None,
             hidden_states=unpack_all(packing, encoded.hidden_states),
             attentions=encoded.attentions,
         )
 
 
-def choose(
-    packing: Packing, wanted: Tensor | None, labels: Tensor | None, config: BertConfig
+def indices_to_predict(
+    packing: Packing, predict: Tensor | None, labels: Tensor | None, config: BertConfig
 ) -> Tensor | None:
-    """The packed indices (R,) of the wanted tokens, None for all; or an error about either."""
+    """The packed indices (R,) of the tokens to predict, None for all; checks both arguments."""
     if labels is not None:
         check_token_labels(labels, packing.mask, config.vocab_size)
-    if wanted is None:
+    if predict is None:
         return None
-    check_wanted(wanted, packing.mask, labels)
-    return packing.indices(wanted)
+    check_predict(predict, packing.mask, labels)
+    return packing.indices(predict)
 
 
 def masked_lm_loss(
-    logits: Tensor, labels: Tensor, packing: Packing, chosen: Tensor | None
+    logits: Tensor, labels: Tensor, packing: Packing, wanted: Tensor | None
 ) -> Tensor:
     """Mean cross-entropy, in nats, of logits (N, V) or (R, V) to the labels (B, T) not -100."""
     targets = packing.pack(labels)  # (N,)
-    if chosen is not None:
-        targets = targets[chosen]  # (R,)
-    return F.cross_entropy(logits.float(), targets, ignore_index=IGNORED)
+    if wanted is not None:
+        targets = targets[wanted]  # (R,)
+    return F.cross_entropy(at_least_fp32(logits), targets, ignore_index=IGNORED)

@@ -23,10 +23,9 @@ from minibert.inference import (
     compute_rows,
     encode_texts,
     find_device,
-    listed,
 )
 from minibert.model import BertModel
-from minibert.tokenizer import Text, WordPieceTokenizer
+from minibert.tokenizer import Text, WordPieceTokenizer, listed
 from minibert.vocabulary import Vocabulary
 
 Pooling = Literal["cls", "mean", "pooler"]
@@ -55,8 +54,8 @@ class TextEncoder:
         if pooling == "pooler" and model.pooler is None:
             raise ValueError("pooling is 'pooler' and this model has none; use 'mean' or 'cls'")
         longest = model.config.max_position_embeddings
-        if max_length is not None and not 3 <= max_length <= longest:
-            raise ValueError(f"max_length is {max_length}; this model takes 3 to {longest}")
+        if max_length is not None and max_length not in range(3, longest + 1):
+            raise ValueError(f"max_length is {max_length!r}; this model takes 3 to {longest}")
         check_vocabulary(tokenizer, model.config)
         self.model = model.eval()
         self.tokenizer = tokenizer
@@ -79,22 +78,27 @@ class TextEncoder:
         pooling: "cls", the final vector of [CLS]; "mean", the mean over the real tokens, special
         ones included; "pooler", the pooled vector. normalize: scale each vector to length 1.
         max_length: tokens a text is cut to. What is left out is read from the folder if
-        sentence-transformers wrote it, and is "mean", True and the longest the model takes if not.
-        Prompts that some models want before each text ("query: ") are the caller's to add.
+        sentence-transformers wrote it; if not, it is "mean", True and the longest row that the
+        tokenizer's files or the model allow. Prompts that some models want before each text
+        ("query: ") are the caller's to add.
 
-        Raises `ValueError` for a folder that asks for other steps than these.
+        Raises `ValueError` for a folder that asks for other steps than these, unless pooling and
+        normalize are both given.
         """
         folder = find_folder(dir_or_name)
-        vocabulary = Vocabulary.from_folder(folder)
-        settings = _read_json(folder / "sentence_bert_config.json")
+        steps = _read_steps(folder)
+        body = folder / steps.get("Transformer", "")  # old folders have the BERT one level down
+        vocabulary = Vocabulary.from_folder(body)
+        settings = _json_or_empty(body / "sentence_bert_config.json") if steps else {}
         if settings.get("do_lower_case") and not vocabulary.lower_case:
-            accents = vocabulary.strip_accents or False  # lower-casing alone keeps them here
+            # Without an explicit strip_accents the accents would go as well, and there they stay.
+            accents = vocabulary.strip_accents or False
             vocabulary = replace(vocabulary, lower_case=True, strip_accents=accents)
         if pooling is None or normalize is None:
-            found_pooling, found_normalize = _read_modules(folder)
+            found_pooling, found_normalize = _read_pooling(folder, steps)
             pooling = found_pooling if pooling is None else pooling
             normalize = found_normalize if normalize is None else normalize
-        model = BertModel.from_pretrained(folder).to(find_device(device))
+        model = BertModel.from_pretrained(body).to(find_device(device))
         if max_length is None:
             found = settings.get("max_seq_length") or vocabulary.model_max_length
             longest = model.config.max_position_embeddings
@@ -108,7 +112,7 @@ class TextEncoder:
         )
 
     def encode(self, texts: Sequence[Text]) -> np.ndarray:
-        """Texts -> float32 (N, C), in their order. Texts too long are cut, with one warning."""
+        """Texts -> float32 (texts, C), in their order. Texts too long are cut, with one warning."""
         rows = encode_texts(self.tokenizer, listed(texts), self.max_length)
         width = self.model.config.hidden_size
         return compute_rows(self.model, self.tokenizer, rows, width, self._vectors).numpy()
@@ -127,30 +131,48 @@ class TextEncoder:
         return F.normalize(vectors, dim=-1) if self.normalize else vectors
 
 
+def _read_steps(folder: Path) -> dict[str, str]:
+    """The steps of sentence-transformers with their folders, in order; {} for a bare BERT."""
+    path = folder / "modules.json"
+    if not path.is_file():
+        return {}
+    try:
+        return {step["type"].rpartition(".")[2]: step["path"] for step in read_json(path, list)}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a list of modules with type and path") from error
+
+
 _OLD_MODES = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
 
 
-def _read_modules(folder: Path) -> tuple[Pooling, bool]:
-    """(pooling, normalize) as sentence-transformers wrote them; ("mean", True) for a bare BERT."""
-    path = folder / "modules.json"
-    if not path.is_file():
+def _read_pooling(folder: Path, steps: dict[str, str]) -> tuple[Pooling, bool]:
+    """(pooling, normalize) of a folder with these steps; ("mean", True) for a bare BERT."""
+    if not steps:
         return "mean", True
-    steps = {entry["type"].rpartition(".")[2]: entry["path"] for entry in read_json(path, list)}
-    config = _read_json(folder / steps.get("Pooling", "") / "config.json")
+    config = _json_or_empty(folder / steps.get("Pooling", "") / "config.json")
     if "pooling_mode" in config:
         modes = config["pooling_mode"]
         modes = [modes] if isinstance(modes, str) else modes
     else:  # older files have a switch for each mode
         switches = {key: on for key, on in config.items() if key.startswith("pooling_mode_")}
         modes = [_OLD_MODES.get(key, key) for key, on in switches.items() if on]
-    if steps.keys() - {"Transformer", "Pooling", "Normalize"} or modes not in (["cls"], ["mean"]):
+    whole = _json_or_empty(folder / "config_sentence_transformers.json")
+    prompt = whole.get("prompts", {}).get(whole.get("default_prompt_name"))
+    usual = ["Transformer", "Pooling", "Normalize"]
+    if (
+        list(steps) not in (usual, usual[:2])
+        or modes not in (["cls"], ["mean"])
+        or whole.get("truncate_dim")
+        or prompt
+    ):
         raise ValueError(
-            f"{folder} wants the steps {', '.join(steps)} with pooling {modes}; TextEncoder has "
-            "'cls' or 'mean' and normalizing. Pass pooling and normalize to use the model so"
+            f"{folder} wants the steps {', '.join(steps)} with pooling {modes}, prompt {prompt!r} "
+            f"and truncate_dim {whole.get('truncate_dim')}; TextEncoder has 'cls' or 'mean', and "
+            "then normalizing. Pass pooling and normalize to use the model so"
         )
     return modes[0], "Normalize" in steps
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _json_or_empty(path: Path) -> dict[str, Any]:
     """The JSON object of a file, or an empty one if there is no such file."""
     return read_json(path) if path.is_file() else {}

@@ -17,6 +17,8 @@ done twice on purpose: `backend="python"` is `wordpiece.py`, to be read; `backen
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
@@ -108,8 +110,7 @@ class WordPieceTokenizer:
 
     def encode_batch(self, texts: Sequence[Text], max_length: int | None = None) -> list[Row]:
         """Rows of ids for texts or (text, pair) tuples, not padded yet."""
-        if isinstance(texts, str):
-            raise ValueError(f"texts is the string {texts[:40]!r}; give a list of texts")
+        texts = listed(texts)
         paired = [isinstance(text, tuple) for text in texts]
         flat: list[str] = []
         for position, text in enumerate(texts):
@@ -169,6 +170,14 @@ class WordPieceTokenizer:
             if not (skip_special_tokens and self.tokens[i] in self.vocabulary.special):
                 tokens.append(self.tokens[i])
         return self.backend.join(tokens)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Put the tokenizer's files, which transformers reads, into a folder, new or not."""
+        with tempfile.TemporaryDirectory() as unfinished:
+            self.write_files(Path(unfinished))
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            for file in Path(unfinished).iterdir():
+                shutil.copy2(file, folder)
 
     def write_files(self, folder: Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`, which transformers reads."""
@@ -231,6 +240,13 @@ def truncated_lengths(first: int, second: int | None, max_length: int | None) ->
         if short + long > room:
             short, long = room // 2, room - room // 2
     return (short, long) if first <= second else (long, short)
+
+
+def listed(texts: Iterable[Text]) -> list[Text]:
+    """The texts as a list; a single string is iterable, too, but of letters."""
+    if isinstance(texts, str):
+        raise ValueError(f"texts is the string {texts[:40]!r}; give a list of texts")
+    return list(texts)
 
 
 def check_text(text: str, name: str) -> str:

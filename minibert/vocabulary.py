@@ -107,6 +107,13 @@ class Vocabulary:
                 )
         special = {name: ids[name] for name in names.values()}
         special.update({entry["content"]: entry["id"] for entry in added})
+        foreign = sorted(_added_elsewhere(folder, config) - special.keys())
+        if foreign:
+            raise ValueError(
+                f"{folder} adds the tokens {', '.join(foreign)} in files of an older kind; open it "
+                "with transformers.AutoTokenizer and save_pretrained it, which writes a "
+                f"{TOKENIZER_JSON} that has them"
+            )
         longest = config.get("model_max_length")
         if not isinstance(longest, int) or longest > 1_000_000:  # transformers writes 1e30 for none
             longest = None
@@ -186,6 +193,22 @@ def _override(settings: dict[str, Any], config: Mapping[str, Any], path: Path) -
             )
             settings = {**settings, ours: config[theirs]}
     return settings
+
+
+def _added_elsewhere(folder: Path, config: Mapping[str, Any]) -> set[str]:
+    """Tokens that transformers would add because of files or keys that are not read here."""
+    found: list[Any] = []
+    if (folder / "added_tokens.json").is_file():
+        found += read_json(folder / "added_tokens.json")
+    settings = dict(config)
+    if (folder / "special_tokens_map.json").is_file():
+        roles = read_json(folder / "special_tokens_map.json")
+        found += [token for role, token in roles.items() if role.endswith("_token")]
+        settings = {**roles, **settings}
+    for key in ("additional_special_tokens", "extra_special_tokens"):
+        extra = settings.get(key) or []
+        found += extra.values() if isinstance(extra, Mapping) else extra
+    return {_content(token) for token in found}
 
 
 def _content(token: str | Mapping[str, Any]) -> str:

@@ -82,10 +82,10 @@ _BUFFER = re.compile(r"^embeddings\.(position_ids|token_type_ids)$")
 class LoadReport:
     """What became of every tensor in a checkpoint.
 
-    loaded: our names that were filled from the file. renamed: (name in the file, its modern name)
-    for legacy names. tied: names in the file that repeat another tensor of it. ignored: names in
-    the file that this model has no use for. newly_initialised: our names that the file does not
-    have; train them before use.
+    loaded: our names that were filled from the file. renamed: (name in the file, name it stands
+    for), where the file has a legacy name, or only the tied name of a weight. tied: names in the
+    file that repeat another tensor of it. ignored: names in the file that this model has no use
+    for. newly_initialised: our names that the file does not have; train them before use.
     """
 
     source: str
@@ -160,6 +160,11 @@ def from_hf(
             missing += [name] if _TOP.match(absent[0]) else absent
             continue
         found = [tensors[stored.pop(part)] for part in parts]
+        if not all(part.is_floating_point() for part in found):
+            raise ValueError(
+                f"{source}: {parts[0]} is {found[0].dtype}; minibert reads floating-point weights, "
+                "not quantized ones"
+            )
         value = torch.cat([part.float() for part in found]) if len(found) > 1 else found[0]
         if value.shape != shape:
             raise ValueError(
@@ -177,7 +182,7 @@ def from_hf(
             f"{source} is not a checkpoint of this config. "
             + (f"It lacks {_some(incomplete)}. " if incomplete else "")
             + (f"It has the unknown {_some(unexplained)}. " if unexplained else "")
-            + "Is config.json the one these weights were saved with?"
+            + _advice(unexplained)
         )
     return ours, LoadReport(
         source=source,
@@ -199,6 +204,16 @@ def to_hf(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             prefix = "bert." if with_head and not _HEAD.match(hf_name) else ""
             hf[prefix + hf_name] = part.contiguous()
     return hf
+
+
+def _advice(unexplained: list[str]) -> str:
+    """What may be wrong with a file that has names nobody knows, or lacks some."""
+    if any(name.startswith("module.") for name in unexplained):
+        return "It was saved from DataParallel; save model.module.state_dict() instead."
+    return (
+        "Is config.json the one these weights were saved with? A head that minibert does not have "
+        "must be taken out of the file."
+    )
 
 
 def _some(names: Iterable[str], most: int = 6) -> str:

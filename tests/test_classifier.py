@@ -139,7 +139,7 @@ def test_heads_of_other_tasks_are_refused(fitted, tmp_path):
     path = tmp_path / "m" / "config.json"
     config = json.loads(path.read_text())
     for changes, message in (
-        ({"architectures": ["BertForTokenClassification"]}, "no classification head"),
+        ({"architectures": ["BertForTokenClassification"]}, "no trained classifier.*another task"),
         ({"problem_type": "multi_label_classification"}, "multi_label"),
     ):
         path.write_text(json.dumps({**config, **changes}))
@@ -197,7 +197,7 @@ def test_vocabulary_of_another_model_is_refused(start, tmp_path):
 def test_untrained_classifiers_say_so(start):
     with pytest.raises(ValueError, match="call fit"):
         new(start).predict(TEXTS)
-    with pytest.raises(ValueError, match="no classification head.*fit"):
+    with pytest.raises(ValueError, match="no trained classifier.*fit"):
         TextClassifier.load(start)
 
 

@@ -83,7 +83,10 @@ def test_what_changes_the_mathematics_is_refused_by_name(key, value):
         ({"layer_norm_eps": 0}, "layer_norm_eps"),
         ({"attention": "flash"}, "flash.*readable"),
         ({"pad_token_id": 28996}, "28996"),
-        ({"labels": ("a", "a")}, "each once"),
+        ({"labels": ()}, "at least one"),
+        ({"labels": "ab"}, "'ab'.*strings"),
+        ({"labels": (0, 1)}, r"\(0, 1\).*strings"),
+        ({"labels": ("a", None)}, "None.*strings"),
     ],
 )
 def test_impossible_values_are_named(changes, message):
@@ -91,9 +94,35 @@ def test_impossible_values_are_named(changes, message):
         BertConfig(**changes)
 
 
-def test_labels_with_gaps_are_refused():
-    with pytest.raises(ValueError, match=r"\[0, 2\]"):
-        BertConfig.from_dict({"id2label": {"0": "a", "2": "b"}})
+@pytest.mark.parametrize(
+    ("id2label", "message"),
+    [
+        ({"0": "a", "2": "b"}, r"\[0, 2\]"),
+        ({"LABEL_0": "a"}, "LABEL_0.*map ids to names"),
+        (["a", "b"], "map ids to names"),
+    ],
+)
+def test_labels_that_do_not_name_ids_are_refused(id2label, message):
+    with pytest.raises(ValueError, match=message):
+        BertConfig.from_dict({"id2label": id2label})
+
+
+@pytest.mark.parametrize(
+    ("data", "labels"),
+    [
+        ({"id2label": {"1": "b", "0": "a"}}, ("a", "b")),
+        ({"id2label": {"0": "a", "1": "a"}}, ("a", "a")),  # transformers opens such files
+        ({"id2label": None, "num_labels": None}, ("LABEL_0", "LABEL_1")),
+        ({"num_labels": 3}, ("LABEL_0", "LABEL_1", "LABEL_2")),
+    ],
+)
+def test_labels_are_read_in_the_order_of_their_ids(data, labels):
+    assert BertConfig.from_dict(data).labels == labels
+
+
+def test_labels_may_be_given_as_a_list():
+    config = BertConfig(labels=["a", "b"])
+    assert config == BertConfig(labels=("a", "b")) and hash(config)
 
 
 def test_every_allowed_activation_exists():

@@ -47,13 +47,13 @@ CASES = [
     (MASKED_LM, {"labels": tokens(0, 1, 211)}, "labels contains 211.*0 to 210"),
     (MASKED_LM, {"labels": NOTHING}, "-100 everywhere"),
     (MASKED_LM, {"labels": tokens(1, 3, 7)}, "row 1, column 3.*hides"),
-    (MASKED_LM, {"wanted": marks()}, "False everywhere.*leave it out"),
-    (MASKED_LM, {"wanted": marks((1, 4))}, "wanted marks row 1, column 4.*hides"),
-    (MASKED_LM, {"wanted": marks((0, 1)).long()}, "int64.*bool"),
-    (MASKED_LM, {"wanted": marks((0, 1))[:1]}, r"\(1, 5\).*\(2, 5\)"),
+    (MASKED_LM, {"predict": marks()}, "False everywhere.*leave it out"),
+    (MASKED_LM, {"predict": marks((1, 4))}, "predict marks row 1, column 4.*hides"),
+    (MASKED_LM, {"predict": marks((0, 1)).long()}, "int64.*bool"),
+    (MASKED_LM, {"predict": marks((0, 1))[:1]}, r"\(1, 5\).*\(2, 5\)"),
     (
-        *(MASKED_LM, {"wanted": marks((0, 1)), "labels": tokens(0, 2, 7)}),
-        "label at row 0, column 2.*wanted=labels != -100",
+        *(MASKED_LM, {"predict": marks((0, 1)), "labels": tokens(0, 2, 7)}),
+        "label at row 0, column 2.*predict=labels != -100",
     ),
     (PRE_TRAINING, {"next_sentence_label": long(0, 2)}, "next_sentence_label contains 2.*0 to 1"),
     (PRE_TRAINING, {"next_sentence_label": long(0)}, "next_sentence_label has shape"),
@@ -84,8 +84,8 @@ def test_bad_labels_are_refused_before_anything_changes(kind, arguments, message
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"input_ids": BATCH["input_ids"] + 211}, "input_ids contains.*has 211.*0 to 210"),
-        ({"token_type_ids": torch.full((2, 5), 2)}, "token_type_ids contains 2.*has 2.*0 to 1"),
+        ({"input_ids": BATCH["input_ids"] + 211}, "input_ids contains.*0 to 210.*tokenizer"),
+        ({"token_type_ids": torch.full((2, 5), 2)}, "token_type_ids contains 2.*0 to 1"),
         ({"attention_mask": torch.ones(2, 6)}, r"\(2, 6\).*\(2, 5\)"),
         ({"attention_mask": BATCH["attention_mask"] * -10000}, "1 .or True."),
         ({"input_ids": torch.ones(2, 513, dtype=torch.long)}, "513 tokens.*512"),
@@ -130,6 +130,13 @@ def test_regression_takes_its_labels_in_either_shape():
     assert flat.item() == column.item() > 0
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_losses_are_computed_in_fp32_or_better(dtype):
+    model = CLASSIFIER(BertConfig(**TINY)).to(dtype).eval()
+    loss = model(**BATCH, labels=long(0, 1)).loss
+    assert loss.dtype == torch.promote_types(dtype, torch.float32)
+
+
 def test_an_unknown_problem_lists_the_known_ones():
     with pytest.raises(ValueError, match="'ranking'.*multi_label_classification"):
         BertConfig(problem_type="ranking")
@@ -137,10 +144,9 @@ def test_an_unknown_problem_lists_the_known_ones():
 
 def test_encoder_without_pooler_says_so():
     model = minibert.BertModel(BertConfig(**TINY), pooler=False)
-    packing = model.pack(**BATCH)
-    x = model.embed(BATCH["input_ids"], None, packing)
+    packing = model.make_packing(**BATCH)
     with pytest.raises(ValueError, match="without a pooler"):
-        model.pool(x[packing.first], packing)
+        model.pool(torch.zeros(2, 48), packing)
 
 
 @pytest.mark.parametrize("kind", [MASKED_LM, PRE_TRAINING, ANSWERS])

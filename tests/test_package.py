@@ -76,12 +76,15 @@ def test_example_refuses_bad_input_in_one_line_with_exit_code_2(tmp_path, argume
     assert not (tmp_path / "out").exists()
 
 
-def test_quickstart_of_the_readme_runs(tmp_path):
+def test_python_of_the_readme_runs(tmp_path):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    program = readme.split("```python\n")[1].split("```")[0]
-    result = run("-c", program, check=True, cwd=tmp_path)
-    assert "torch.Size([1, 5, 384])" in result.stdout
+    programs = [block.split("```")[0] for block in readme.split("```python\n")[1:]]
+    quickstart, vectors = (
+        run("-c", program, check=True, cwd=tmp_path).stdout for program in programs
+    )
+    assert "torch.Size([1, 5, 384])" in quickstart
     assert (tmp_path / "output" / "mine" / "config.json").is_file()
+    assert [f"{float(cosine):.2f}" for cosine in vectors.split()] == ["0.77", "0.18"]
 
 
 def test_command():

@@ -1,5 +1,6 @@
 """Folders in and out: reading, refusing, saving whole or not at all."""
 
+import copy
 import json
 import os
 import runpy
@@ -61,8 +62,9 @@ def test_model_without_pooler(tmp_path):
     model = minibert.BertModel.from_pretrained(tmp_path)
     assert model(**BATCHES["ragged"]).pooler_output is None
     assert not model.load_report.newly_initialised
-    classifier = minibert.BertForClassification.from_pretrained(tmp_path, num_labels=2)
-    assert "bert.pooler.dense.weight" in classifier.load_report.newly_initialised
+    with pytest.warns(UserWarning, match="bert.pooler.dense.weight.*random") as caught:
+        minibert.BertForClassification.from_pretrained(tmp_path, num_labels=2)
+    assert "classifier.weight" not in str(caught[0].message), "that one was asked to be new"
 
 
 def test_pickle_is_read(saved):
@@ -122,6 +124,39 @@ def test_truncated_pickle_is_named(saved, keep):
         minibert.BertModel.from_pretrained(folder)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
+        (b"\x80\x02}q\x00X\x05\x00\x00\x00\xff\xfe\xfa\xfb\xfcq\x01K\x01s.", "pytorch_model.bin"),
+        (b"garbage", "pytorch_model.bin"),
+    ],
+)
+def test_what_is_no_checkpoint_at_all(saved, content, message):
+    folder, _ = saved
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        minibert.BertModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: {"state_dict": state, "epoch": 3}, "keys state_dict, epoch"),
+        (lambda state: {f"module.{k}": t for k, t in state.items()}, "model.module.state_dict"),
+        (lambda state: {**state, "linear.weight": torch.ones(1)}, "linear.weight.*taken out"),
+        (lambda state: {k: (t * 10).to(torch.int8) for k, t in state.items()}, "int8.*quantized"),
+    ],
+)
+def test_other_contents_are_named_with_what_to_do(saved, change, message):
+    folder, reference = saved
+    (folder / "model.safetensors").unlink()
+    torch.save(change(reference.state_dict()), folder / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=message):
+        minibert.BertModel.from_pretrained(folder)
+
+
 def test_another_architecture_is_refused_by_name(saved):
     folder, _ = saved
     config = json.loads((folder / "config.json").read_text())
@@ -146,14 +181,31 @@ def test_folder_without_a_model_says_what_is_missing(tmp_path):
 
 
 def test_unknown_names_list_the_aliases():
-    for name in ("minilm-l7", "/no/such/folder", "./nowhere", "tests/nowhere"):
+    for name in ("minilm-l7", "/no/such/folder", "./nowhere"):
         with pytest.raises(FileNotFoundError, match="minilm-l6"):
             find_folder(name)
 
 
-@pytest.mark.parametrize("name", ["google-bert/bert-base-cased", "bert-base-cased"])
-def test_hub_name_without_network_says_so(name):
-    with pytest.raises(FileNotFoundError, match="google-bert/bert-base-cased.*hub.*folder"):
+def test_name_of_a_missing_folder_is_not_asked_of_the_hub(tmp_path, monkeypatch):
+    (tmp_path / "output").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        FileNotFoundError, match="no folder 'output/mine'.*here is a folder 'output'"
+    ):
+        find_folder("output/mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "on_hub"),
+    [
+        ("google-bert/bert-base-cased", "google-bert/bert-base-cased"),
+        ("bert-base-cased", "google-bert/bert-base-cased"),
+        ("bge-small-en-v1.5", "BAAI/bge-small-en-v1.5"),
+        ("e5-base-v2", "intfloat/e5-base-v2"),
+    ],
+)
+def test_hub_name_without_network_says_so(name, on_hub):
+    with pytest.raises(FileNotFoundError, match=f"{on_hub}.*hub.*folder"):
         find_folder(name)
 
 
@@ -195,6 +247,63 @@ def test_labels_and_new_heads(saved):
     assert fresh.classifier.weight.shape == (5, 48)
     assert fresh.load_report.newly_initialised == ("classifier.weight", "classifier.bias")
     assert not fresh.classifier.bias.any() and fresh.classifier.weight.std() > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"labels": "ab"}, "the string 'ab'"),
+        ({"labels": [0, 1]}, "strings"),
+        ({"labels": ["a", "a"]}, "each once"),
+    ],
+)
+def test_labels_that_could_not_be_saved_are_refused_at_once(saved, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        minibert.BertForClassification.from_pretrained(saved[0], new_head=True, **arguments)
+
+
+def change_config(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
+
+
+@pytest.mark.parametrize("architectures", [["BertForSentimentAnalysis"], ["BertModel"], None])
+def test_a_head_of_another_name_is_still_a_head(saved, architectures):
+    folder, reference = saved
+    change_config(folder, architectures=architectures)
+    model = minibert.BertForClassification.from_pretrained(folder, num_labels=3)
+    assert torch.equal(model.classifier.weight, reference.classifier.weight)
+
+
+def test_problem_type_is_the_checkpoints_unless_another_is_asked_for(saved):
+    folder, _ = saved
+    change_config(folder, problem_type="multi_label_classification")
+    load = minibert.BertForClassification.from_pretrained
+    for options in ({}, {"new_head": True}):
+        assert load(folder, **options).config.problem == "multi_label_classification"
+    assert load(folder, problem_type="regression").config.problem == "regression"
+
+
+def test_dtype_in_the_config_is_that_of_the_weights(ours, tmp_path):
+    half = copy.deepcopy(ours).bfloat16()
+    half.save_pretrained(tmp_path / "half")
+    again = transformers.AutoModel.from_pretrained(tmp_path / "half")
+    assert again.dtype == torch.bfloat16
+    assert all(torch.equal(t, half.state_dict()[n]) for n, t in half.state_dict().items())
+    assert minibert.BertModel.from_pretrained(tmp_path / "half").pooler.dense.weight.dtype == (
+        torch.float32
+    )
+
+
+def test_replacing_a_model_keeps_its_tokenizer(ours, minilm, tmp_path):
+    ours.save_pretrained(tmp_path / "m")
+    tokenizer = minibert.WordPieceTokenizer.from_pretrained(minilm)
+    tokenizer.save_pretrained(tmp_path / "m")
+    ours.save_pretrained(tmp_path / "m", overwrite=True)
+    again = minibert.WordPieceTokenizer.from_pretrained(tmp_path / "m")
+    assert again.tokenize("Unaffordable!") == tokenizer.tokenize("Unaffordable!")
+    tokenizer.save_pretrained(tmp_path / "new" / "folder")
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path / "new" / "folder")("a")
 
 
 def test_existing_folder_is_refused_or_replaced(ours, tmp_path):

@@ -153,6 +153,13 @@ def change_json(path, change):
             lambda config: config.update(pooling_mode_cls_token=True),
             "cls.*mean",
         ),
+        (
+            "config_sentence_transformers.json",
+            lambda config: config.update(prompts={"q": "query: "}, default_prompt_name="q"),
+            "prompt 'query: '",
+        ),
+        ("config_sentence_transformers.json", lambda c: c.update(truncate_dim=64), "64"),
+        ("modules.json", lambda modules: modules.insert(1, modules.pop()), "Normalize, Pooling"),
     ],
 )
 def test_other_steps_are_refused_unless_the_caller_decides(minilm, tmp_path, file, change, message):
@@ -161,6 +168,24 @@ def test_other_steps_are_refused_unless_the_caller_decides(minilm, tmp_path, fil
     with pytest.raises(ValueError, match=message):
         TextEncoder.load(tmp_path / "m")
     assert TextEncoder.load(tmp_path / "m", pooling="mean", normalize=True).pooling == "mean"
+
+
+@pytest.mark.parametrize("content", ["{}", '["a"]', '[{"path": ""}]', "["])
+def test_damaged_modules_are_named(minilm, tmp_path, content):
+    shutil.copytree(minilm, tmp_path / "m")
+    (tmp_path / "m" / "modules.json").write_text(content)
+    with pytest.raises(ValueError, match="modules.json"):
+        TextEncoder.load(tmp_path / "m")
+
+
+def test_old_folders_have_the_bert_one_level_down(minilm, tmp_path):
+    shutil.copytree(minilm, tmp_path / "m" / "0_Transformer")
+    shutil.move(tmp_path / "m" / "0_Transformer" / "1_Pooling", tmp_path / "m" / "1_Pooling")
+    modules = json.loads((minilm / "modules.json").read_text())
+    modules[0]["path"] = "0_Transformer"
+    (tmp_path / "m" / "modules.json").write_text(json.dumps(modules))
+    ours = TextEncoder.load(tmp_path / "m")
+    assert ours.max_length == 256 and ours.encode(["a cat"]).shape == (1, 384)
 
 
 def test_a_model_without_pooler_cannot_pool(minilm):

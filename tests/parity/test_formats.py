@@ -256,6 +256,19 @@ def test_fine_tuned_classifier_keeps_its_label_names(kind, tmp_path, parity):
     parity.at_most("fine-tuned classifiers with id2label", miss)
 
 
+def test_question_answering_from_a_checkpoint_of_three_labels(tmp_path, parity):
+    """In transformers num_labels is this head's width, so the saved config must say 2."""
+    hf_model("BertForSequenceClassification", num_labels=3).save_pretrained(tmp_path / "three")
+    with pytest.warns(UserWarning, match="span.weight"):
+        ours = minibert.BertForQuestionAnswering.from_pretrained(tmp_path / "three")
+    ours.save_pretrained(tmp_path / "answers")
+    again = transformers.BertForQuestionAnswering.from_pretrained(tmp_path / "answers").eval()
+    with torch.inference_mode():
+        batch = BATCHES["full"]
+        miss = (ours(**batch).end_logits - again(**batch).end_logits).abs().max()
+    parity.at_most("question answering on another head's checkpoint", miss)
+
+
 def test_a_classifier_of_rows_is_not_taken_for_one_of_tokens(tmp_path):
     """Both heads are called classifier; the config's architectures tell them apart."""
     hf_model("BertForSequenceClassification").save_pretrained(tmp_path)

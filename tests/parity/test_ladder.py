@@ -51,8 +51,9 @@ def no_gradients():
 
 def test_embeddings(rungs, ours, batch, parity):
     _, output = rungs(batch)
-    packing = ours.pack(**batch)
-    x = ours.embed(batch["input_ids"], batch["token_type_ids"], packing)
+    packing = ours.make_packing(**batch)
+    tokens, segments = (packing.pack(batch[k]) for k in ("input_ids", "token_type_ids"))
+    x = ours.embeddings(tokens, packing.column, segments)
     parity.at_most("embeddings", at_real(packing.unpack(x) - output.hidden_states[0], batch))
 
 
