@@ -7,10 +7,11 @@ transformers.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from minibert.vocabulary import Vocabulary
-from minibert.wordpiece import CONTINUATION, MAX_CHARACTERS, Piece, WordPiece
+from minibert.wordpiece import CONTINUATION, MAX_CHARACTERS, Character, Piece, WordPiece
 
 # Beginnings of words that joining does not put a space before; the Rust decoder's list.
 _GLUED = (".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re")
@@ -30,19 +31,14 @@ class Backend(Protocol):
 
 
 class PythonBackend:
-    """Ours: special tokens are taken out of the text first, `WordPiece` does what lies between."""
+    """Ours: tokens that stand in the text as they are come out of it first, `WordPiece` does what
+    lies between: special tokens out of the text itself, added words out of the normalised text."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self.wordpiece = WordPiece(
-            vocabulary.ids,
-            unknown=vocabulary.unk_token,
-            lower_case=vocabulary.lower_case,
-            strip_accents=vocabulary.strip_accents,
-            split_cjk=vocabulary.split_cjk,
-        )
-        self.all_ids = {**vocabulary.ids, **vocabulary.special}
-        longest_first = sorted(vocabulary.special, key=len, reverse=True)
-        self.special = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
+        self.wordpiece = build_wordpiece(vocabulary)
+        self.all_ids = all_ids(vocabulary)
+        self.special = _any_of(vocabulary.special)
+        self.added = _any_of(added_ids(vocabulary)) if vocabulary.added else None
 
     def pieces(self, text: str) -> list[Piece]:
         result: list[Piece] = []
@@ -51,10 +47,29 @@ class PythonBackend:
         for turn, part in enumerate(self.special.split(text)):
             if turn % 2:
                 found = [Piece(part, 0, len(part), words)]
+            elif self.added is not None:
+                found = self._pieces_and_added_words(part, words, self.added)
             else:
                 found = self.wordpiece.pieces(part, first_word=words)
             result += [p._replace(start=start + p.start, end=start + p.end) for p in found]
             words += len({piece.word for piece in found})
+            start += len(part)
+        return result
+
+    def _pieces_and_added_words(
+        self, text: str, first_word: int, added: re.Pattern[str]
+    ) -> list[Piece]:
+        characters = self.wordpiece.normalize(text)
+        result: list[Piece] = []
+        start, word = 0, first_word
+        for turn, part in enumerate(added.split(_letters(characters))):
+            run = characters[start : start + len(part)]
+            if turn % 2:
+                found = [Piece(part, run[0].source, run[-1].source + 1, word)]
+            else:
+                found = self.wordpiece.pieces_of(run, first_word=word)
+            result += found
+            word += len({piece.word for piece in found})
             start += len(part)
         return result
 
@@ -74,6 +89,38 @@ class PythonBackend:
             else:
                 text += token
         return text
+
+
+def build_wordpiece(vocabulary: Vocabulary) -> WordPiece:
+    """Our algorithm with this vocabulary's settings."""
+    return WordPiece(
+        vocabulary.ids,
+        unknown=vocabulary.unk_token,
+        lower_case=vocabulary.lower_case,
+        strip_accents=vocabulary.strip_accents,
+        split_cjk=vocabulary.split_cjk,
+    )
+
+
+def added_ids(vocabulary: Vocabulary) -> dict[str, int]:
+    """The added words with their ids; each is normalised, which is its token in Rust's library."""
+    normalize = build_wordpiece(vocabulary).normalize
+    return {_letters(normalize(word)): i for word, i in vocabulary.added.items()}
+
+
+def all_ids(vocabulary: Vocabulary) -> dict[str, int]:
+    """Every token of the vocabulary, special and added ones included, with its id."""
+    return {**added_ids(vocabulary), **vocabulary.ids, **vocabulary.special}
+
+
+def _letters(characters: list[Character]) -> str:
+    return "".join(character.value for character in characters)
+
+
+def _any_of(tokens: Iterable[str]) -> re.Pattern[str]:
+    """A pattern that finds the longest of these tokens at the first place where one stands."""
+    longest_first = sorted(tokens, key=len, reverse=True)
+    return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
 
 
 class RustBackend:
@@ -119,12 +166,15 @@ def build_rust(vocabulary: Vocabulary) -> Any:
     )
     tokenizer.pre_tokenizer = splitters.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
-    by_id = sorted(v.special, key=lambda token: v.special[token])
-    tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in by_id])
-    for token in by_id:
-        if tokenizer.token_to_id(token) != v.special[token]:
+    ids = {**v.special, **v.added}
+    for token in sorted(ids, key=lambda token: ids[token]):
+        if token in v.special:
+            tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True)])
+        else:
+            tokenizer.add_tokens([AddedToken(token, normalized=True, special=False)])
+        if tokenizer.token_to_id(token) != ids[token]:
             raise ValueError(
-                f"the added token {token!r} has id {v.special[token]}, which leaves a gap "
+                f"the added token {token!r} has id {ids[token]}, which leaves a gap "
                 f"after the vocabulary; the next free id is {tokenizer.token_to_id(token)}"
             )
     tokenizer.post_processor = TemplateProcessing(

@@ -26,7 +26,7 @@ from typing import Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from minibert.backends import Backend, PythonBackend, RustBackend, build_rust
+from minibert.backends import Backend, PythonBackend, RustBackend, all_ids, build_rust
 from minibert.hub import find_folder
 from minibert.vocabulary import TOKENIZER_CONFIG, TOKENIZER_JSON, Vocabulary
 from minibert.wordpiece import Piece
@@ -71,7 +71,7 @@ class WordPieceTokenizer:
         if backend not in ("rust", "python"):
             raise ValueError(f"backend is {backend!r}; it must be 'rust' or 'python'")
         self.vocabulary = vocabulary
-        self.ids = {**vocabulary.ids, **vocabulary.special}
+        self.ids = all_ids(vocabulary)
         self.tokens = {i: token for token, i in self.ids.items()}
         self.cls, self.sep, self.pad_id = (
             self.ids[token]

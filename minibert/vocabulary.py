@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ class Vocabulary:
     """Tokens with their ids, and the settings of the text that precedes them.
 
     ids: every token of the model. special: tokens recognised as they are inside a text, with their
-    ids; the five named ones are among them. lower_case, strip_accents, split_cjk: as for
+    ids; the five named ones are among them. added: words added later, with their ids, recognised in
+    the normalised text and taken whole. lower_case, strip_accents, split_cjk: as for
     `WordPiece`. model_max_length: the longest row the model takes, where the files say so.
     """
 
@@ -55,11 +56,12 @@ class Vocabulary:
     unk_token: str = "[UNK]"
     mask_token: str = "[MASK]"
     model_max_length: int | None = None
+    added: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """One more than the highest id: the rows an embedding table needs."""
-        return max(max(self.ids.values()), max(self.special.values())) + 1
+        return max({**self.ids, **self.special, **self.added}.values()) + 1
 
     @classmethod
     def from_folder(cls, folder: Path) -> Vocabulary:
@@ -98,16 +100,18 @@ class Vocabulary:
         for role, name in names.items():
             if name not in ids:
                 raise ValueError(f"{path} has no token {name!r}, which is its {role}")
-        for entry in added:
-            odd = [k for k in ("lstrip", "rstrip", "single_word", "normalized") if entry.get(k)]
-            if odd:
-                raise ValueError(
-                    f"{path} adds the token {entry['content']!r} with {odd[0]}=true; minibert "
-                    "recognises added tokens exactly as they are written, and only so"
-                )
         special = {name: ids[name] for name in names.values()}
-        special.update({entry["content"]: entry["id"] for entry in added})
-        foreign = sorted(_added_elsewhere(folder, config) - special.keys())
+        words: dict[str, int] = {}
+        for entry in added:
+            odd = [key for key in ("lstrip", "rstrip", "single_word") if entry.get(key)]
+            if odd or entry.get("normalized", False) == entry.get("special", False):
+                raise ValueError(
+                    f"{path} adds the token {entry['content']!r} with "
+                    f"{', '.join(odd) or 'special and normalized alike'}; minibert takes special "
+                    "tokens that are not normalized and other tokens that are"
+                )
+            (special if entry.get("special") else words)[entry["content"]] = entry["id"]
+        foreign = sorted(_added_elsewhere(folder, config) - special.keys() - words.keys())
         if foreign:
             raise ValueError(
                 f"{folder} adds the tokens {', '.join(foreign)} in files of an older kind; open it "
@@ -117,7 +121,14 @@ class Vocabulary:
         longest = config.get("model_max_length")
         if not isinstance(longest, int) or longest > 1_000_000:  # transformers writes 1e30 for none
             longest = None
-        return cls(ids=ids, special=special, model_max_length=longest, **text_settings, **names)
+        return cls(
+            ids=ids,
+            special=special,
+            added=words,
+            model_max_length=longest,
+            **text_settings,
+            **names,
+        )
 
 
 def _read_tokenizer_json(path: Path) -> tuple[dict[str, int], list[dict[str, Any]], dict[str, Any]]:

@@ -81,8 +81,12 @@ class WordPiece:
 
     def pieces(self, text: str, first_word: int = 0) -> list[Piece]:
         """All pieces of a text, in order; its words are numbered from `first_word`."""
+        return self.pieces_of(self.normalize(text), first_word)
+
+    def pieces_of(self, characters: list[Character], first_word: int = 0) -> list[Piece]:
+        """The same for what is normalised already."""
         result = []
-        for number, word in enumerate(split(self.normalize(text)), first_word):
+        for number, word in enumerate(split(characters), first_word):
             result += self.split_word(word, number)
         return result
 
