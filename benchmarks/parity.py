@@ -21,7 +21,10 @@ import torch
 import transformers
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ["tests/parity", "tests/test_text_encoder.py", "tests/test_golden.py"]
+SOURCES = [
+    *("tests/parity", "tests/test_tokenizer.py", "tests/test_text_encoder.py"),
+    "tests/test_golden.py",
+]
 
 
 class Collector:
@@ -51,10 +54,9 @@ def table(checks: dict[str, list[Any]]) -> list[str]:
     for check, records in checks.items():
         relation, limit = records[0].relation, records[0].limit
         values = [record.value for record in records]
-        worst = max(values) if relation == "<=" else min(values)
-        sign = "at most" if relation == "<=" else "above"
-        shown = "0" if limit == 0 else f"{limit:g}"
-        lines.append(f"| {check} | {len(values)} | {sign} {shown} | {worst:.2g} |")
+        worst = max(values) if relation == "at most" else min(values)
+        shown = f"{worst:,}" if isinstance(worst, int) else f"{worst:.2g}"
+        lines.append(f"| {check} | {len(values)} | {relation} {limit:,g} | {shown} |")
     return lines
 
 

@@ -117,7 +117,8 @@ class WordPieceTokenizer:
             parts = text if isinstance(text, tuple) else (text,)
             if isinstance(text, tuple) and len(text) != 2:
                 raise ValueError(f"text {position} is a tuple of {len(text)}; give (text, pair)")
-            flat += [check_text(part, f"text {position}") for part in parts]
+            flat.append(check_text(parts[0], f"text {position}"))
+            flat += [check_text(part, f"the pair of text {position}") for part in parts[1:]]
         pieces = iter(self.backend.ids(flat))
         rows = []
         for is_pair in paired:

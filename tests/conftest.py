@@ -95,7 +95,7 @@ class Record(NamedTuple):
 
     check: str
     value: float
-    relation: Literal["<=", ">"]
+    relation: Literal["at most", "above", "at least"]
     limit: float
 
 
@@ -107,13 +107,18 @@ class Parity:
 
     def at_most(self, check: str, value: float | torch.Tensor, limit: float = 1e-5) -> None:
         """A difference to the reference, and its tolerance."""
-        self._record(Record(check, number(value), "<=", limit))
+        self._record(Record(check, number(value), "at most", limit))
         assert number(value) <= limit, check
 
     def more_than(self, check: str, value: float | torch.Tensor, limit: float = 1e-4) -> None:
         """The difference a mistake makes, which must be seen: ten times the usual tolerance."""
-        self._record(Record(check, number(value), ">", limit))
+        self._record(Record(check, number(value), "above", limit))
         assert number(value) > limit, check
+
+    def at_least(self, check: str, value: int, limit: int) -> None:
+        """How much was compared without finding a difference."""
+        self._record(Record(check, value, "at least", limit))
+        assert value >= limit, check
 
     def _record(self, row: Record) -> None:
         self.record_property("parity", row)

@@ -142,8 +142,8 @@ def test_pairs_and_truncation(three, max_length):
 
 # The same texts in every run, so that a red run is due to the change at hand and not to luck. New
 # texts are for the slow tier.
-def test_any_text(three):
-    check_drawn_texts(three, 2_000, repeatable=True)
+def test_any_text(three, parity):
+    check_drawn_texts(three, 2_000, parity, repeatable=True)
 
 
 @pytest.mark.slow
@@ -153,11 +153,11 @@ def test_any_text(three):
     indirect=["three"],
     scope="module",
 )
-def test_any_text_many_times(three, count):
-    check_drawn_texts(three, count, repeatable=False)
+def test_any_text_many_times(three, count, parity):
+    check_drawn_texts(three, count, parity, repeatable=False)
 
 
-def check_drawn_texts(three, count, repeatable):
+def check_drawn_texts(three, count, parity, repeatable):
     """Check at least so many different texts, with characters of every category."""
     seen = set()
 
@@ -172,7 +172,9 @@ def check_drawn_texts(three, count, repeatable):
         examples=100 + count // 7,  # each is some eight new texts, the first ones fewer
         repeatable=repeatable,
     )
-    assert len(seen) >= count
+    name = f"vocabulary of {three[0].vocabulary.size}, "
+    name += "lower-casing" if three[0].vocabulary.lower_case else "keeping case"
+    parity.at_least(f"{name}: different texts, none cut differently", len(seen), count)
     assert {unicodedata.category(c) for c in set().union(*seen)} == set(strategies.CATEGORIES)
 
 
@@ -290,10 +292,10 @@ def test_too_short_a_maximum_is_named(three):
     [
         ("text 0", lambda mine, bad: mine(bad)),
         ("text 1", lambda mine, bad: mine(["fine", bad])),
-        ("text 1", lambda mine, bad: mine(["fine", "fine"], pairs=["fine", bad])),
+        ("the pair of text 1", lambda mine, bad: mine(["fine", "fine"], pairs=["fine", bad])),
         ("text 2", lambda mine, bad: mine.encode_batch(["fine", ("fine", "fine"), bad])),
         ("text 1", lambda mine, bad: mine.encode_batch(["fine", (bad, "fine")])),
-        ("text 1", lambda mine, bad: mine.encode_batch(["fine", ("fine", bad)])),
+        ("the pair of text 1", lambda mine, bad: mine.encode_batch(["fine", ("fine", bad)])),
         ("the text", lambda mine, bad: mine.encode(bad)),
         ("the text", lambda mine, bad: mine.encode(bad, "fine")),
         ("the pair", lambda mine, bad: mine.encode("fine", bad)),
