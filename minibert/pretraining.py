@@ -76,10 +76,10 @@ class BertForMaskedLM(Pretrained):
 
     >>> tokenizer = WordPieceTokenizer.from_pretrained("google-bert/bert-base-cased")
     >>> model = BertForMaskedLM.from_pretrained("google-bert/bert-base-cased")
-    >>> batch = tokenizer("Paris is the [MASK] of France.")
+    >>> batch = tokenizer("The woman worked as a [MASK].")
     >>> blank = batch["input_ids"] == tokenizer.ids["[MASK]"]
     >>> tokenizer.decode(model(**batch, predict=blank).logits.argmax(dim=-1))
-    'capital'
+    'nurse'
     """
 
     hf_architecture = "BertForMaskedLM"

@@ -39,10 +39,11 @@ def check_full_size(spread, lengths, parity):
     """108 million random weights, with the usual spread and with a loud one.
 
     Loud models are far from linear and hide no mistake, but twelve layers of them amplify rounding
-    beyond 1e-5 in any implementation. There the tolerance is relative to the output's size, and we
-    must be as near to the reference in fp64 as its own fp32 is, within a factor of two.
+    beyond 1e-5 in any implementation, and the more so the longer the rows. So there we must be
+    nearer to transformers than it is to its own result in fp64, and as near to that as it is,
+    within a factor of two. Differences are relative then: norms over the output's norm.
     """
-    name = f"bert-base-cased shape, initializer_range {spread}"
+    name = f"bert-base-cased shape, initializer_range {spread}, {max(lengths)} tokens"
     reference = hf_model(**FULL_SIZE, initializer_range=spread)
     batch = ragged_batch(lengths, pairs=True)
     real = batch["attention_mask"].bool()
@@ -50,14 +51,18 @@ def check_full_size(spread, lengths, parity):
     got = ours_from(reference)(**batch).last_hidden_state[real]
     if spread == 0.02:
         parity.at_most(f"{name}: last_hidden_state", (got - wanted).abs().max())
-    else:
-        relative = (got - wanted).norm() / wanted.norm()
-        parity.at_most(f"{name}: norm of the difference over the output's", relative)
-        exact = reference.double()(**batch).last_hidden_state[real]
-        own = (wanted - exact).abs().max()
-        ours = (got - exact).abs().max()
-        parity.at_most(f"{name}: distance to fp64 over transformers' own", ours / own, 2.0)
-        assert own < 0.01, "rounding, not chaos"
+        return
+    exact = reference.double()(**batch).last_hidden_state[real]
+
+    def relative(difference):
+        return (difference.norm() / exact.norm()).item()
+
+    own = relative(wanted - exact)
+    assert own < 1e-2, "rounding, not chaos"
+    if max(lengths) < 128:
+        parity.at_most(f"{name}: difference over the output's size", relative(got - wanted))
+    parity.at_most(f"{name}: difference over transformers' own", relative(got - wanted) / own, 1.0)
+    parity.at_most(f"{name}: distance to fp64 over its own", relative(got - exact) / own, 2.0)
 
 
 @pytest.mark.parametrize("spread", [0.02, 0.2])
