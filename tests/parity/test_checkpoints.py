@@ -77,7 +77,8 @@ def test_full_size_at_length(length, spread, parity):
     check_full_size(spread, [length, length // 3, 1], parity)
 
 
-SHAPES = {size: name for name, size in SIZES.items()}  # several checkpoints share a shape
+# Several checkpoints share a shape; the first one's name stands for it.
+SHAPES = {size: name for name, size in reversed(SIZES.items())}
 
 
 @torch.inference_mode()
