@@ -7,6 +7,7 @@ from minibert.heads import (
     BertForQuestionAnswering,
     BertForTokenClassification,
 )
+from minibert.inference import optimize
 from minibert.model import BertModel
 from minibert.pretraining import BertForMaskedLM, BertForPreTraining
 from minibert.text_encoder import TextEncoder
@@ -27,4 +28,5 @@ __all__ = [
     "TextClassifier",
     "TextEncoder",
     "WordPieceTokenizer",
+    "optimize",
 ]

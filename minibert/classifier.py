@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import numbers
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,11 +22,14 @@ from minibert.files import new_model_folder
 from minibert.heads import BertForClassification
 from minibert.hub import find_folder
 from minibert.inference import (
+    Engine,
     check_vocabulary,
     compute_rows,
     encode_texts,
     find_device,
+    run,
 )
+from minibert.kernels import Precision, check_precision
 from minibert.tokenizer import Row, Text, WordPieceTokenizer, listed
 from minibert.training.batches import Examples
 from minibert.training.loop import Evaluation, History, Recipe, train
@@ -44,8 +47,8 @@ class TextClassifier:
 
     model: a folder, an alias or a hub name to start from. epochs, batch_size, lr, seed: the recipe,
     see `minibert.training.loop.Recipe`. max_length: tokens a text is cut to, special ones included.
-    precision: "fp32", or "bf16" for training in bfloat16 with fp32 weights. device: as for torch;
-    None takes CUDA where there is one.
+    precision: "fp32", or "bf16" for training in bfloat16 with fp32 weights; `load` has one for
+    predictions. device: as for torch; None takes CUDA where there is one.
 
     >>> classifier = TextClassifier().fit(["I loved it", "A waste of time"], ["good", "bad"])
     >>> classifier.classes_
@@ -118,20 +121,40 @@ class TextClassifier:
         )
         history = train(model, tokenizer, examples, recipe, evaluate)
         self.model_, self.tokenizer_, self.classes_ = model, tokenizer, classes
+        self._engine = Engine(model)
         self.history_: History = history
         return self
 
-    def predict_proba(self, texts: Sequence[Text]) -> np.ndarray:
-        """The probability of each class: float32 (texts, L), columns as `classes_`."""
-        self._check_fitted()
-        limit = min(self.max_length, self.model_.config.max_position_embeddings)
-        rows = encode_texts(self.tokenizer_, listed(texts), limit)
-        logits = _logits(self.model_, self.tokenizer_, rows)
-        return logits.softmax(dim=-1).numpy()
+    def predict_proba(self, texts: Iterable[Text]) -> np.ndarray:
+        """The probability of each class: float32 (texts, L), columns as `classes_`.
 
-    def predict(self, texts: Sequence[Text]) -> np.ndarray:
-        """The most probable label of each text, (texts,), of the kind given to `fit`."""
-        proba = self.predict_proba(texts)
+        texts: a list, or anything that can be iterated, read as it is needed: a generator, an open
+        file. Raises `ValueError` for what is no text; whatever is raised on the way, the
+        probabilities of the texts before it are its attribute `finished`.
+        """
+        self._check_fitted()
+        model = self._engine.optimized()
+        limit = min(self.max_length, model.config.max_position_embeddings)
+        return run(
+            model,
+            self.tokenizer_,
+            texts,
+            limit,
+            width=model.config.num_labels,
+            compute=lambda batch: model(**batch).logits.float().softmax(dim=-1),
+        )
+
+    def predict(self, texts: Iterable[Text]) -> np.ndarray:
+        """The most probable label of each text, (texts,), of the kind given to `fit`.
+
+        texts and errors as for `predict_proba`, where `finished` holds labels instead.
+        """
+        try:
+            proba = self.predict_proba(texts)
+        except BaseException as error:
+            if hasattr(error, "finished"):
+                error.finished = self.classes_[error.finished.argmax(axis=1)]
+            raise
         return self.classes_[proba.argmax(axis=1)]
 
     def score(self, texts: Sequence[Text], labels: Sequence[Hashable]) -> float:
@@ -154,17 +177,26 @@ class TextClassifier:
         dir_or_name: str | Path,
         *,
         max_length: int | None = None,
+        precision: Precision = "fp32",
         device: str | None = None,
     ) -> TextClassifier:
         """Open any folder or hub model with a BertForSequenceClassification.
 
         max_length: None for the one it was trained with, or else the longest the model takes.
+        precision: what predictions are computed in, see `minibert.optimize`; `model_` and what
+        `save` writes are in fp32 whatever it is.
         """
+        check_precision(precision)
         folder = find_folder(dir_or_name)
         model = BertForClassification.from_pretrained(folder)
         config = model.config
         longest = config.extra.get(_MAX_LENGTH, config.max_position_embeddings)
-        self = cls(model=dir_or_name, max_length=max_length or longest, device=device)
+        self = cls(
+            model=dir_or_name,
+            max_length=max_length or longest,
+            precision=precision,  # type: ignore[arg-type]
+            device=device,
+        )
         if config.problem != "single_label_classification" or config.num_labels < 2:
             raise ValueError(
                 f"{dir_or_name} has {config.num_labels} label(s) and is made for {config.problem}; "
@@ -184,6 +216,7 @@ class TextClassifier:
         check_vocabulary(tokenizer, config)
         self.classes_ = _read_classes(config)
         self.model_, self.tokenizer_ = model.to(find_device(device)), tokenizer
+        self._engine = Engine(self.model_, precision)
         return self
 
     # --- scikit-learn's protocol ---------------------------------------------------------------
@@ -256,7 +289,9 @@ class TextClassifier:
         if not isinstance(self.lr, numbers.Real) or not 0 < self.lr < math.inf:
             raise ValueError(f"lr is {self.lr!r}; it must be above 0, usually 1e-5 to 1e-4")
         if self.precision not in ("fp32", "bf16"):
-            raise ValueError(f"precision is {self.precision!r}; it must be 'fp32' or 'bf16'")
+            raise ValueError(
+                f"precision is {self.precision!r}; for training it must be 'fp32' or 'bf16'"
+            )
         if self.lr > _HIGH_LR:
             warnings.warn(
                 f"lr={self.lr:g} is high for fine-tuning a whole BERT: above {_HIGH_LR:g} training "

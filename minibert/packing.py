@@ -139,15 +139,17 @@ def _groups(lengths: list[int], device: torch.device) -> list[Group]:
     """Cut rows, sorted longest first, into groups in which no row fills less than half its width.
 
     That bounds the waste: a rectangle has fewer than two slots for every real token, even when one
-    text of 512 tokens comes with 31 short ones. Rows without any token belong to no group.
+    text of 512 tokens comes with 31 short ones. Four rows or more of one length stay among
+    themselves, so that nothing is padded or masked. Rows without any token belong to no group.
     """
     groups: list[Group] = []
     start, first_row = 0, 0
     while first_row < len(lengths) and lengths[first_row] > 0:
         width = lengths[first_row]
-        stop_row = first_row + 1
-        while stop_row < len(lengths) and 2 * lengths[stop_row] > width:
-            stop_row += 1
+        stop_row = first_row + lengths[first_row:].count(width)
+        if stop_row - first_row < 4:
+            while stop_row < len(lengths) and 2 * lengths[stop_row] > width:
+                stop_row += 1
         filled = lengths[first_row:stop_row]
         mask = None
         if filled[-1] < width:

@@ -72,6 +72,11 @@ class Pretrained(nn.Module):
         model.warn_of_new_weights()
         return model
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model's weights are."""
+        return next(self.parameters()).device
+
     def warn_of_new_weights(self, expected: str | None = None) -> None:
         """Warn of random weights; expected: the beginning of names that were asked to be new."""
         assert self.load_report is not None  # it was just loaded

@@ -7,7 +7,7 @@ texts, such as all-MiniLM-L6-v2, BGE and E5, are good at it. Source: Reimers & G
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,14 +18,10 @@ from torch import Tensor
 
 from minibert.files import read_json
 from minibert.hub import find_folder
-from minibert.inference import (
-    check_vocabulary,
-    compute_rows,
-    encode_texts,
-    find_device,
-)
-from minibert.model import BertModel
-from minibert.tokenizer import Text, WordPieceTokenizer, listed
+from minibert.inference import Engine, check_vocabulary, find_device, run
+from minibert.kernels import Precision, check_precision
+from minibert.model import BertModel, BertOutput
+from minibert.tokenizer import Text, WordPieceTokenizer
 from minibert.vocabulary import Vocabulary
 
 Pooling = Literal["cls", "mean", "pooler"]
@@ -48,7 +44,9 @@ class TextEncoder:
         pooling: Pooling = "mean",
         normalize: bool = True,
         max_length: int | None = None,
+        precision: Precision = "fp32",
     ) -> None:
+        check_precision(precision)
         if pooling not in get_args(Pooling):
             raise ValueError(f"pooling is {pooling!r}; it must be one of {get_args(Pooling)}")
         if pooling == "pooler" and model.pooler is None:
@@ -58,6 +56,7 @@ class TextEncoder:
             raise ValueError(f"max_length is {max_length!r}; this model takes 3 to {longest}")
         check_vocabulary(tokenizer, model.config)
         self.model = model.eval()
+        self._engine = Engine(model, precision)
         self.tokenizer = tokenizer
         self.pooling = pooling
         self.normalize = normalize
@@ -71,16 +70,18 @@ class TextEncoder:
         normalize: bool | None = None,
         *,
         max_length: int | None = None,
+        precision: Precision = "fp32",
         device: str | None = None,
     ) -> TextEncoder:
         """Open any BERT: a folder, an alias such as `minilm-l6`, or a hub name.
 
         pooling: "cls", the final vector of [CLS]; "mean", the mean over the real tokens, special
         ones included; "pooler", the pooled vector. normalize: scale each vector to length 1.
-        max_length: tokens a text is cut to. What is left out is read from the folder if
-        sentence-transformers wrote it; if not, it is "mean", True and the longest row that the
-        tokenizer's files or the model allow. Prompts that some models want before each text
-        ("query: ") are the caller's to add.
+        max_length: tokens a text is cut to. precision: see `minibert.optimize`.
+
+        What is left out is read from the folder if sentence-transformers wrote it; if not, it is
+        "mean", True and the longest row that the tokenizer's files or the model allow. Prompts that
+        some models want before each text ("query: ") are the caller's to add.
 
         Raises `ValueError` for a folder that asks for other steps than these, unless pooling and
         normalize are both given.
@@ -109,23 +110,35 @@ class TextEncoder:
             pooling=pooling,
             normalize=normalize,
             max_length=max_length,
+            precision=precision,
         )
 
-    def encode(self, texts: Sequence[Text]) -> np.ndarray:
-        """Texts -> float32 (texts, C), in their order. Texts too long are cut, with one warning."""
-        rows = encode_texts(self.tokenizer, listed(texts), self.max_length)
-        width = self.model.config.hidden_size
-        return compute_rows(self.model, self.tokenizer, rows, width, self._vectors).numpy()
+    def encode(self, texts: Iterable[Text]) -> np.ndarray:
+        """Texts -> float32 (texts, C), in their order. Texts too long are cut, with one warning.
 
-    def _vectors(self, batch: dict[str, Tensor]) -> Tensor:
-        """A batch -> (B, C)."""
-        output = self.model(**batch)
+        texts: a list, or anything that can be iterated, read as it is needed: a generator, an open
+        file. Raises `ValueError` for what is no text; whatever is raised on the way, the vectors
+        of the texts before it are its attribute `finished`.
+        """
+        model, width = self._engine.optimized(), self.model.config.hidden_size
+        return run(
+            model,
+            self.tokenizer,
+            texts,
+            self.max_length,
+            width,
+            lambda batch: self._vectors(model(**batch), batch),
+        )
+
+    def _vectors(self, output: BertOutput, batch: dict[str, Tensor]) -> Tensor:
+        """What the model made of a batch -> (B, C)."""
         if self.pooling == "cls":
             vectors = output.last_hidden_state[:, 0]
         elif self.pooling == "mean":
             counts = batch["attention_mask"].sum(dim=1, keepdim=True)  # (B, 1)
             vectors = output.last_hidden_state.sum(dim=1) / counts  # zeros at padding add nothing
         else:
+            assert output.pooler_output is not None  # the constructor looked
             vectors = output.pooler_output
         vectors = vectors.float()
         return F.normalize(vectors, dim=-1) if self.normalize else vectors

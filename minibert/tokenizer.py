@@ -110,37 +110,29 @@ class WordPieceTokenizer:
 
     def encode_batch(self, texts: Sequence[Text], max_length: int | None = None) -> list[Row]:
         """Rows of ids for texts or (text, pair) tuples, not padded yet."""
-        texts = listed(texts)
-        paired = [isinstance(text, tuple) for text in texts]
-        flat: list[str] = []
-        for position, text in enumerate(texts):
-            parts = text if isinstance(text, tuple) else (text,)
-            if isinstance(text, tuple) and len(text) != 2:
-                raise ValueError(f"text {position} is a tuple of {len(text)}; give (text, pair)")
-            flat.append(check_text(parts[0], f"text {position}"))
-            flat += [check_text(part, f"the pair of text {position}") for part in parts[1:]]
+        parts = [text_parts(text, position) for position, text in enumerate(listed(texts))]
+        flat = [part for text in parts for part in text]
         pieces = iter(self.backend.ids(flat))
         rows = []
-        for is_pair in paired:
+        for text in parts:
             first = next(pieces)
-            second = next(pieces) if is_pair else None
+            second = next(pieces) if len(text) == 2 else None
             rows.append(Row(*frame(first, second, max_length, self.cls, self.sep)))
         return rows
 
     def pad(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """Rows -> the batch, LongTensors (B, T), filled up with [PAD] on the right."""
         longest = max(len(row.ids) for row in rows)
-        input_ids = torch.full((len(rows), longest), self.pad_id)
-        token_type_ids = torch.zeros_like(input_ids)
-        attention_mask = torch.zeros_like(input_ids)
-        for i, row in enumerate(rows):
-            input_ids[i, : len(row.ids)] = torch.tensor(row.ids)
-            token_type_ids[i, : len(row.ids)] = torch.tensor(row.type_ids)
-            attention_mask[i, : len(row.ids)] = 1
+        ids, type_ids, mask = [], [], []
+        for row in rows:
+            empty = longest - len(row.ids)
+            ids.append(row.ids + [self.pad_id] * empty)
+            type_ids.append(row.type_ids + [0] * empty)
+            mask.append([1] * len(row.ids) + [0] * empty)
         return {
-            "input_ids": input_ids,
-            "token_type_ids": token_type_ids,
-            "attention_mask": attention_mask,
+            "input_ids": torch.tensor(ids),
+            "token_type_ids": torch.tensor(type_ids),
+            "attention_mask": torch.tensor(mask),
         }
 
     def encode(self, text: str, pair: str | None = None, max_length: int | None = None) -> Encoding:
@@ -248,6 +240,19 @@ def listed(texts: Iterable[Text]) -> list[Text]:
     if isinstance(texts, str):
         raise ValueError(f"texts is the string {texts[:40]!r}; give a list of texts")
     return list(texts)
+
+
+def text_parts(text: Text, position: int) -> tuple[str, ...]:
+    """The one or two strings of a text, or a `ValueError` naming its position among the texts."""
+    if not isinstance(text, tuple):
+        return (check_text(text, f"text {position}"),)
+    if len(text) != 2:
+        raise ValueError(f"text {position} is a tuple of {len(text)}; give (text, pair)")
+    first, second = text
+    return (
+        check_text(first, f"text {position}"),
+        check_text(second, f"the pair of text {position}"),
+    )
 
 
 def check_text(text: str, name: str) -> str:

@@ -42,17 +42,3 @@ def shuffled_batches(
         batch = tokenizer.pad([examples.rows[i] for i in chosen])
         batch["labels"] = torch.tensor([examples.labels[i] for i in chosen])
         yield batch
-
-
-def batches_by_length(rows: Sequence[Row], max_tokens: int) -> Iterator[list[int]]:
-    """For inference, where order is free: indices of rows, longest first, cut into batches.
-
-    A batch has at most `max_tokens` tokens, padding counted, and always at least one row.
-    """
-    order = sorted(range(len(rows)), key=lambda i: -len(rows[i].ids))
-    start = 0
-    while start < len(order):
-        longest = len(rows[order[start]].ids)
-        stop = start + max(1, max_tokens // longest)
-        yield order[start:stop]
-        start = stop

@@ -1,0 +1,376 @@
+"""Other bodies for `Linear`: the same product, by the instructions that a machine is fast at.
+
+The book multiplies by `F.linear`. Some machines have faster ways, which take the weights in a
+format of their own and cannot be differentiated. Each way is a `Body` here; `choose` is the rule
+that says which one serves a precision on a device, `body_for` tries it on a small product first and
+falls back to the plain one. Only this file uses operators that PyTorch keeps to itself, and only
+behind a check that they are there. `inference.optimize` puts the bodies into a copy of a model.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minibert.linear import ACTIVATIONS, Linear
+
+Precision = Literal["fp32", "bf16", "int8"]
+
+
+class Body(Linear):
+    """A `Linear` for inference only, made from a plain one. Subclasses say how they multiply.
+
+    What they multiply by stands in attributes that are no parameters, in a format that only this
+    process can read. Deep copies and pickles therefore carry the weights, and pack them again.
+    """
+
+    dtype = torch.float32  # of what goes in and what comes out
+    packed: tuple[str, ...] = ()  # the attributes that `pack` makes of the weights
+
+    def __init__(self, linear: Linear) -> None:
+        super(nn.Linear, self).__init__()  # not nn.Linear's own, which would draw random weights
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.dropout = linear.dropout
+        bias = linear.bias.detach().to(self.dtype, copy=True)
+        self.bias = nn.Parameter(bias, requires_grad=False)
+        self.pack(linear.weight.detach())
+
+    def pack(self, weight: Tensor) -> None:
+        """Take over the weights, (out, in), of any float type; they may not be changed or kept."""
+        raise NotImplementedError
+
+    def unpack(self) -> Tensor:
+        """Weights of which `pack` makes the same body again."""
+        raise NotImplementedError
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """x W^T + b: (N, in) contiguous, N > 0 -> (N, out), a tensor that nobody else holds."""
+        raise NotImplementedError
+
+    def forward(
+        self, x: Tensor, activation: str | None = None, residual: Tensor | None = None
+    ) -> Tensor:
+        if torch.is_grad_enabled() or self.training:
+            raise RuntimeError(
+                "an optimized model computes no gradients and no dropout: call it in "
+                "torch.inference_mode() and eval() mode, and train the model it was made from"
+            )
+        if x.numel():
+            y = self.multiply(x.reshape(-1, self.in_features)).view(*x.shape[:-1], -1)
+        else:
+            y = x.new_empty(*x.shape[:-1], self.out_features)
+        y = ACTIVATIONS[activation](y)
+        return y if residual is None else y.add_(residual)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in vars(self).items() if name not in self.packed}
+        return {**state, "unpacked": self.unpack()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        weight = state.pop("unpacked")
+        super().__setstate__(state)
+        self.pack(weight)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Body:
+        moved = fn(self.bias)
+        if (moved.dtype, moved.device) != (self.bias.dtype, self.bias.device):
+            raise RuntimeError(
+                f"an optimized model stays {self.bias.dtype} on {self.bias.device}; move the model "
+                "it was made from, and optimize that"
+            )
+        return self
+
+    def _save_to_state_dict(self, *_: Any) -> None:
+        raise RuntimeError(
+            "an optimized model has no weights that could be saved or loaded; save the model it "
+            "was made from"
+        )
+
+    def _load_from_state_dict(self, *_: Any) -> None:
+        self._save_to_state_dict()
+
+
+class Plain(Body):
+    """`F.linear`, on any device."""
+
+    packed: tuple[str, ...] = ("weight",)
+
+    def pack(self, weight: Tensor) -> None:
+        self.weight = nn.Parameter(weight.to(self.dtype, copy=True), requires_grad=False)
+
+    def unpack(self) -> Tensor:
+        return self.weight.detach()
+
+    def multiply(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+class PlainBf16(Plain):
+    """`F.linear` in bfloat16, for GPUs."""
+
+    dtype = torch.bfloat16
+
+
+class OneDnn(Body):
+    """oneDNN's product with weights that were put into its blocked format once.
+
+    `F.linear` reorders them at each call, which costs more than the product for a few tokens; and
+    in fp32 it goes to MKL, which is slow on some CPUs.
+    """
+
+    packed: tuple[str, ...] = ("onednn_weight",)
+
+    def pack(self, weight: Tensor) -> None:
+        # For 512 rows; the same format is fast for other numbers of them.
+        weight = weight.to(self.dtype).contiguous()
+        self.onednn_weight = torch.ops.mkldnn._reorder_linear_weight(weight, 512)
+
+    def unpack(self) -> Tensor:
+        return self.onednn_weight.to_dense()
+
+    def multiply(self, x: Tensor) -> Tensor:
+        # The operator can apply GELU or add a residual, too. On the CPUs measured that is slower
+        # than PyTorch's own passes over a result that is still in the cache.
+        weight = self.onednn_weight
+        return torch.ops.mkldnn._linear_pointwise(x, weight, self.bias, "none", [], "")
+
+
+class OneDnnBf16(OneDnn):
+    """The same in bfloat16."""
+
+    dtype = torch.bfloat16
+
+
+class OneDnnTiles(OneDnn):
+    """Tiles of 512 tokens go through oneDNN's 1x1 convolution, the rest through its product.
+
+    A 1x1 convolution of a picture 512 wide and 1 high is the same product, and without AVX-512 its
+    kernel is the faster one. Its weight format is right for one size of picture only: at others
+    oneDNN falls back to a loop a hundred times slower. Hence tiles of one size, and both formats
+    in memory.
+    """
+
+    TILE = 512
+    packed: tuple[str, ...] = ("onednn_weight", "tile_weight")
+
+    def pack(self, weight: Tensor) -> None:
+        super().pack(weight)
+        shape = [1, self.in_features, 1, self.TILE]
+        kernel = weight.to(self.dtype)[:, :, None, None].contiguous()
+        self.tile_weight = torch.ops.mkldnn._reorder_convolution_weight(
+            kernel, [0, 0], [1, 1], [1, 1], 1, shape
+        )
+
+    def multiply(self, x: Tensor) -> Tensor:
+        if len(x) < self.TILE:
+            return super().multiply(x)
+        parts = [self._convolve(tile) for tile in x.split(self.TILE) if len(tile) == self.TILE]
+        rest = len(x) % self.TILE
+        if rest:
+            parts.append(super().multiply(x[-rest:]))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        """(TILE, in) -> (TILE, out)."""
+        picture = x.view(1, 1, self.TILE, -1).permute(0, 3, 1, 2)  # (1, in, 1, TILE), channels last
+        y = torch.ops.mkldnn._convolution_pointwise(
+            picture, self.tile_weight, self.bias, [0, 0], [1, 1], [1, 1], 1, "none", [], ""
+        )
+        return y.permute(0, 2, 3, 1).view(self.TILE, -1)
+
+
+class HalfWeights(Body):
+    """fp32 activations, weights rounded to fp16 and products summed in fp32, by FBGEMM.
+
+    Weights of 11 significant bits against bfloat16's 8, and nothing else is rounded. They take half
+    the memory, which is what a product with few tokens waits for.
+    """
+
+    packed: tuple[str, ...] = ("half_weight",)
+
+    def pack(self, weight: Tensor) -> None:
+        self.half_weight = torch.ops.quantized.linear_prepack_fp16(weight.float(), self.bias)
+
+    def unpack(self) -> Tensor:
+        return torch.ops.quantized.linear_unpack_fp16(self.half_weight)[0]
+
+    def multiply(self, x: Tensor) -> Tensor:
+        return torch.ops.quantized.linear_dynamic_fp16(x, self.half_weight)
+
+
+class Int8(Body):
+    """Weights and activations as 8-bit integers, their products summed exactly.
+
+    Each output channel has a scale for its weights: w = scale q, q from -127 to 127. Each token has
+    a step and a zero point for its activations, found when they arrive: x = step (zero + u), u from
+    0 to 255. (After GELU the lowest value is never below -0.17; a range symmetric about 0 would
+    waste half of the 256 steps.) Then
+
+        x W^T = step (u q^T scale + zero (sum of w over in)),
+
+    a product of integers and an outer product. Nothing in it depends on other tokens, so a text
+    gets the same integers whatever shares its batch.
+    """
+
+    LARGEST = 127
+    packed: tuple[str, ...] = ("quantized", "onednn_weight")
+
+    def pack(self, weight: Tensor) -> None:
+        if weight.dtype == torch.int8:  # from `unpack`; scale and sum are there already
+            self.quantized = weight  # (out, in)
+        else:
+            weight = weight.float()
+            self.scale = weight.abs().amax(dim=1).clamp_min(1e-20) / self.LARGEST  # (out,)
+            self.quantized = (weight / self.scale[:, None]).round().to(torch.int8)
+            self.weight_sum = self.quantized.sum(dim=1) * self.scale  # (out,)
+            self.zeros = torch.zeros(self.out_features, dtype=torch.int32)
+        shape = [512, self.in_features]  # of x; other numbers of rows are as fast
+        self.onednn_weight = torch.ops.onednn.qlinear_prepack(self.quantized, shape)
+
+    def unpack(self) -> Tensor:
+        return self.quantized
+
+    def multiply(self, x: Tensor) -> Tensor:
+        low, high = x.amin(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)  # (N, 1), (N, 1)
+        # 254, since rounding twice can add one. The least step keeps zero below 2^20.
+        step = torch.maximum((high - low) / 254, torch.maximum(-low, high) * 2**-20)
+        step = step.clamp_min_(1e-30)
+        zero = (low / step).round_()
+        # Added to 1.5 * 2^23, an fp32 number is rounded to a whole one, which stands in its lowest
+        # bits: rounding, shifting and converting in one pass.
+        shifted = (x * (1 / step)).add_(1.5 * 2**23 - zero)
+        u = shifted.view(torch.int32).to(torch.uint8)  # (N, in)
+        y = torch.ops.onednn.qlinear_pointwise(
+            *(u, 1.0, 0, self.onednn_weight, self.scale, self.zeros, None),
+            *(1.0, 0, torch.float32, "none", [], ""),
+        )  # (N, out): u q^T scale
+        return torch.addcmul(self.bias, y, step).addcmul_(step * zero, self.weight_sum)
+
+
+class Int7(Int8):
+    """`Int8` with weights from -64 to 64, for CPUs without VNNI.
+
+    Their instruction adds two products of 8 bits into 16 bits and clips the sum: 2 * 255 * 64 still
+    fits, 2 * 255 * 127 would not, and the result would be wrong without a word.
+    """
+
+    LARGEST = 64
+
+
+class Choice(NamedTuple):
+    """What serves a precision: a body, and what to tell a user who asked for something else."""
+
+    body: type[Body]
+    note: str = ""
+
+
+def choose(precision: Precision, device: torch.device) -> Choice:
+    """The rule. It looks at device and CPU features only, so that a machine always chooses alike.
+
+    Evidence (benchmarks/RESULTS.md has the figures and their commands; "elsewhere" are figures
+    brought from another machine), GFLOP/s at BERT-base's shapes with some 500 tokens, two cores:
+
+    fp32, AVX-512 (Zen 5, elsewhere): F.linear 170-200, oneDNN 410-450.
+    fp32, AVX2 (Zen 3, here): F.linear 115, oneDNN 118 (and 66 against 36 for 16 tokens), tiles 140.
+    bf16, AVX512_BF16 (Zen 5, elsewhere): F.linear and oneDNN about 880, fp32 tensors with bf16
+        products less.
+    bf16, AVX2 (here): emulated, 17; fp16 weights 130.
+    int8, AVX2 (here): 240; PyTorch's _int_mm 4. With VNNI (Zen 5, elsewhere): both about 1,700.
+
+    GPUs, MPS and other CPUs have the plain body, in fp32 and where asked for, on GPUs, bf16.
+    """
+    check_precision(precision)
+    if device.type != "cpu":
+        if precision == "fp32":
+            return Choice(Plain)
+        if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+            note = "" if precision == "bf16" else "int8 has no kernel for GPUs here; bf16 is used"
+            return Choice(PlainBf16, note)
+        return Choice(Plain, f"{precision} is not supported on {device.type} here; fp32 is used")
+    features = cpu_features()
+    if precision == "fp32":
+        if "onednn" not in features:
+            return Choice(Plain)
+        return Choice(OneDnn if "avx512" in features else OneDnnTiles)
+    if precision == "bf16":
+        if features >= {"onednn", "bf16"}:
+            return Choice(OneDnnBf16)
+        if "fbgemm" in features:
+            return Choice(
+                HalfWeights,
+                "this CPU has no bf16 instructions, and emulating them is slower than fp32; "
+                "weights of fp16 with fp32 activations are used, closer to fp32 than bf16 is",
+            )
+    elif "onednn int8" in features:
+        return Choice(Int8 if "vnni" in features else Int7)
+    missing = f"this CPU has no {precision} kernel here; fp32 is used"
+    return Choice(choose("fp32", device).body, missing)
+
+
+def check_precision(precision: str) -> None:
+    """Raise `ValueError` for what is none."""
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision is {precision!r}; it must be one of {get_args(Precision)}")
+
+
+@cache
+def cpu_features() -> frozenset[str]:
+    """What this CPU and this build of PyTorch have, of what the rule asks for."""
+    x86 = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+    engines = torch.backends.quantized.supported_engines
+    found = {
+        "onednn": x86 and torch.backends.mkldnn.is_available(),
+        "onednn int8": x86 and "onednn" in engines,
+        "fbgemm": x86 and "fbgemm" in engines,
+        "avx512": torch.backends.cpu.get_cpu_capability() == "AVX512",
+        "bf16": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
+        "vnni": torch.cpu._is_vnni_supported(),
+    }
+    return frozenset(name for name, there in found.items() if there)
+
+
+def body_for(precision: Precision, device: torch.device) -> type[Body]:
+    """The body the rule chooses, if it passes its probe. Warns where it is not what was asked."""
+    body, note = choose(precision, device)
+    failure = "" if issubclass(body, Plain) else probe(body)  # type: ignore[arg-type]
+    if failure:
+        note = f"{body.__name__} {failure} on this machine; plain fp32 products are used"
+        body = Plain
+    if note:
+        warnings.warn(note, stacklevel=3)
+    return body
+
+
+TOLERANCES = {HalfWeights: 1e-3, OneDnnBf16: 1e-2, Int8: 2e-2, Int7: 2e-2}  # others: 1e-5
+
+
+@cache
+def probe(body: type[Body]) -> str:
+    """What is wrong with a body on this machine, or "": compare small products with plain fp64.
+
+    The first row and the first channel are constant, so that integers reach their largest sums; the
+    sizes are one token, a few, and more than a tile.
+    """
+    generator = torch.Generator().manual_seed(0)
+    linear = Linear(96, 32).requires_grad_(False)
+    linear.weight.copy_(torch.randn(32, 96, generator=generator)).clamp_(-3, 3)[0] = 3.0
+    linear.bias.copy_(torch.randn(32, generator=generator))
+    x = torch.randn(OneDnnTiles.TILE + 3, 96, generator=generator)
+    x[0, 1:] = 4.0
+    exact = F.linear(x.double(), linear.weight.double(), linear.bias.double())
+    try:
+        with torch.inference_mode():
+            ours = body(linear).eval()
+            for rows in (1, 7, len(x)):
+                y = ours(x[:rows].to(body.dtype)).double()
+                error = float((y - exact[:rows]).norm() / exact[:rows].norm())
+                if not error <= TOLERANCES.get(body, 1e-5):
+                    return f"is wrong by {error:.1e} of the result"
+    except (RuntimeError, AttributeError, NotImplementedError) as error:
+        return f"does not run ({str(error).splitlines()[0]})"
+    return ""
