@@ -276,7 +276,8 @@ class Contender:
 def compare(contenders: list[Contender], rows: Rows, limit: float, rounds: int) -> dict[str, Any]:
     """Warm up, compare outputs, then time in turns: name -> seconds, error and agreement.
 
-    Each has as many turns as `rounds`, or as fit into `limit` seconds, at least one.
+    Each has as many turns as `rounds`, or as fit into `limit` seconds; if none does, the first run
+    counts.
     """
     reference = next(c for c in contenders if c.name == "transformers fp32").run(rows)[1]
     size = float(np.abs(reference).max())
@@ -291,8 +292,9 @@ def compare(contenders: list[Contender], rows: Rows, limit: float, rounds: int) 
         if not error <= TOLERANCES[contender.precision] * size:
             print(f"  {contender.name}: not timed, its outputs are wrong by {error:.1e}")
             continue
-        turns = max(1, min(rounds, int(limit / warm)))
-        found[contender.name] = {"error": error, "same": same, "turns": turns, "seconds": []}
+        turns = min(rounds, int(limit / warm))
+        seconds = [] if turns else [warm]  # too slow to be asked again
+        found[contender.name] = {"error": error, "same": same, "turns": turns, "seconds": seconds}
     for turn in range(rounds):
         for contender in contenders:
             result = found.get(contender.name)
@@ -480,7 +482,7 @@ def main() -> None:
     parser.add_argument("--skip", default="", help="contenders to leave out, by name")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--limit", type=float, default=120, help="seconds for one contender's work")
+    parser.add_argument("--limit", type=float, default=60, help="seconds for one contender's work")
     parser.add_argument("--grid", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--curves", action="store_true", help="only our time by number and length")
     parser.add_argument("--json", type=Path)

@@ -10,6 +10,7 @@ modeling.py, `attention_layer`.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -72,6 +73,9 @@ class SelfAttention(nn.Module):
         # W^Q, W^K and W^V of all heads in one product: three stacked (C, C) matrices.
         self.query_key_value = Linear(width, 3 * width)
         self.output = Linear(width, width, dropout=config.hidden_dropout_prob)  # W^O
+        # A kernel that takes rows of different lengths as they stand in the packed list, if
+        # `minibert.optimize` found one: query, key and value (N, H, D) -> context (N, H, D).
+        self.attend_packed: Callable[[Tensor, Tensor, Tensor, Packing], Tensor] | None = None
 
     def forward(
         self,
@@ -87,26 +91,35 @@ class SelfAttention(nn.Module):
         at padding; this takes the readable path, the only one that has them.
         """
         readable = output_attentions or self.config.attention == "readable"
-        attend = readable_attention if readable else fused_attention
-        dropout = self.config.attention_probs_dropout_prob if self.training else 0.0
-
-        qkv = self.query_key_value(x)  # (N, 3C)
         heads, head_size = self.config.num_attention_heads, self.config.head_size
-        contexts: list[Tensor] = []
-        group_weights: list[Tensor] = []
-        for group in packing.groups:
-            parts = group.pad(qkv)  # (G, W, 3C)
-            parts = parts.view(group.rows, group.width, 3, heads, head_size)  # (G, W, 3, H, D)
-            query, key, value = parts.permute(2, 0, 3, 1, 4)  # each (G, H, W, D)
-            mask = None if group.mask is None else group.mask[:, None, None, :]  # (G, 1, 1, W)
-            context, weight = attend(query, key, value, mask, dropout)  # (G, H, W, D)
-            context = context.transpose(1, 2).flatten(2)  # (G, W, C): the heads side by side
-            contexts.append(group.unpad(context))  # (n, C)
-            if weight is not None:
-                group_weights.append(weight)
-        context = torch.cat(contexts)  # (N, C): the groups cover the list in order
+        qkv = self.query_key_value(x).view(-1, 3, heads, head_size)  # (N, 3, H, D)
+        weights: list[Tensor] = []
+        if self.attend_packed is not None and not readable:
+            query, key, value = qkv.unbind(1)  # each (N, H, D)
+            context = self.attend_packed(query, key, value, packing)  # (N, H, D)
+        else:
+            context, weights = self._attend_in_groups(qkv, packing, readable)
+        context = context.flatten(1)  # (N, C): the heads side by side
 
         if wanted is not None:
             context, x = context[wanted], x[wanted]  # (R, C)
         x = self.output(context, residual=x)  # (N, C) or (R, C)
-        return x, packing.unpack_weights(group_weights) if output_attentions else None
+        return x, packing.unpack_weights(weights) if output_attentions else None
+
+    def _attend_in_groups(
+        self, qkv: Tensor, packing: Packing, readable: bool
+    ) -> tuple[Tensor, list[Tensor]]:
+        """(N, 3, H, D) -> the context (N, H, D), and the weights of each group, if readable."""
+        attend = readable_attention if readable else fused_attention
+        dropout = self.config.attention_probs_dropout_prob if self.training else 0.0
+        contexts: list[Tensor] = []
+        weights: list[Tensor] = []
+        for group in packing.groups:
+            query, key, value = group.pad(qkv).permute(2, 0, 3, 1, 4)  # each (G, H, W, D)
+            mask = None if group.mask is None else group.mask[:, None, None, :]  # (G, 1, 1, W)
+            context, weight = attend(query, key, value, mask, dropout)  # (G, H, W, D)
+            contexts.append(group.unpad(context.transpose(1, 2)))  # (n, H, D)
+            if weight is not None:
+                weights.append(weight)
+        # The groups cover the list in order.
+        return contexts[0] if len(contexts) == 1 else torch.cat(contexts), weights

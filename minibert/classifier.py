@@ -132,17 +132,7 @@ class TextClassifier:
         file. Raises `ValueError` for what is no text; whatever is raised on the way, the
         probabilities of the texts before it are its attribute `finished`.
         """
-        self._check_fitted()
-        model = self._engine.optimized()
-        limit = min(self.max_length, model.config.max_position_embeddings)
-        return run(
-            model,
-            self.tokenizer_,
-            texts,
-            limit,
-            width=model.config.num_labels,
-            compute=lambda batch: model(**batch).logits.float().softmax(dim=-1),
-        )
+        return self._probabilities(texts)
 
     def predict(self, texts: Iterable[Text]) -> np.ndarray:
         """The most probable label of each text, (texts,), of the kind given to `fit`.
@@ -150,7 +140,7 @@ class TextClassifier:
         texts and errors as for `predict_proba`, where `finished` holds labels instead.
         """
         try:
-            proba = self.predict_proba(texts)
+            proba = self._probabilities(texts)
         except BaseException as error:
             if hasattr(error, "finished"):
                 error.finished = self.classes_[error.finished.argmax(axis=1)]
@@ -162,7 +152,7 @@ class TextClassifier:
         self._check_fitted()
         ids = {label: i for i, label in enumerate(self.classes_.tolist())}
         wanted = _ids_of(labels, ids, len(texts), "labels")
-        return float((self.predict_proba(texts).argmax(axis=1) == wanted).mean())
+        return float((self._probabilities(texts).argmax(axis=1) == wanted).mean())
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Write a model folder that transformers and `load` open; whole or not at all."""
@@ -254,6 +244,19 @@ class TextClassifier:
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
         return f"TextClassifier({arguments})"
+
+    def _probabilities(self, texts: Iterable[Text]) -> np.ndarray:
+        self._check_fitted()
+        model = self._engine.optimized()
+        return run(
+            model,
+            self.tokenizer_,
+            texts,
+            min(self.max_length, model.config.max_position_embeddings),
+            width=model.config.num_labels,
+            compute=lambda batch: model(**batch).logits.float().softmax(dim=-1),
+            stacklevel=4,  # the line that called our caller's caller
+        )
 
     def _new_model(self, classes: np.ndarray) -> tuple[BertForClassification, WordPieceTokenizer]:
         """The pre-trained model with a new head for these classes, and its tokenizer."""

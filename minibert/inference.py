@@ -17,8 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from minibert.attention import SelfAttention
 from minibert.config import BertConfig
-from minibert.kernels import Body, Plain, Precision, body_for, choose
+from minibert.kernels import (
+    Body,
+    Plain,
+    Precision,
+    body_for,
+    choose,
+    has_varlen,
+    varlen_attention,
+)
 from minibert.linear import Linear
 from minibert.pretrained import Pretrained
 from minibert.tokenizer import Row, Text, WordPieceTokenizer, text_parts
@@ -53,12 +62,17 @@ def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
         bodies = {id(module): body(module) for module in model.modules() if type(module) is Linear}
         # A deep copy takes what it finds here for copies already made.
         optimized = copy.deepcopy(model, bodies).to(body.dtype)
+    if has_varlen(model.device, body.dtype):
+        for module in optimized.modules():
+            if isinstance(module, SelfAttention):
+                module.attend_packed = varlen_attention
     return optimized.eval().requires_grad_(False)
 
 
 class Engine:
     """A model as predictions use it: optimized when first asked for, and again after its weights
-    have changed. Where plain products in fp32 are the best there is, it is the model itself."""
+    have changed, as far as PyTorch counts changes (through `parameter.data` it does not). Where
+    plain products in fp32 are the best there is, it is the model itself."""
 
     def __init__(self, model: Pretrained, precision: Precision = "fp32") -> None:
         self.model = model
@@ -85,12 +99,13 @@ def run(
     max_length: int,
     width: int,
     compute: Callable[[dict[str, Tensor]], Tensor],
+    stacklevel: int = 3,
 ) -> np.ndarray:
     """Results for any number of texts: float32 (texts, width), in their order.
 
     compute: from a batch on the model's device to (B, width). Long work shows a progress bar on a
-    terminal. Texts that are too long are cut, and one warning says how many, at the line that
-    called our caller.
+    terminal. Texts that are too long are cut, and one warning says how many; stacklevel: at which
+    line, 3 for the one that called our caller.
 
     If a text is none, or the iterable raises, what came before it is computed first; then the error
     is raised with the results as its attribute `finished`, a float32 array. So it is with Ctrl-C,
@@ -118,7 +133,7 @@ def run(
                 "attribute `finished` of this exception"
             )
             raise
-    _warn_of_cut(cut, total, "texts", max_length, stacklevel=4)
+    _warn_of_cut(cut, total, "texts", max_length, stacklevel + 1)
     return _joined(results, width)
 
 

@@ -24,6 +24,7 @@ slot is not a column of the batch: a row with holes in its mask is closed up.)
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -50,20 +51,17 @@ class Group:
         return None if self.mask is None else self.mask.flatten().nonzero().squeeze(1)
 
     def pad(self, x: Tensor) -> Tensor:
-        """The group's part of a packed (N, C), as a rectangle (G, W, C) with zeros at padding.
-
-        C stands for any width; attention passes query, key and value at once, 3C.
-        """
-        x = x[self.start : self.stop]  # (n, C)
+        """The group's part of a packed (N, ...), as a rectangle (G, W, ...), zeros at padding."""
+        x = x[self.start : self.stop]  # (n, ...)
         if self.slots is not None:
-            empty = x.new_zeros(self.rows * self.width, x.shape[1])
-            x = empty.index_copy(0, self.slots, x)  # (G * W, C)
-        return x.view(self.rows, self.width, x.shape[1])  # (G, W, C)
+            empty = x.new_zeros(self.rows * self.width, *x.shape[1:])
+            x = empty.index_copy(0, self.slots, x)  # (G * W, ...)
+        return x.view(self.rows, self.width, *x.shape[1:])  # (G, W, ...)
 
     def unpad(self, x: Tensor) -> Tensor:
-        """The reverse: (G, W, C) -> (n, C), the padding dropped."""
-        x = x.flatten(0, 1)  # (G * W, C)
-        return x if self.slots is None else x.index_select(0, self.slots)  # (n, C)
+        """The reverse: (G, W, ...) -> (n, ...), the padding dropped."""
+        x = x.flatten(0, 1)  # (G * W, ...)
+        return x if self.slots is None else x.index_select(0, self.slots)  # (n, ...)
 
 
 class Packing:
@@ -77,6 +75,7 @@ class Packing:
         the result equals the padded model's whatever the mask.
     first: (P,) packed index of each row's first token, [CLS]. first_row: (P,) the number of that
         row. P < B only if the mask hides the [CLS] of some row.
+    lengths: real tokens of each of the B rows, in packed order: the longest first.
     groups: the rectangles attention works on, in order, covering all N tokens.
     """
 
@@ -90,12 +89,19 @@ class Packing:
         self.row = order[rank]  # (N,)
         self.first = (self.column == 0).nonzero().squeeze(1)  # (P,)
         self.first_row = self.row[self.first]  # (P,)
-        self.groups = _groups(lengths[order].tolist(), mask.device)
+        self.lengths = lengths[order].tolist()
+        self.groups = _groups(self.lengths, mask.device)
 
     @property
     def is_full(self) -> bool:
         """Whether nothing was padded; packing is then a change of view."""
         return len(self.row) == self.batch_size * self.length
+
+    @cached_property
+    def starts(self) -> Tensor:
+        """(B + 1,) int32: where in the packed list each row begins, and the end of the last one."""
+        ends = list(accumulate(self.lengths, initial=0))
+        return torch.tensor(ends, dtype=torch.int32, device=self.mask.device)
 
     def pack(self, x: Tensor) -> Tensor:
         """(B, T, ...) -> (N, ...), the real tokens in packed order."""
