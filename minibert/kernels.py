@@ -214,8 +214,9 @@ class Int8(Body):
 
         x W^T = step (u q^T scale + zero (sum of w over in)),
 
-    a product of integers and an outer product. Nothing in it depends on other tokens, so a text
-    gets the same integers whatever shares its batch.
+    a product of integers and an outer product. Nothing in it depends on other tokens. (The fp32
+    steps between two products may still round their last digit by the shape of a batch, and that
+    can flip a step in the next one: a text's result moves by a small part of what int8 costs.)
     """
 
     LARGEST = 127
@@ -240,10 +241,11 @@ class Int8(Body):
         low = x.amin(dim=1, keepdim=True).clamp_max_(0)  # (N, 1); 0 is always in the range
         high = x.amax(dim=1, keepdim=True).clamp_min_(0)  # (N, 1)
         step = (high - low).div_(254).clamp_min_(1e-30)  # not 255: rounding twice can add one
-        zero = (low / step).round_()
+        inverse = step.reciprocal()
+        zero = (low * inverse).round_()  # of the very product that x gets, so that u is never -1
         # Added to 1.5 * 2^23, an fp32 number is rounded to a whole one, which stands in its lowest
         # bits: rounding, shifting and converting in one pass.
-        shifted = (x * step.reciprocal()).add_(1.5 * 2**23 - zero)
+        shifted = (x * inverse).add_(1.5 * 2**23 - zero)
         u = shifted.view(torch.int32).to(torch.uint8)  # (N, in)
         y = self.multiply_integers(u)
         return torch.addcmul(self.bias, y, step).addcmul_(step * zero, self.weight_sum)
