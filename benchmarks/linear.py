@@ -2,12 +2,13 @@
 
     python benchmarks/linear.py
 
-GFLOP/s, median of alternating runs, for MiniLM's and BERT-base's shapes with some hundred tokens:
-forward alone, and forward with backward. The evidence for the body that `minibert.linear.Linear`
-has. The oneDNN operator with packed weights is private to PyTorch and cannot be differentiated.
+GFLOP/s, median of alternating runs, for MiniLM's and BERT-base's shapes with some hundred tokens
+and with few: forward alone, and forward with backward. The evidence for the body that
+`minibert.linear.Linear` has, and for the rule by which `minibert.kernels` chooses others.
 """
 
 import argparse
+import re
 import statistics
 import time
 from collections.abc import Callable
@@ -16,7 +17,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SHAPES = [(429, 384, 1152), (429, 384, 1536), (429, 1536, 384), (832, 768, 3072)]
+from minibert import kernels
+from minibert.linear import Linear
+
+SHAPES = [
+    *((429, 384, 1152), (429, 384, 1536), (429, 1536, 384)),
+    *((16, 768, 768), (16, 768, 3072), (16, 3072, 768)),
+    *((512, 768, 768), (512, 768, 3072), (512, 3072, 768)),
+]
+BODIES = (
+    *(kernels.OneDnn, kernels.OneDnnBf16, kernels.OneDnnTiles, kernels.HalfWeights),
+    *(kernels.Int8, kernels.Int7),
+)
 
 
 def contenders(n: int, k: int, m: int) -> dict[str, tuple[int, Callable[[], Tensor]]]:
@@ -43,17 +55,31 @@ def contenders(n: int, k: int, m: int) -> dict[str, tuple[int, Callable[[], Tens
         "F.linear, backward too": (3, both_ways(F.linear)),
         "1x1 convolution, backward too": (3, both_ways(convolution)),
     }
-    if torch.backends.mkldnn.is_available():
-        packed = torch.ops.mkldnn._reorder_linear_weight(weight, n)
-        runs["oneDNN, packed"] = (
-            1,
-            lambda: torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], ""),
-        )
+    linear = Linear(k, m).requires_grad_(False).eval()
+    linear.weight.copy_(weight)
+    linear.bias.copy_(bias)
+    for kind in BODIES:
+        if not kernels.probe(kind) and (kind is not kernels.OneDnnTiles or n >= kind.TILE):
+            body, given = kind(linear).eval(), x.to(kind.dtype)
+            runs[f"kernels.{kind.__name__}"] = (1, inference(body, given))
+    integers = (torch.randint(-9, 9, (n, k)).to(torch.int8), torch.ones(k, m, dtype=torch.int8))
+    if n > 16:  # it takes no fewer rows
+        runs["torch._int_mm"] = (1, lambda: torch._int_mm(*integers))
     exact = F.linear(x, weight, bias)
     for name, (_, run) in runs.items():
-        tolerance = 0.05 if "bf16" in name else 1e-4
-        torch.testing.assert_close(run().float(), exact, atol=tolerance, rtol=tolerance)
+        if name != "torch._int_mm":  # its operands are others
+            tolerance = 0.02 if re.search("bf16|Int|Half|Bf16", name) else 1e-5
+            error = float((run().float() - exact).norm() / exact.norm())
+            assert error <= tolerance, (name, error)
     return runs
+
+
+def inference(body: Linear, x: Tensor) -> Callable[[], Tensor]:
+    def run() -> Tensor:
+        with torch.inference_mode():
+            return body(x)
+
+    return run
 
 
 def main() -> None:

@@ -121,7 +121,7 @@ class TextClassifier:
         )
         history = train(model, tokenizer, examples, recipe, evaluate)
         self.model_, self.tokenizer_, self.classes_ = model, tokenizer, classes
-        self._engine = Engine(model)
+        self._engine = Engine()
         self.history_: History = history
         return self
 
@@ -129,8 +129,9 @@ class TextClassifier:
         """The probability of each class: float32 (texts, L), columns as `classes_`.
 
         texts: a list, or anything that can be iterated, read as it is needed: a generator, an open
-        file. Raises `ValueError` for what is no text; whatever is raised on the way, the
-        probabilities of the texts before it are its attribute `finished`.
+        file. Raises `ValueError` for what is no text; the probabilities of the texts before it are
+        the error's attribute `finished`. So it is with whatever the iterable raises, and with
+        Ctrl-C as far as work was complete.
         """
         return self._probabilities(texts)
 
@@ -206,7 +207,7 @@ class TextClassifier:
         check_vocabulary(tokenizer, config)
         self.classes_ = _read_classes(config)
         self.model_, self.tokenizer_ = model.to(find_device(device)), tokenizer
-        self._engine = Engine(self.model_, precision)
+        self._engine = Engine(precision)
         return self
 
     # --- scikit-learn's protocol ---------------------------------------------------------------
@@ -247,7 +248,7 @@ class TextClassifier:
 
     def _probabilities(self, texts: Iterable[Text]) -> np.ndarray:
         self._check_fitted()
-        model = self._engine.optimized()
+        model = self._engine.optimized(self.model_)
         return run(
             model,
             self.tokenizer_,

@@ -1,8 +1,8 @@
 """Running a trained model over many texts, fast: what TextClassifier and TextEncoder share.
 
 A long stream of texts is read in windows. The rows of a window are sorted by length and cut into
-batches of so many tokens, so that little is padded and no batch is large, and their results are put
-back into the caller's order. Only the results grow with the stream.
+batches of so many tokens, and their results are put back into the caller's order. Only the results
+grow with the stream.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import copy
 import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,6 +28,7 @@ from minibert.kernels import (
     body_for,
     choose,
     has_varlen,
+    refuse_state_dict,
     varlen_attention,
 )
 from minibert.linear import Linear
@@ -44,9 +47,10 @@ ModelT = TypeVar("ModelT", bound=Pretrained)
 def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
     """A new model with the same forward and outputs, for inference only, as fast as is known here.
 
-    Only its `Linear` layers differ: they have the bodies that `kernels.choose` names for the
-    model's device and this precision, "fp32", "bf16" or "int8". Where a precision has no fast
-    kernel, a warning says what is used instead. Call the result in `torch.inference_mode()`; with
+    Its `Linear` layers have the bodies that `kernels.choose` names for the model's device and this
+    precision, "fp32", "bf16" or "int8"; where they compute in bfloat16, all the rest and the
+    outputs are in it, too. Where a precision has no fast kernel, a warning says what is used
+    instead. Call the result in `torch.inference_mode()`; with
     gradients enabled it raises `RuntimeError`. It can be copied, pickled and used by threads, but
     not saved, moved or trained: for that there is the original, which stays as it is.
     """
@@ -59,37 +63,48 @@ def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
         raise ValueError("this model is optimized already; optimize the one it was made from")
     with torch.inference_mode(False), torch.no_grad():
         body = body_for(precision, model.device)
-        bodies = {id(module): body(module) for module in model.modules() if type(module) is Linear}
+        linears = [module for module in model.modules() if type(module) is Linear]
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # packing one uses one core
+            bodies = dict(zip(map(id, linears), pool.map(body, linears), strict=True))
         # A deep copy takes what it finds here for copies already made.
         optimized = copy.deepcopy(model, bodies).to(body.dtype)
     if has_varlen(model.device, body.dtype):
         for module in optimized.modules():
             if isinstance(module, SelfAttention):
                 module.attend_packed = varlen_attention
+    optimized.register_load_state_dict_pre_hook(refuse_state_dict)
     return optimized.eval().requires_grad_(False)
 
 
 class Engine:
-    """A model as predictions use it: optimized when first asked for, and again after its weights
-    have changed, as far as PyTorch counts changes (through `parameter.data` it does not). Where
-    plain products in fp32 are the best there is, it is the model itself."""
+    """The model that predictions compute with: an optimized copy, made when it is first asked for,
+    and again after the weights have changed, as far as PyTorch counts changes (through
+    `parameter.data` it does not). Copies and pickles leave it out and make their own."""
 
-    def __init__(self, model: Pretrained, precision: Precision = "fp32") -> None:
-        self.model = model
+    def __init__(self, precision: Precision = "fp32") -> None:
         self.precision = precision
+        self._lock = Lock()
         self._optimized: Pretrained | None = None
         self._made_from: list[tuple[int, int]] = []
 
-    def optimized(self) -> Any:
-        """The model to compute with."""
-        if self.precision == "fp32" and choose("fp32", self.model.device).body is Plain:
-            return self.model
-        state = [
-            (p.data_ptr(), 0 if p.is_inference() else p._version) for p in self.model.parameters()
-        ]
-        if self._optimized is None or state != self._made_from:
-            self._optimized, self._made_from = optimize(self.model, self.precision), state
-        return self._optimized
+    def __getstate__(self) -> dict[str, Any]:
+        return {"precision": self.precision}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["precision"])  # type: ignore[misc]
+
+    def optimized(self, model: Pretrained) -> Any:
+        """The model to compute with instead of this one: itself, if it is optimized already or
+        plain products in fp32 are the best there is."""
+        if any(isinstance(module, Body) for module in model.modules()) or (
+            self.precision == "fp32" and choose("fp32", model.device).body is Plain
+        ):
+            return model
+        state = [(p.data_ptr(), 0 if p.is_inference() else p._version) for p in model.parameters()]
+        with self._lock:
+            if self._optimized is None or state != self._made_from:
+                self._optimized, self._made_from = optimize(model, self.precision), state
+            return self._optimized
 
 
 def run(
@@ -126,6 +141,7 @@ def run(
                 total, cut = total + len(rows), cut + sum(row.dropped > 0 for row in rows)
                 found = compute_rows(model, tokenizer, rows, width, compute, progress.update)
                 results.append(found.numpy())
+            _warn_of_cut(cut, total, "texts", max_length, stacklevel + 1)
         except BaseException as error:
             error.finished = _joined(results, width)  # type: ignore[attr-defined]
             error.add_note(
@@ -133,7 +149,6 @@ def run(
                 "attribute `finished` of this exception"
             )
             raise
-    _warn_of_cut(cut, total, "texts", max_length, stacklevel + 1)
     return _joined(results, width)
 
 
@@ -201,8 +216,8 @@ def compute_rows(
     """Results for many rows: (len(rows), width) in fp32 on the CPU, in the order of the rows.
 
     compute: from a batch on the model's device to (B, width), called in evaluation mode. Batches
-    are of rows of similar length, whatever the order given. finished: told the number of rows after
-    each batch.
+    are made by `batches_by_length`, whatever the order given. finished: told the number of rows
+    after each batch.
     """
     was_training, device = model.training, model.device
     model.eval()

@@ -73,42 +73,59 @@ class Body(Linear):
         return {**state, "unpacked": self.unpack()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        failure = probe(type(self))
+        if failure:  # it may come from another machine
+            raise RuntimeError(
+                f"{type(self).__name__} {failure} on this machine; copy or pickle the model it was "
+                "made from, and optimize that here"
+            )
+        state = dict(state)
         weight = state.pop("unpacked")
         super().__setstate__(state)
         self.pack(weight)
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Body:
+    def check_move(self, fn: Any) -> None:
+        """Raise `RuntimeError` if `fn` would change device or number format: what is packed
+        cannot follow."""
         moved = fn(self.bias)
         if (moved.dtype, moved.device) != (self.bias.dtype, self.bias.device):
             raise RuntimeError(
                 f"an optimized model stays {self.bias.dtype} on {self.bias.device}; move the model "
                 "it was made from, and optimize that"
             )
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Body:
+        self.check_move(fn)
         return self
 
     def _save_to_state_dict(self, *_: Any) -> None:
-        raise RuntimeError(
-            "an optimized model has no weights that could be saved or loaded; save the model it "
-            "was made from"
-        )
+        refuse_state_dict()
 
     def _load_from_state_dict(self, *_: Any) -> None:
-        self._save_to_state_dict()
+        refuse_state_dict()
+
+
+def refuse_state_dict(*_: Any) -> None:
+    """Raise `RuntimeError`: for bodies, and before anything of an optimized model is loaded."""
+    raise RuntimeError(
+        "an optimized model has no weights that could be saved or loaded; save the model it was "
+        "made from, or load into that"
+    )
 
 
 class Plain(Body):
     """`F.linear`, on any device."""
 
-    packed: tuple[str, ...] = ("weight",)
+    packed: tuple[str, ...] = ("plain_weight",)
 
     def pack(self, weight: Tensor) -> None:
-        self.weight = nn.Parameter(weight.to(self.dtype, copy=True), requires_grad=False)
+        self.plain_weight = weight.to(self.dtype, copy=True)
 
     def unpack(self) -> Tensor:
-        return self.weight.detach()
+        return self.plain_weight
 
     def multiply(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
+        return F.linear(x, self.plain_weight, self.bias)
 
 
 class PlainBf16(Plain):
@@ -214,9 +231,9 @@ class Int8(Body):
 
         x W^T = step (u q^T scale + zero (sum of w over in)),
 
-    a product of integers and an outer product. Nothing in it depends on other tokens. (The fp32
-    steps between two products may still round their last digit by the shape of a batch, and that
-    can flip a step in the next one: a text's result moves by a small part of what int8 costs.)
+    a product of integers and an outer product. Nothing in it depends on other tokens. (Attention,
+    in fp32, may still round its last digit by the shape of a batch. That can flip a step in the
+    next product, and flips add up: a text's result moves by a part of what int8 costs anyway.)
     """
 
     LARGEST = 127
@@ -228,8 +245,9 @@ class Int8(Body):
         else:
             weight = weight.float()
             self.scale = weight.abs().amax(dim=1).clamp_min(1e-20) / self.LARGEST  # (out,)
-            self.quantized = (weight / self.scale[:, None]).round().to(torch.int8)
-            self.weight_sum = self.quantized.sum(dim=1) * self.scale  # (out,)
+            whole = (weight / self.scale[:, None]).round_()  # (out, in)
+            self.quantized = whole.to(torch.int8)
+            self.weight_sum = whole.sum(dim=1) * self.scale  # (out,)
             self.zeros = torch.zeros(self.out_features, dtype=torch.int32)
         shape = [512, self.in_features]  # of x; other numbers of rows are as fast
         self.onednn_weight = torch.ops.onednn.qlinear_prepack(self.quantized, shape)
@@ -260,7 +278,7 @@ class Int8(Body):
 
 
 class Int7(Int8):
-    """`Int8` with weights from -64 to 64, for CPUs without VNNI.
+    """`Int8` with weights from -64 to 64, for CPUs without AVX-512's VNNI.
 
     Their instruction adds two products of 8 bits into 16 bits and clips the sum: 2 * 255 * 64 still
     fits, 2 * 255 * 127 would not, and the result would be wrong without a word.
@@ -363,7 +381,7 @@ def cpu_features() -> frozenset[str]:
 def body_for(precision: Precision, device: torch.device) -> type[Body]:
     """The body the rule chooses, if it passes its probe. Warns where it is not what was asked."""
     body, note = choose(precision, device)
-    failure = "" if issubclass(body, Plain) else probe(body)
+    failure = probe(body)
     if failure:
         note = f"{body.__name__} {failure} on this machine; plain fp32 products are used"
         body = Plain
@@ -380,17 +398,27 @@ TOLERANCES: dict[type[Body], float] = {
 }  # others: 1e-5
 
 
-def probe(body: type[Body]) -> str:
-    """What is wrong with a body on this machine, or "": compare small products with plain fp64.
+_FAILURES: dict[Any, str] = {}  # what `probe` found for each body
 
-    The first row and the first channel are constant, so that integers reach their largest sums; the
-    sizes are one token, a few, and more than a tile.
+
+def probe(body: type[Body]) -> str:
+    """What is wrong with a body on this machine, or "". Each is tried once."""
+    if body not in _FAILURES:
+        _FAILURES[body] = "" if issubclass(body, Plain) else _compare(body)
+    return _FAILURES[body]
+
+
+def _compare(body: type[Body]) -> str:
+    """Small products beside plain ones in fp64: one token, a few, and more than a tile.
+
+    The first row and the first channel are constant, so that integers reach their largest sums.
     """
     generator = torch.Generator().manual_seed(0)
-    linear = Linear(96, 32).requires_grad_(False)
-    linear.weight.copy_(torch.randn(32, 96, generator=generator)).clamp_(-3, 3)[0] = 3.0
-    linear.bias.copy_(torch.randn(32, generator=generator))
-    x = torch.randn(OneDnnTiles.TILE + 3, 96, generator=generator)
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):  # the caller's numbers stay his
+        linear = Linear(96, 32).requires_grad_(False)
+        linear.weight.copy_(torch.randn(32, 96, generator=generator)).clamp_(-3, 3)[0] = 3.0
+        linear.bias.copy_(torch.randn(32, generator=generator))
+        x = torch.randn(OneDnnTiles.TILE + 3, 96, generator=generator)
     x[0, 1:] = 4.0
     exact = F.linear(x.double(), linear.weight.double(), linear.bias.double())
     try:

@@ -2,8 +2,7 @@
 
 Nearly all the work of BERT is `x @ W.T + b`, about 85 million multiply-adds a token in BERT-base
 (attention multiplies activations with each other as well; that is a small part at usual lengths).
-All of it passes through `Linear.forward` (but for the product with the vocabulary in
-pretraining.py, whose matrix is the embedding table), so this method is also the seam at which the
+The encoder's part passes through `Linear.forward`, so this method is also the seam at which the
 library is made fast: a body for other hardware or another number format replaces it, and nothing
 else in the book knows.
 """
@@ -44,7 +43,7 @@ class Linear(nn.Linear):
 
     The order is the paper's: "dropout [...] to the output of each sub-layer, before it is added to
     the sub-layer input" (Vaswani et al. 2017, section 5.4). Activation and residual are arguments
-    because fast kernels apply them while the product is still in registers.
+    so that a body may apply them as it sees fit.
     """
 
     def __init__(self, in_features: int, out_features: int, dropout: float = 0.0) -> None:

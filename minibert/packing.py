@@ -77,6 +77,7 @@ class Packing:
         row. P < B only if the mask hides the [CLS] of some row.
     lengths: real tokens of each of the B rows, in packed order: the longest first.
     groups: the rectangles attention works on, in order, covering all N tokens.
+    starts: where each row begins, for an attention that needs no rectangles.
     """
 
     def __init__(self, mask: Tensor) -> None:
@@ -145,8 +146,9 @@ def _groups(lengths: list[int], device: torch.device) -> list[Group]:
     """Cut rows, sorted longest first, into groups in which no row fills less than half its width.
 
     That bounds the waste: a rectangle has fewer than two slots for every real token, even when one
-    text of 512 tokens comes with 31 short ones. Four rows or more of one length stay among
-    themselves, so that nothing is padded or masked. Rows without any token belong to no group.
+    text of 512 tokens comes with 31 short ones. A group that begins with four rows or more of one
+    length holds only them, so that nothing is padded or masked. Rows without any token belong to no
+    group.
     """
     groups: list[Group] = []
     start, first_row = 0, 0

@@ -56,7 +56,7 @@ class TextEncoder:
             raise ValueError(f"max_length is {max_length!r}; this model takes 3 to {longest}")
         check_vocabulary(tokenizer, model.config)
         self.model = model.eval()
-        self._engine = Engine(model, precision)
+        self._engine = Engine(precision)
         self.tokenizer = tokenizer
         self.pooling = pooling
         self.normalize = normalize
@@ -117,10 +117,11 @@ class TextEncoder:
         """Texts -> float32 (texts, C), in their order. Texts too long are cut, with one warning.
 
         texts: a list, or anything that can be iterated, read as it is needed: a generator, an open
-        file. Raises `ValueError` for what is no text; whatever is raised on the way, the vectors
-        of the texts before it are its attribute `finished`.
+        file. Raises `ValueError` for what is no text; the vectors of the texts before it are the
+        error's attribute `finished`. So it is with whatever the iterable raises, and with Ctrl-C
+        as far as work was complete.
         """
-        model, width = self._engine.optimized(), self.model.config.hidden_size
+        model, width = self._engine.optimized(self.model), self.model.config.hidden_size
         return run(
             model,
             self.tokenizer,

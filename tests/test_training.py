@@ -8,7 +8,7 @@ import transformers
 
 import minibert
 from minibert.tokenizer import WordPieceTokenizer
-from minibert.training.batches import Examples, batches_by_length, shuffled_batches
+from minibert.training.batches import Examples, shuffled_batches
 from minibert.training.loop import Evaluation, Recipe, train
 from minibert.training.optimizer import make_optimizer, warmup_linear
 from tests.conftest import TEXTS, TINY
@@ -84,14 +84,6 @@ def test_labels_stay_with_their_texts(examples, tokenizer):
     for batch in shuffled_batches(examples, 5, tokenizer, 3):
         for ids, label in zip(batch["input_ids"], batch["labels"], strict=True):
             assert known[tuple(ids[ids != 0].tolist())] == label
-
-
-def test_batches_by_length_keep_to_the_budget(examples):
-    batches = list(batches_by_length(examples.rows, max_tokens=30))
-    assert sorted(i for batch in batches for i in batch) == list(range(24))
-    for batch in batches:
-        longest = max(len(examples.rows[i].ids) for i in batch)
-        assert longest * len(batch) <= 30 or len(batch) == 1
 
 
 def test_training_learns_and_writes_down_what_happened(examples, tokenizer):
