@@ -483,6 +483,24 @@ def accuracies(model: str, data: Path) -> list[str]:
     return report
 
 
+def profile(folder: Path, precision: str, rows: Rows, threads: int) -> list[str]:
+    """Where our time goes: the share of each operator, by PyTorch's profiler."""
+    import torch
+    from torch.profiler import ProfilerActivity
+
+    torch.set_num_threads(threads)
+    run = minibert(precision)(folder, threads)
+    run(rows)
+    with torch.profiler.profile(activities=[ProfilerActivity.CPU]) as recorded:
+        run(rows)
+    averages = sorted(recorded.key_averages(), key=lambda row: -row.self_cpu_time_total)
+    total = sum(row.self_cpu_time_total for row in averages)
+    lines = [f"| operator, {precision}, {len(rows)} rows | share | calls |", "|---|---|---|"]
+    for row in averages[:10]:
+        lines.append(f"| {row.key} | {row.self_cpu_time_total / total:.1%} | {row.count} |")
+    return lines
+
+
 def random_model(folder: Path) -> None:
     """bert-base-cased's shape with random weights, and a vocabulary that stands in for its own."""
     import minibert
@@ -507,6 +525,7 @@ def main() -> None:
     parser.add_argument("--grid", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--curves", action="store_true", help="only our time by number and length")
     parser.add_argument("--accuracy", action="store_true", help="only that of --model on --data")
+    parser.add_argument("--profile", action="store_true", help="only where our time goes")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path, default=Path("output/inference.png"))
     arguments = parser.parse_args()
@@ -553,6 +572,12 @@ def compete(arguments: argparse.Namespace) -> None:
             (b, t): generator.integers(999, config.vocab_size, (b, t)).tolist() for b, t in GRID
         }
         precisions = arguments.precision.split(",")
+        if arguments.profile:
+            for precision in precisions:
+                for rows in (stream, grid[1, 16]):
+                    report = profile(folder, precision, rows, arguments.threads)
+                    print("\n".join(report), "\n", flush=True)
+            return
         wanted = [name.strip() for name in arguments.peers.replace(", file", "; file").split(",")]
         wanted = [name.replace("; file", ", file") for name in wanted]
         skipped = [name.strip() for name in arguments.skip.split(";")]

@@ -320,11 +320,12 @@ def choose(precision: Precision, device: torch.device) -> Choice:
     brought from another machine), GFLOP/s at BERT-base's shapes with some 500 tokens, two cores:
 
     fp32, AVX-512 (Zen 5, elsewhere): F.linear 170-200, oneDNN 410-450.
-    fp32, AVX2 (Zen 3, here): F.linear 115, oneDNN 118 (and 66 against 36 for 16 tokens), tiles 140.
-    bf16, AVX512_BF16 (Zen 5, elsewhere): F.linear and oneDNN about 880, fp32 tensors with bf16
-        products less.
-    bf16, AVX2 (here): emulated, 17; fp16 weights 130.
-    int8, AVX2 (here): 240; PyTorch's _int_mm 4. With VNNI (Zen 5, elsewhere): both about 1,700.
+    fp32, AVX2 (Zen 3, here): F.linear 110-130, oneDNN 120-130 (with 16 tokens 35-60 against 30-45),
+        tiles 125-155.
+    bf16, AVX512_BF16 (Zen 5, elsewhere): F.linear and oneDNN about 880.
+    bf16, AVX2 (here): emulated, 20; fp16 weights 120-145.
+    int8, AVX2 (here): 170-220, quantizing included; PyTorch's _int_mm 3. With VNNI (Zen 5,
+        elsewhere): both kernels about 1,700.
 
     GPUs, MPS and other CPUs have the plain body, in fp32 and where asked for, on GPUs, bf16.
     """
