@@ -1,6 +1,6 @@
 """How fast does minibert classify, beside what a user could install instead?
 
-    python benchmarks/inference.py --data SST-2 --json output/inference.json
+    python benchmarks/inference.py --data SST-2 --tokenizer bert-base-cased
 
 Every contender has the same random weights of bert-base-cased's shape (or --model), the same rows
 of ids and the same number of threads, and a process of its own, since the threads of one engine go
@@ -204,9 +204,9 @@ def export_onnx(folder: Path) -> Path:
 
 CONTENDERS: dict[str, tuple[str, Callable[[Path, int], Run]]] = {
     "minibert fp32": ("fp32", minibert("fp32")),
-    "transformers fp32, file order": ("fp32", transformers("float32", ordered=False)),
+    "transformers fp32 (file order)": ("fp32", transformers("float32", ordered=False)),
     "transformers fp32": ("fp32", transformers("float32")),
-    "transformers fp32, compiled": ("fp32", transformers("float32", compiled=True)),
+    "transformers fp32 (compiled)": ("fp32", transformers("float32", compiled=True)),
     "transformers pipeline": ("fp32", pipeline),
     "onnxruntime fp32": ("fp32", onnxruntime(quantized=False)),
     "openvino f32": ("fp32", openvino("f32")),
@@ -216,7 +216,7 @@ CONTENDERS: dict[str, tuple[str, Callable[[Path, int], Run]]] = {
     "minibert int8": ("int8", minibert("int8")),
     "onnxruntime int8": ("int8", onnxruntime(quantized=True)),
 }
-STREAM_ONLY = {"transformers fp32, file order", "transformers pipeline"}
+STREAM_ONLY = {"transformers fp32 (file order)", "transformers pipeline"}
 # How far logits may be from transformers' fp32, over the largest of them: beyond that they are
 # wrong, not rounded. The measured errors stand in the report.
 TOLERANCES = {"fp32": 1e-3, "bf16": 0.1, "int8": 0.75}
@@ -517,8 +517,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="the folder of GLUE's SST-2")
     parser.add_argument("--texts", type=int, default=872, help="sentences of the stream")
     parser.add_argument("--precision", default="fp32,bf16,int8")
-    parser.add_argument("--peers", default=",".join(CONTENDERS), help="contenders, by name")
-    parser.add_argument("--skip", default="", help="contenders to leave out, by name")
+    parser.add_argument(
+        "--peers", default=",".join(CONTENDERS), help="contenders, by the beginnings of their names"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limit", type=float, default=60, help="seconds for one contender's work")
@@ -533,11 +534,15 @@ def main() -> None:
         precision = arguments.precision.split(",")[0]
         print("\n".join(curves(arguments.model or "minilm-l6", precision)))
         return
+    if arguments.data is None or not (arguments.data / "dev.tsv").is_file():
+        parser.error(f"--data is {arguments.data}; it must be GLUE's folder of SST-2, with dev.tsv")
     if arguments.accuracy:
+        if not arguments.model:
+            parser.error("--accuracy needs --model, a classifier trained on SST-2")
         print("\n".join(accuracies(arguments.model, arguments.data)))
         return
-    if arguments.data is None:
-        parser.error("--data is needed: the folder of GLUE's SST-2, with dev.tsv")
+    if not (arguments.model or arguments.tokenizer):
+        parser.error("give --model, or --tokenizer with the folder of bert-base-cased's vocabulary")
     compete(arguments)
 
 
@@ -578,13 +583,11 @@ def compete(arguments: argparse.Namespace) -> None:
                     report = profile(folder, precision, rows, arguments.threads)
                     print("\n".join(report), "\n", flush=True)
             return
-        wanted = [name.strip() for name in arguments.peers.replace(", file", "; file").split(",")]
-        wanted = [name.replace("; file", ", file") for name in wanted]
-        skipped = [name.strip() for name in arguments.skip.split(";")]
+        wanted = [name.strip() for name in arguments.peers.split(",")]
         names = [
             name
             for name in CONTENDERS
-            if CONTENDERS[name][0] in precisions and name not in skipped
+            if CONTENDERS[name][0] in precisions
             if any(name.startswith(peer) for peer in wanted)
         ]
         if "transformers fp32" not in names:

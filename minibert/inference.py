@@ -165,7 +165,7 @@ def read_windows(texts: Iterable[Text]) -> Iterator[list[Text]]:
     characters, position = 0, 0
     iterator = iter(texts)
     failure: Exception | None = None
-    while failure is None:
+    while True:
         try:
             text = next(iterator)
             characters += sum(map(len, text_parts(text, position)))
