@@ -325,7 +325,7 @@ def ceiling(config: Any, precision: str, tokens: int, threads: int, pipe: Connec
     bodies: dict[str, list[type[kernels.Body]]] = {
         "fp32": [kernels.Plain, kernels.OneDnn, kernels.OneDnnTiles],
         "bf16": [kernels.PlainBf16, kernels.OneDnnBf16, kernels.HalfWeights],
-        "int8": [kernels.Int8, kernels.Int7],
+        "int8": [kernels.Int8, kernels.Int7, kernels.Int7Few],
     }
     width, inner = config.hidden_size, config.intermediate_size
     shapes = [(width, 3 * width), (width, width), (width, inner), (inner, width)]
@@ -341,8 +341,8 @@ def ceiling(config: Any, precision: str, tokens: int, threads: int, pipe: Connec
                 start = time.perf_counter()
                 for linear in linears:
                     if isinstance(linear, kernels.Int8):
-                        u = torch.zeros_like(inputs[linear.in_features], dtype=torch.uint8)
-                        linear.multiply_integers(u)
+                        shifted = torch.full_like(inputs[linear.in_features], linear.SHIFT)
+                        linear.multiply_integers(shifted)
                     else:
                         linear.multiply(inputs[linear.in_features])
                 seconds = time.perf_counter() - start

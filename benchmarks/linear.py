@@ -27,7 +27,7 @@ SHAPES = [
 ]
 BODIES = (
     *(kernels.OneDnn, kernels.OneDnnBf16, kernels.OneDnnTiles, kernels.HalfWeights),
-    *(kernels.Int8, kernels.Int7),
+    *(kernels.Int8, kernels.Int7, kernels.Int7Few),
 )
 
 

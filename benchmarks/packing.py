@@ -3,7 +3,7 @@
     python benchmarks/packing.py --data path/to/SST-2
 
 Takes random batches of training texts and prints which share of the slots holds real tokens: in the
-padded batch (B, T), and in the groups that attention works on. Embeddings, products, GELU and
+padded batch (B, T), and in the groups that attention works on in training. Embeddings, products, GELU and
 LayerNorm work on the packed list, where the share is always 100 %.
 """
 
@@ -30,7 +30,7 @@ def main() -> None:
     batches = shuffled_batches(examples, arguments.batch_size, tokenizer, seed=0)
     real = padded = grouped = groups = count = 0
     for batch in itertools.islice(batches, arguments.batches):
-        packing = Packing(batch["attention_mask"].bool())
+        packing = Packing(batch["attention_mask"].bool(), mixed=True)  # as in training
         real += len(packing.row)
         padded += batch["input_ids"].numel()
         grouped += sum(group.rows * group.width for group in packing.groups)

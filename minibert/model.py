@@ -81,7 +81,8 @@ class BertModel(Pretrained):
         self, input_ids: Tensor, token_type_ids: Tensor | None, attention_mask: Tensor | None
     ) -> Packing:
         """The first step of every head: check the (B, T) batch and find its real tokens."""
-        return Packing(check_batch(self.config, input_ids, token_type_ids, attention_mask))
+        mask = check_batch(self.config, input_ids, token_type_ids, attention_mask)  # (B, T)
+        return Packing(mask, mixed=self.training)
 
     def encode(
         self,

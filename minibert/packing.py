@@ -11,15 +11,19 @@ On first reading, take in the drawing and imagine a batch without padding: then 
 one group, G = B and W = T, and pack, unpack, pad and unpad only change the view. Skip
 `unpack_weights`.
 
-The list holds whole rows, longest first. Rows of similar length are then neighbours, and attention
-can lift each run of them into a small rectangle of its own, a `Group` of G rows and W slots. (A
-slot is not a column of the batch: a row with holes in its mask is closed up.)
+The list holds whole rows, longest first. Rows of one length are then neighbours, and attention can
+lift each run of them into a small rectangle of its own, a `Group` of G rows and W slots. (A slot is
+not a column of the batch: a row with holes in its mask is closed up.)
 
-    batch                 packed list, N = 12           groups
-    row 0   a b c . .     f g h i j a b c d e k l       f g h i j    2 rows, width 5,
-    row 1   d e . . .                                   a b c . .    two slots padded
-    row 2   f g h i j                                   d e          2 rows, width 2,
-    row 3   k l . . .                                   k l          nothing padded
+    batch                 packed list, N = 12           groups             groups in training
+    row 0   a b c . .     f g h i j a b c d e k l       f g h i j          f g h i j
+    row 1   d e . . .                                   a b c              a b c . .
+    row 2   f g h i j                                   d e   2 rows,      d e
+    row 3   k l . . .                                   k l   width 2      k l
+
+So nothing is padded at all, and attention gives a row the same bits whatever shares its batch. But
+each group is a step of its own, forward and backward; in training, rows of similar length therefore
+share one after all, and a mask hides the slots in which a shorter row has no token.
 """
 
 from dataclasses import dataclass
@@ -32,7 +36,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of similar length, one after another in the packed list.
+    """Rows of one length, or in training of similar length, side by side in the packed list.
 
     start, stop: the group's tokens are list[start:stop], n = stop - start of them.
     rows, width: the rectangle that holds them has G rows of W slots.
@@ -78,9 +82,12 @@ class Packing:
     lengths: real tokens of each of the B rows, in packed order: the longest first.
     groups: the rectangles attention works on, in order, covering all N tokens.
     starts: where each row begins, for an attention that needs no rectangles.
+
+    mixed: whether rows of similar length may share a group, with padding; the model asks for it in
+    training mode.
     """
 
-    def __init__(self, mask: Tensor) -> None:
+    def __init__(self, mask: Tensor, mixed: bool = False) -> None:
         self.mask = mask
         self.batch_size, self.length = mask.shape
         lengths = mask.sum(dim=1)  # (B,) real tokens of each row
@@ -91,7 +98,7 @@ class Packing:
         self.first = (self.column == 0).nonzero().squeeze(1)  # (P,)
         self.first_row = self.row[self.first]  # (P,)
         self.lengths = lengths[order].tolist()
-        self.groups = _groups(self.lengths, mask.device)
+        self.groups = _groups(self.lengths, mixed, mask.device)
 
     @property
     def is_full(self) -> bool:
@@ -142,20 +149,20 @@ class Packing:
         return padded[:, :, : self.length, : self.length]
 
 
-def _groups(lengths: list[int], device: torch.device) -> list[Group]:
-    """Cut rows, sorted longest first, into groups in which no row fills less than half its width.
+def _groups(lengths: list[int], mixed: bool, device: torch.device) -> list[Group]:
+    """Cut rows, sorted longest first, into groups of one length.
 
-    That bounds the waste: a rectangle has fewer than two slots for every real token, even when one
-    text of 512 tokens comes with 31 short ones. A group that begins with four rows or more of one
-    length holds only them, so that nothing is padded or masked. Rows without any token belong to no
-    group.
+    mixed: fewer than four rows of one length take in the shorter rows that follow, as long as none
+    fills less than half the width. That bounds the waste: fewer than two slots for every real
+    token, even when one text of 512 tokens comes with 31 short ones. Rows without any token belong
+    to no group.
     """
     groups: list[Group] = []
     start, first_row = 0, 0
     while first_row < len(lengths) and lengths[first_row] > 0:
         width = lengths[first_row]
         stop_row = first_row + lengths[first_row:].count(width)
-        if stop_row - first_row < 4:
+        if mixed and stop_row - first_row < 4:
             while stop_row < len(lengths) and 2 * lengths[stop_row] > width:
                 stop_row += 1
         filled = lengths[first_row:stop_row]

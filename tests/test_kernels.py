@@ -17,6 +17,7 @@ from minibert.kernels import (
     Choice,
     HalfWeights,
     Int7,
+    Int7Few,
     Int8,
     OneDnn,
     OneDnnBf16,
@@ -44,12 +45,12 @@ def runnable(body):
     return body
 
 
-@pytest.fixture(params=[Plain, OneDnn, OneDnnTiles, HalfWeights, Int8, Int7], ids=name_of)
+@pytest.fixture(params=[Plain, OneDnn, OneDnnTiles, HalfWeights, Int8, Int7, Int7Few], ids=name_of)
 def body(request):
     return runnable(request.param)
 
 
-@pytest.fixture(params=[Int8, Int7], ids=name_of)
+@pytest.fixture(params=[Int8, Int7, Int7Few], ids=name_of)
 def integers(request):
     return runnable(request.param)
 
@@ -265,7 +266,9 @@ def test_copies_compute_the_same_bits(optimized, again):
 
 @torch.inference_mode()
 def test_a_spawned_process_computes_the_same(linear):
-    bodies = [kind for kind in (Plain, OneDnn, OneDnnTiles, HalfWeights, Int7) if not probe(kind)]
+    bodies = [
+        kind for kind in (Plain, OneDnn, OneDnnTiles, HalfWeights, Int7Few) if not probe(kind)
+    ]
     x = random(515, IN)
     spawn = multiprocessing.get_context("spawn")
     with spawn.Pool(1, torch.set_grad_enabled, [False]) as pool:
@@ -375,9 +378,9 @@ RULE = {
         ("OneDnn", "OneDnnBf16", "Int8"),
     ),
     "AVX-512 with VNNI": (X86 | {"avx512", "vnni"}, ("OneDnn", "HalfWeights*", "Int8")),
-    "AVX-512 alone": (X86 | {"avx512"}, ("OneDnn", "HalfWeights*", "Int7")),
+    "AVX-512 alone": (X86 | {"avx512"}, ("OneDnn", "HalfWeights*", "Int7Few")),
     "AVX2 with VNNI": (X86 | {"vnni"}, ("OneDnnTiles", "HalfWeights*", "Int8")),
-    "AVX2": (X86, ("OneDnnTiles", "HalfWeights*", "Int7")),
+    "AVX2": (X86, ("OneDnnTiles", "HalfWeights*", "Int7Few")),
     "AVX2, no FBGEMM": ({"onednn", "onednn int8"}, ("OneDnnTiles", "OneDnnTiles*", "Int7")),
     "AVX-512, oneDNN only for fp32": ({"onednn", "avx512"}, ("OneDnn", "OneDnn*", "OneDnn*")),
     "x86, no oneDNN": ({"fbgemm", "bf16", "vnni"}, ("Plain", "HalfWeights*", "Plain*")),
@@ -516,7 +519,7 @@ def test_without_vnni_the_probe_sees_sums_clipped_at_16_bits():
     if "onednn int8" not in features or "vnni" in features:
         pytest.skip("needs oneDNN's int8 on an x86 CPU without VNNI")
     assert "is wrong by" in probe(Int8)
-    assert not probe(Int7)
+    assert not probe(Int7) and not probe(Int7Few)
 
 
 def test_what_another_machine_packed_is_refused(monkeypatch, linear):

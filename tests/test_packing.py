@@ -4,8 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minibert import BertConfig, BertModel
 from minibert.packing import Packing
-from tests.conftest import BATCHES
+from tests.conftest import BATCHES, TINY
 
 masks = st.integers(1, 12).flatmap(
     lambda width: st.lists(
@@ -26,10 +27,10 @@ def test_unpack_undoes_pack(rows):
 
 
 @settings(max_examples=200, deadline=None)
-@given(masks)
-def test_groups_hold_whole_rows_in_order(rows):
+@given(masks, st.booleans())
+def test_groups_hold_whole_rows_in_order(rows, mixed):
     mask = torch.tensor(rows)
-    packing = Packing(mask)
+    packing = Packing(mask, mixed)
     packed = torch.stack([packing.row, packing.column], dim=1) + 1.0  # +1: padding is 0
     seen = []
     for group in packing.groups:
@@ -46,8 +47,8 @@ def test_groups_hold_whole_rows_in_order(rows):
 
 @settings(max_examples=200, deadline=None)
 @given(masks)
-def test_rectangles_waste_less_than_half(rows):
-    packing = Packing(torch.tensor(rows))
+def test_mixed_rectangles_waste_less_than_half(rows):
+    packing = Packing(torch.tensor(rows), mixed=True)
     slots = sum(group.rows * group.width for group in packing.groups)
     tokens = len(packing.row)
     assert slots < 2 * tokens or tokens == 0
@@ -55,9 +56,25 @@ def test_rectangles_waste_less_than_half(rows):
 
 def test_one_long_text_does_not_pad_the_short_ones():
     mask = torch.arange(512) < torch.tensor([512] + [10] * 31)[:, None]
-    packing = Packing(mask)
+    packing = Packing(mask, mixed=True)
     assert [(group.rows, group.width) for group in packing.groups] == [(1, 512), (31, 10)]
     assert all(group.mask is None for group in packing.groups)
+
+
+@settings(max_examples=200, deadline=None)
+@given(masks)
+def test_unless_mixed_there_is_a_group_for_each_length_and_nothing_is_padded(rows):
+    packing = Packing(torch.tensor(rows))
+    lengths = {sum(row) for row in rows} - {0} or {1}  # a batch of nothing but padding has one
+    assert [group.width for group in packing.groups] == sorted(lengths, reverse=True)
+    assert all(group.mask is None for group in packing.groups)
+
+
+def test_a_model_mixes_in_training_only():
+    model = BertModel(BertConfig(**TINY))
+    for training in (True, False):
+        groups = model.train(training).make_packing(**BATCHES["ragged"]).groups
+        assert any(group.mask is not None for group in groups) == training
 
 
 def test_without_padding_packing_is_a_view_and_there_is_no_mask():

@@ -57,13 +57,14 @@ def test_embeddings(rungs, ours, batch, parity):
     parity.at_most("embeddings", at_real(packing.unpack(x) - output.hidden_states[0], batch))
 
 
+@pytest.mark.parametrize("mixed", [False, True], ids=["exact groups", "mixed groups"])
 @pytest.mark.parametrize("attention", ["fused", "readable"])
 @pytest.mark.parametrize("number", range(3))
-def test_attention(rungs, reference, batch, number, attention, parity):
+def test_attention(rungs, reference, batch, number, attention, mixed, parity):
     layer = ours_from(reference, attention=attention).encoder.layers[number]
     seen, _ = rungs(batch)
     given, wanted = seen[f"attention {number}"]
-    packing = Packing(batch["attention_mask"].bool())
+    packing = Packing(batch["attention_mask"].bool(), mixed)
     x, _ = layer.attention(packing.pack(given), packing)
     got = packing.unpack(layer.attention_norm(x))
     parity.at_most(f"attention, {attention}", at_real(got - wanted, batch))
