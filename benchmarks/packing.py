@@ -3,8 +3,8 @@
     python benchmarks/packing.py --data path/to/SST-2
 
 Takes random batches of training texts and prints which share of the slots holds real tokens: in the
-padded batch (B, T), and in the groups that attention works on in training. Embeddings, products, GELU and
-LayerNorm work on the packed list, where the share is always 100 %.
+padded batch (B, T), and in the groups that attention works on in training. Embeddings, products,
+GELU and LayerNorm work on the packed list, where the share is always 100 %.
 """
 
 import argparse

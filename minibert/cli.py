@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import islice
 
 from minibert.classifier import TextClassifier
+from minibert.inference import WINDOW_TEXTS
 from minibert.model import BertModel
 from minibert.tokenizer import WordPieceTokenizer
 
@@ -55,6 +57,7 @@ def _tokenize(name: str) -> None:
 
 def _classify(name: str) -> None:
     classifier = TextClassifier.load(name)
-    texts = [line.rstrip("\n") for line in sys.stdin]
-    for text, scores in zip(texts, classifier.predict_proba(texts), strict=True):
-        print(f"{classifier.classes_[scores.argmax()]}\t{scores.max():.4f}\t{text}")
+    lines = (line.rstrip("\n") for line in sys.stdin)
+    while texts := list(islice(lines, WINDOW_TEXTS)):  # any number of lines in little memory
+        for text, scores in zip(texts, classifier.predict_proba(texts), strict=True):
+            print(f"{classifier.classes_[scores.argmax()]}\t{scores.max():.4f}\t{text}")
