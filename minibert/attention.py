@@ -20,6 +20,11 @@ from minibert.config import BertConfig
 from minibert.linear import Linear
 from minibert.packing import Packing
 
+# Query, key, value, mask, dropout -> context, and the weights if they are to be had.
+Attend = Callable[
+    [Tensor, Tensor, Tensor, Tensor | None, float], tuple[Tensor, Tensor] | tuple[Tensor, None]
+]
+
 
 def readable_attention(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, dropout: float = 0.0
@@ -57,6 +62,28 @@ def fused_attention(
     With dropout on the CPU PyTorch has no such kernel and computes the plain products after all.
     """
     return F.scaled_dot_product_attention(query, key, value, mask, dropout), None
+
+
+def grouped_attention(
+    qkv: Tensor, packing: Packing, attend: Attend = fused_attention, dropout: float = 0.0
+) -> tuple[Tensor, list[Tensor]]:
+    """Attention of a packed batch, group by group.
+
+    qkv: (N, 3, H, D), query, key and value of each token. attend: `readable_attention` or
+    `fused_attention`. Returns the context (N, H, D), and the weights of each group, (G, H, W, W),
+    if `attend` has them.
+    """
+    contexts: list[Tensor] = []
+    weights: list[Tensor] = []
+    for group in packing.groups:
+        query, key, value = group.pad(qkv).permute(2, 0, 3, 1, 4)  # each (G, H, W, D)
+        mask = None if group.mask is None else group.mask[:, None, None, :]  # (G, 1, 1, W)
+        context, weight = attend(query, key, value, mask, dropout)  # (G, H, W, D)
+        contexts.append(group.unpad(context.transpose(1, 2)))  # (n, H, D)
+        if weight is not None:
+            weights.append(weight)
+    # The groups cover the list in order.
+    return contexts[0] if len(contexts) == 1 else torch.cat(contexts), weights
 
 
 class SelfAttention(nn.Module):
@@ -98,28 +125,12 @@ class SelfAttention(nn.Module):
             query, key, value = qkv.unbind(1)  # each (N, H, D)
             context = self.attend_packed(query, key, value, packing)  # (N, H, D)
         else:
-            context, weights = self._attend_in_groups(qkv, packing, readable)
+            attend = readable_attention if readable else fused_attention
+            dropout = self.config.attention_probs_dropout_prob if self.training else 0.0
+            context, weights = grouped_attention(qkv, packing, attend, dropout)
         context = context.flatten(1)  # (N, C): the heads side by side
 
         if wanted is not None:
             context, x = context[wanted], x[wanted]  # (R, C)
         x = self.output(context, residual=x)  # (N, C) or (R, C)
         return x, packing.unpack_weights(weights) if output_attentions else None
-
-    def _attend_in_groups(
-        self, qkv: Tensor, packing: Packing, readable: bool
-    ) -> tuple[Tensor, list[Tensor]]:
-        """(N, 3, H, D) -> the context (N, H, D), and the weights of each group, if readable."""
-        attend = readable_attention if readable else fused_attention
-        dropout = self.config.attention_probs_dropout_prob if self.training else 0.0
-        contexts: list[Tensor] = []
-        weights: list[Tensor] = []
-        for group in packing.groups:
-            query, key, value = group.pad(qkv).permute(2, 0, 3, 1, 4)  # each (G, H, W, D)
-            mask = None if group.mask is None else group.mask[:, None, None, :]  # (G, 1, 1, W)
-            context, weight = attend(query, key, value, mask, dropout)  # (G, H, W, D)
-            contexts.append(group.unpad(context.transpose(1, 2)))  # (n, H, D)
-            if weight is not None:
-                weights.append(weight)
-        # The groups cover the list in order.
-        return contexts[0] if len(contexts) == 1 else torch.cat(contexts), weights

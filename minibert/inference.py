@@ -28,6 +28,7 @@ from minibert.kernels import (
     body_for,
     choose,
     has_varlen,
+    keep_freed_memory,
     refuse_state_dict,
     varlen_attention,
 )
@@ -61,6 +62,7 @@ def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
         )
     if any(isinstance(module, Body) for module in model.modules()):
         raise ValueError("this model is optimized already; optimize the one it was made from")
+    keep_freed_memory()
     with torch.inference_mode(False), torch.no_grad():
         body = body_for(precision, model.device)
         linears = [module for module in model.modules() if type(module) is Linear]
@@ -221,6 +223,7 @@ def compute_rows(
     """
     was_training, device = model.training, model.device
     model.eval()
+    keep_freed_memory()
     results = torch.empty(len(rows), width)
     try:
         for indices in batches_by_length(rows, BATCH_TOKENS.get(device.type, 512)):

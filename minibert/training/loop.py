@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from minibert.heads import BertForClassification
+from minibert.kernels import keep_freed_memory
 from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.batches import Examples, shuffled_batches
 from minibert.training.optimizer import make_optimizer, warmup_linear
@@ -74,6 +75,7 @@ def train(
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
+    keep_freed_memory()
     device = next(model.parameters()).device
     steps_per_epoch = math.ceil(len(examples) / recipe.batch_size)
     steps = steps_per_epoch * recipe.epochs
