@@ -91,6 +91,18 @@ class SelfAttention(nn.Module):
 
     H heads attend at once, each in its own D = C / H dimensions: one may follow syntax, another
     look at the next token, a third rest on [SEP] (Clark et al. 2019, arXiv 1906.04341).
+
+    Which of the ways to compute it, by `config.attention`:
+
+    "auto": a kernel for packed rows where the device has one, or else as "fused".
+    "fused": PyTorch's fused kernel, one group of rows after another, padding left out.
+    "readable": the formula, group by group. Asking for the attention weights takes it, too.
+
+    Evidence (benchmarks/attention.py; figures in RESULTS.md): on a CPU "fused" in groups was the
+    fastest of nine ways, or within 10 % of it, in 80 of 85 cells of length, padding and number
+    format; with half of the slots padded the layer's half that attends took 1.6 to 1.9 times less
+    than transformers' with its fused kernel. The formula takes four times as long from 512 tokens on, and memory that grows with T squared. The
+    kernel for packed rows is for GPUs in half precision, inference only; it awaits its figures.
     """
 
     def __init__(self, config: BertConfig) -> None:
@@ -101,7 +113,7 @@ class SelfAttention(nn.Module):
         self.query_key_value = Linear(width, 3 * width)
         self.output = Linear(width, width, dropout=config.hidden_dropout_prob)  # W^O
         # A kernel that takes rows of different lengths as they stand in the packed list, if
-        # `minibert.optimize` found one: query, key and value (N, H, D) -> context (N, H, D).
+        # `minibert.optimize` found one for the device: query, key, value (N, H, D) -> (N, H, D).
         self.attend_packed: Callable[[Tensor, Tensor, Tensor, Packing], Tensor] | None = None
 
     def forward(
@@ -117,15 +129,15 @@ class SelfAttention(nn.Module):
         attended to. output_attentions: also return the attention weights, (B, H, T, T) with zeros
         at padding; this takes the readable path, the only one that has them.
         """
-        readable = output_attentions or self.config.attention == "readable"
+        kind = "readable" if output_attentions else self.config.attention
         heads, head_size = self.config.num_attention_heads, self.config.head_size
         qkv = self.query_key_value(x).view(-1, 3, heads, head_size)  # (N, 3, H, D)
         weights: list[Tensor] = []
-        if self.attend_packed is not None and not readable:
+        if kind == "auto" and self.attend_packed is not None:
             query, key, value = qkv.unbind(1)  # each (N, H, D)
             context = self.attend_packed(query, key, value, packing)  # (N, H, D)
         else:
-            attend = readable_attention if readable else fused_attention
+            attend = readable_attention if kind == "readable" else fused_attention
             dropout = self.config.attention_probs_dropout_prob if self.training else 0.0
             context, weights = grouped_attention(qkv, packing, attend, dropout)
         context = context.flatten(1)  # (N, C): the heads side by side

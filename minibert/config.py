@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 Activation = Literal["gelu", "gelu_new", "gelu_pytorch_tanh"]
-AttentionKind = Literal["fused", "readable"]
+AttentionKind = Literal["auto", "fused", "readable"]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
 
@@ -111,7 +111,7 @@ class BertConfig:
     pad_token_id: int | None = 0
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
     problem_type: ProblemType | None = None  # what BertForClassification's labels are; see problem
-    attention: AttentionKind = "fused"
+    attention: AttentionKind = "auto"  # see SelfAttention
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
