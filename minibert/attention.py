@@ -100,9 +100,10 @@ class SelfAttention(nn.Module):
 
     Evidence (benchmarks/attention.py; figures in RESULTS.md): on a CPU "fused" in groups was the
     fastest of nine ways, or within 10 % of it, in 80 of 85 cells of length, padding and number
-    format; with half of the slots padded the layer's half that attends took 1.6 to 1.9 times less
-    than transformers' with its fused kernel. The formula takes four times as long from 512 tokens on, and memory that grows with T squared. The
-    kernel for packed rows is for GPUs in half precision, inference only; it awaits its figures.
+    format. With half of the slots padded this half of a layer was 1.6 to 1.9 times as fast as
+    transformers' with its fused kernel. The formula takes four times as long from 512 tokens on,
+    and memory that grows with T squared. The kernel for packed rows is for GPUs in half precision,
+    inference only; it awaits its figures.
     """
 
     def __init__(self, config: BertConfig) -> None:

@@ -102,10 +102,14 @@ def test_what_is_printed_says_conditions_ceilings_and_the_verdict(quick):
     ],
     ids=["no CUDA", "dtype", "length", "heads"],
 )
-def test_what_cannot_be_done_is_one_line_and_exit_code_2(arguments, message):
-    done = script(*arguments)
-    assert done.returncode == 2 and done.stdout == ""
-    assert message in done.stderr and done.stderr.count("\n") == 1
+def test_what_cannot_be_done_is_one_line_and_exit_code_2(arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["attention.py", *arguments])
+    with pytest.raises(SystemExit) as exit:
+        attention.main()
+    out, error = capsys.readouterr()
+    assert exit.value.code == 2 and out == ""
+    assert message in error and error.count("\n") == 1
 
 
 # --- cells ---------------------------------------------------------------------------------------

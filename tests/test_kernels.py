@@ -583,7 +583,8 @@ def layer():  # of 512 tokens
 
 if sys.argv[1] == "keep":
     keep_freed_memory()
-layer()
+for _ in range(5):
+    layer()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):
     layer()
@@ -597,4 +598,4 @@ def test_freed_memory_is_kept():
         command = [sys.executable, "-c", FAULTS, what]
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
-    assert faults("keep") < 1000 < faults("leave")
+    assert 10 * faults("keep") < faults("leave")  # 1,500 pages a tensor

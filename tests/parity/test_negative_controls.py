@@ -112,9 +112,14 @@ def tanh_for_erf(part):
     return spoil
 
 
-def attend_with(attention):
+def attend_with(attention, mixed=False):
+    """mixed: with groups as in training, since only those have a mask."""
+
     def spoil(model, patch):
         patch.setattr(minibert.attention, "fused_attention", attention)
+        if mixed:
+            init = Packing.__init__
+            patch.setattr(Packing, "__init__", lambda self, mask, mixed: init(self, mask, True))
 
     return spoil
 
@@ -150,8 +155,8 @@ def count_only_real_tokens(model, patch):
     """Positions 0, 1, 2 ... of the tokens that are left, not the columns they stand in."""
     init = Packing.__init__
 
-    def renumbered(self, mask):
-        init(self, mask)
+    def renumbered(self, mask, mixed):
+        init(self, mask, mixed)
         self.column = (mask.cumsum(dim=1) - 1)[self.row, self.column]
 
     patch.setattr(Packing, "__init__", renumbered)
@@ -184,8 +189,8 @@ def forget_tanh(model, patch):
 def pool_the_second_token(model, patch):
     init = Packing.__init__
 
-    def second(self, mask):
-        init(self, mask)
+    def second(self, mask, mixed):
+        init(self, mask, mixed)
         self.first = self.first + 1
 
     patch.setattr(Packing, "__init__", second)
@@ -213,8 +218,8 @@ CONTROLS = {
     "tanh for erf in the masked LM transform": (tanh_for_erf("masked_lm"), "full"),
     "scores not scaled": (attend_with(unscaled), "full"),
     "scores scaled by the width of all heads": (attend_with(scaled_by_the_width), "full"),
-    "mask ignored": (attend_with(maskless), "ragged"),
-    "mask inverted": (attend_with(inverted), "ragged"),
+    "mask ignored": (attend_with(maskless, mixed=True), "ragged"),
+    "mask inverted": (attend_with(inverted, mixed=True), "ragged"),
     "causal mask": (attend_with(causal), "full"),
     "softmax over the queries": (attend_with(softmax_over_queries), "full"),
     "LayerNorm before the sub-layer": (normalise_before, "full"),
