@@ -94,16 +94,16 @@ class SelfAttention(nn.Module):
 
     Which of the ways to compute it, by `config.attention`:
 
-    "auto": a kernel for packed rows where the device has one, or else as "fused".
+    "auto": a kernel for packed rows if `minibert.optimize` found one for the device, or else as
+        "fused".
     "fused": PyTorch's fused kernel, one group of rows after another, padding left out.
     "readable": the formula, group by group. Asking for the attention weights takes it, too.
 
-    Evidence (benchmarks/attention.py; figures in RESULTS.md): on a CPU "fused" in groups was the
-    fastest of nine ways, or within 10 % of it, in 80 of 85 cells of length, padding and number
-    format. With half of the slots padded this half of a layer was 1.6 to 1.9 times as fast as
-    transformers' with its fused kernel. The formula takes four times as long from 512 tokens on,
-    and memory that grows with T squared. The kernel for packed rows is for GPUs in half precision,
-    inference only; it awaits its figures.
+    Evidence (benchmarks/attention.py; figures in benchmarks/RESULTS.md): on a CPU "fused" in groups
+    was the fastest of nine ways, or within 10 % of it, in 80 of 85 cells of length and padding.
+    With half of the slots padded, this module and its LayerNorm, forward and backward, were 1.6 to
+    1.9 times as fast as transformers' with its fused kernel. The bare formula, forward, takes four
+    times as long as the kernel from 512 tokens on, and memory that grows with T squared.
     """
 
     def __init__(self, config: BertConfig) -> None:

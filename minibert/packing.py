@@ -7,9 +7,9 @@ sideways. So they need no rectangle. The N real tokens can stand in one long lis
 padding need not exist. Only attention looks sideways, and it alone must know which tokens share a
 row.
 
-On first reading, take in the drawing and imagine a batch without padding: then N = B * T, there is
-one group, G = B and W = T, and pack, unpack, pad and unpad only change the view. Skip
-`unpack_weights`.
+The first step of model.py packs `input_ids`. On first reading, take in the drawing and imagine a
+batch without padding: then N = B * T, there is one group, G = B and W = T, and pack, unpack, pad
+and unpad only change the view. Skip `unpack_weights`.
 
 The list holds whole rows, longest first. Rows of one length are then neighbours, and attention can
 lift each run of them into a small rectangle of its own, a `Group` of G rows and W slots. (A slot is
@@ -72,11 +72,11 @@ class Packing:
     """Which positions of a (B, T) batch hold real tokens, and in which order they are packed.
 
     Built once a batch from the attention mask, (B, T) bool, True at real tokens; holes may be
-    anywhere. For the N real tokens, in packed order:
+    anywhere.
 
     mask: (B, T), the mask itself.
-    row, column: (N,) where each token stands in the batch. The column is also its position, so
-        the result equals the padded model's whatever the mask.
+    row, column: (N,) where each real token stands in the batch, in packed order. The column is
+        also its position, so the result equals the padded model's whatever the mask.
     first: (P,) packed index of each row's first token, [CLS]. first_row: (P,) the number of that
         row. P < B only if the mask hides the [CLS] of some row.
     lengths: real tokens of each of the B rows, in packed order: the longest first.
@@ -152,8 +152,8 @@ class Packing:
 def _groups(lengths: list[int], mixed: bool, device: torch.device) -> list[Group]:
     """Cut rows, sorted longest first, into groups of one length.
 
-    mixed: fewer than four rows of one length take in the shorter rows that follow, as long as none
-    fills less than half the width. That bounds the waste: fewer than two slots for every real
+    mixed: fewer than four rows of one length take in the shorter rows that follow, as long as each
+    fills more than half the width. That bounds the waste: fewer than two slots for every real
     token, even when one text of 512 tokens comes with 31 short ones. Rows without any token belong
     to no group.
     """
