@@ -92,6 +92,22 @@ def test_what_is_printed_says_conditions_ceilings_and_the_verdict(quick):
     assert re.search(r"within 10 % of it in \d+ of \d+ cells", out)
 
 
+def test_a_missing_extra_is_said_before_the_work(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(attention, "_installed", lambda name: False)
+    monkeypatch.setattr(sys, "argv", ["attention.py", "--quick", "--plots", str(tmp_path / "p")])
+    with pytest.raises(SystemExit) as exit:
+        attention.main()
+    out, error = capsys.readouterr()
+    assert exit.value.code == 2 and out == "" and "pip install -e '.[viz]'" in error
+
+
+def test_a_name_that_no_contender_has_is_an_error(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["attention.py", "--quick", "--contenders", "minbert"])
+    with pytest.raises(SystemExit) as exit:
+        attention.main()
+    assert exit.value.code == 2 and "begins with ['minbert']" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
