@@ -8,11 +8,10 @@ GELU and LayerNorm work on the packed list, where the share is always 100 %.
 """
 
 import argparse
-import itertools
 
 from minibert import WordPieceTokenizer, data
 from minibert.packing import Packing
-from minibert.training.batches import Examples, shuffled_batches
+from minibert.training.batches import Classification, Examples
 
 
 def main() -> None:
@@ -27,15 +26,16 @@ def main() -> None:
     texts, _ = data.load(arguments.data)
     rows = tokenizer.encode_batch(texts.texts)
     examples = Examples(rows, [0] * len(rows))
-    batches = shuffled_batches(examples, arguments.batch_size, tokenizer, seed=0)
-    real = padded = grouped = groups = count = 0
-    for batch in itertools.islice(batches, arguments.batches):
+    task = Classification(examples, tokenizer, arguments.batch_size)
+    real = padded = grouped = groups = 0
+    count = min(arguments.batches, task.steps_per_epoch)
+    for step in range(count):
+        batch = tokenizer.pad([example.row for example in task.batch(step)])
         packing = Packing(batch["attention_mask"].bool(), mixed=True)  # as in training
         real += len(packing.row)
         padded += batch["input_ids"].numel()
         grouped += sum(group.rows * group.width for group in packing.groups)
         groups += len(packing.groups)
-        count += 1
     print(f"{count} random batches of {arguments.batch_size} from {arguments.data}")
     print(f"real tokens a text: {sum(len(row.ids) for row in rows) / len(rows):.1f}")
     print(f"padded to the longest text of the batch: {real / padded:.0%} of the slots are real")

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from minibert.config import BertConfig
 from minibert.linear import Linear
+from minibert.linear import dropout as drop
 from minibert.packing import Packing
 
 # Query, key, value, mask, dropout -> context, and the weights if they are to be had.
@@ -48,7 +49,7 @@ def readable_attention(
         # They are zero at masked keys already, unless all keys are masked. In the model each row of
         # a group has a real key; this line is for other callers, and equals what SDPA does.
         weights = weights.masked_fill(~mask, 0.0)
-    context = F.dropout(weights, dropout) @ value  # (B, H, T, D)
+    context = drop(weights, dropout) @ value  # (B, H, T, D)
     return context, weights
 
 
@@ -59,8 +60,10 @@ def fused_attention(
 
     They work through the keys block by block and never hold the (B, H, T, T) weights, which is what
     makes them fast and also why there are no weights to return (Dao et al. 2022, arXiv 2205.14135).
-    With dropout on the CPU PyTorch has no such kernel and computes the plain products after all.
+    With dropout PyTorch has no such kernel for the CPU, and the formula takes its place.
     """
+    if dropout and query.device.type == "cpu":
+        return readable_attention(query, key, value, mask, dropout)[0], None
     return F.scaled_dot_product_attention(query, key, value, mask, dropout), None
 
 

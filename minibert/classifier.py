@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import numbers
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -30,13 +31,17 @@ from minibert.inference import (
     run,
 )
 from minibert.kernels import Precision, check_precision
-from minibert.tokenizer import Row, Text, WordPieceTokenizer, listed
-from minibert.training.batches import Examples
+from minibert.tokenizer import TRUNCATIONS, Row, Text, Truncation, WordPieceTokenizer, listed
+from minibert.training.batches import Classification, Examples
+from minibert.training.frozen import ClassificationOfVectors, Head, first_vectors
 from minibert.training.loop import Evaluation, History, Recipe, train
+from minibert.training.optimizer import train_only_last
+from minibert.training.report import model_card
 
 # Keys of config.json by which a saved classifier remembers that its labels were numbers, and to how
-# many tokens its texts were cut. Other readers of the file keep them and pay no attention.
+# many tokens its texts were cut, and where. Other readers keep them and pay no attention.
 _LABEL_TYPE, _MAX_LENGTH = "minibert_label_type", "minibert_max_length"
+_TRUNCATION = "minibert_truncation"
 _LABEL_TYPES: dict[str, Callable[[str], Any]] = {"int": int, "bool": lambda name: name == "True"}
 # Above this, full fine-tuning tends to end up predicting one class (Mosbach et al. 2021).
 _HIGH_LR = 1e-4
@@ -50,6 +55,16 @@ class TextClassifier:
     precision: "fp32", or "bf16" for training in bfloat16 with fp32 weights; `load` has one for
     predictions. device: as for torch; None takes CUDA where there is one.
 
+    trained_layers: None trains everything; k the head and the last k layers; 0 the head alone, in
+    seconds, on vectors computed once (it wants a higher lr, say 1e-3, and more epochs).
+    layer_decay: the factor by which each layer down learns slower. weights: "pretrained", or
+    "random" for the model's shape without what it knows, to compare with.
+    class_weight: how much texts of each class count, {label: weight}, or "balanced" for as much as
+    the class is rare. truncation: what to keep of texts that are too long, the "head", or
+    "head+tail", a quarter of the room for the beginning and the rest for the end.
+    patience, keep_best: see `Recipe`; both need validation data. accumulate, checkpoint: see
+    `Recipe`, for less memory.
+
     >>> classifier = TextClassifier().fit(["I loved it", "A waste of time"], ["good", "bad"])
     >>> classifier.classes_
     array(['bad', 'good'], dtype='<U4')
@@ -60,7 +75,11 @@ class TextClassifier:
     `tokenizer_`; `history_` (losses and evaluations) after `fit` only.
     """
 
-    _parameters = tuple("model epochs batch_size lr max_length precision seed device".split())
+    _parameters = (
+        *("model", "epochs", "batch_size", "lr", "max_length", "precision", "seed", "device"),
+        *("trained_layers", "layer_decay", "weights", "class_weight", "truncation"),
+        *("patience", "keep_best", "accumulate", "checkpoint"),
+    )
 
     def __init__(
         self,
@@ -73,6 +92,15 @@ class TextClassifier:
         precision: Literal["fp32", "bf16"] = "fp32",
         seed: int = 0,
         device: str | None = None,
+        trained_layers: int | None = None,
+        layer_decay: float = 1.0,
+        weights: Literal["pretrained", "random"] = "pretrained",
+        class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
+        truncation: Truncation = "head",
+        patience: int | None = None,
+        keep_best: bool = False,
+        accumulate: int = 1,
+        checkpoint: bool = False,
     ) -> None:
         # scikit-learn's rule: keep the arguments as they came, check them in fit.
         self.model = model
@@ -83,46 +111,85 @@ class TextClassifier:
         self.precision = precision
         self.seed = seed
         self.device = device
+        self.trained_layers = trained_layers
+        self.layer_decay = layer_decay
+        self.weights = weights
+        self.class_weight = class_weight
+        self.truncation = truncation
+        self.patience = patience
+        self.keep_best = keep_best
+        self.accumulate = accumulate
+        self.checkpoint = checkpoint
 
     def fit(
         self,
         texts: Sequence[Text],
         labels: Sequence[Hashable],
         validation: tuple[Sequence[Text], Sequence[Hashable]] | None = None,
+        *,
+        folder: str | Path | None = None,
+        resume: bool = False,
+        save_every: int = 500,
     ) -> TextClassifier:
-        """Fine-tune the whole model; labels may be strings, integers or booleans.
+        """Fine-tune the model; labels may be strings, integers or booleans.
 
-        validation: texts and labels to evaluate on before training and after each epoch; they do
-        not influence the result. Raises `ValueError` for data or settings that cannot be used,
-        before anything is trained.
+        validation: texts and labels to evaluate on before training and after each epoch; they
+        influence the result only through `patience` and `keep_best`. folder, resume, save_every:
+        for a run that survives a crash, see `minibert.training.loop.train`. Raises `ValueError` for
+        data or settings that cannot be used, before anything is trained; warns if the trained model
+        predicts one class only.
         """
         texts, labels = listed(texts), list(labels)
-        self._check_settings()
+        self._check_settings(validation is not None)
         classes = _classes(texts, labels)
         model, tokenizer = self._new_model(classes)
         max_length = model.config.extra[_MAX_LENGTH]
 
-        rows = encode_texts(tokenizer, texts, max_length, "training texts")
         ids = {label: i for i, label in enumerate(classes.tolist())}
+        rows = encode_texts(tokenizer, texts, max_length, "training texts", self.truncation)
         examples = Examples(rows, [ids[_plain(label)] for label in labels])
-        evaluate = None
+        held_out = None
         if validation is not None:
-            held_out = _held_out(tokenizer, ids, validation, max_length)
-
-            def evaluate(step: int) -> Evaluation:
-                return _evaluate(model, tokenizer, held_out, step)
-
+            held_out = _held_out(tokenizer, ids, validation, max_length, self.truncation)
+        task = Classification(
+            examples,
+            tokenizer,
+            self.batch_size,
+            self.seed,
+            _class_weights(self.class_weight, ids, examples.labels),
+        )
         recipe = Recipe(
             epochs=self.epochs,
-            batch_size=self.batch_size,
             lr=self.lr,
+            layer_decay=self.layer_decay,
             precision=self.precision,
+            accumulate=self.accumulate,
+            checkpoint=self.checkpoint,
             seed=self.seed,
+            patience=self.patience,
+            keep_best=self.keep_best,
         )
-        history = train(model, tokenizer, examples, recipe, evaluate)
+        history = _train(
+            model,
+            tokenizer,
+            task,
+            held_out,
+            recipe,
+            self.trained_layers,
+            folder=folder,
+            resume=resume,
+            save_every=save_every,
+        )
         self.model_, self.tokenizer_, self.classes_ = model, tokenizer, classes
         self._engine = Engine()
         self.history_: History = history
+        self._training = {
+            "texts": len(texts),
+            "classes": dict(Counter(str(_plain(label)) for label in labels)),
+            "validation texts": 0 if held_out is None else len(held_out),
+            "recipe": self.get_params(),
+        }
+        self._warn_of_one_class(held_out or examples)
         return self
 
     def predict_proba(self, texts: Iterable[Text]) -> np.ndarray:
@@ -155,12 +222,19 @@ class TextClassifier:
         wanted = _ids_of(labels, ids, len(texts), "labels")
         return float((self._probabilities(texts).argmax(axis=1) == wanted).mean())
 
-    def save(self, folder: str | Path, overwrite: bool = False) -> None:
-        """Write a model folder that transformers and `load` open; whole or not at all."""
+    def save(self, folder: str | Path, overwrite: bool = False, data: str = "") -> None:
+        """Write a model folder that transformers and `load` open; whole or not at all.
+
+        After `fit` it has a model card, README.md, with recipe and results; data: what the texts
+        are, to be told there.
+        """
         self._check_fitted()
         with new_model_folder(folder, overwrite) as unfinished:
             self.model_.write_files(unfinished)
             self.tokenizer_.write_files(unfinished)
+            if hasattr(self, "history_"):
+                card = model_card(self.model_.config, self._training, self.history_, data)
+                (unfinished / "README.md").write_text(card, encoding="utf-8")
 
     @classmethod
     def load(
@@ -182,11 +256,13 @@ class TextClassifier:
         model = BertForClassification.from_pretrained(folder)
         config = model.config
         longest = config.extra.get(_MAX_LENGTH, config.max_position_embeddings)
+        truncation = config.extra.get(_TRUNCATION, "head")
         self = cls(
             model=dir_or_name,
             max_length=max_length or longest,
             precision=precision,  # type: ignore[arg-type]
             device=device,
+            truncation=truncation if truncation in TRUNCATIONS else "head",
         )
         if config.problem != "single_label_classification" or config.num_labels < 2:
             raise ValueError(
@@ -256,6 +332,7 @@ class TextClassifier:
             min(self.max_length, model.config.max_position_embeddings),
             width=model.config.num_labels,
             compute=lambda batch: model(**batch).logits.float().softmax(dim=-1),
+            truncation=self.truncation,
             stacklevel=4,  # the line that called our caller's caller
         )
 
@@ -269,23 +346,45 @@ class TextClassifier:
             model = BertForClassification.from_pretrained(
                 folder, labels=names, new_head=True, problem_type="single_label_classification"
             )
+            if self.weights == "random":
+                model = BertForClassification(model.config)
         tokenizer = WordPieceTokenizer.from_pretrained(folder)
         check_vocabulary(tokenizer, model.config)
         extra = {
             **model.config.extra,
             _LABEL_TYPE: type(classes.tolist()[0]).__name__,
             _MAX_LENGTH: min(self.max_length, model.config.max_position_embeddings),
+            _TRUNCATION: self.truncation,
         }
         model.config = replace(model.config, extra=extra)
         return model.to(device), tokenizer
 
     # --- checks --------------------------------------------------------------------------------
 
-    def _check_settings(self) -> None:
-        for name in ("epochs", "batch_size", "max_length"):
+    def _check_settings(self, has_validation: bool) -> None:
+        least = {"epochs": 1, "batch_size": 1, "max_length": 1, "accumulate": 1}
+        if self.patience is not None:
+            least["patience"] = 1
+        if self.trained_layers is not None:
+            least["trained_layers"] = 0
+        for name, lowest in least.items():
             value = getattr(self, name)
-            if not isinstance(value, numbers.Integral) or value < 1:
-                raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
+            if not isinstance(value, numbers.Integral) or value < lowest:
+                raise ValueError(
+                    f"{name} is {value!r}; it must be a whole number of at least {lowest}"
+                )
+        for name, allowed in (
+            ("weights", ("pretrained", "random")),
+            ("truncation", TRUNCATIONS),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {allowed}")
+        if not isinstance(self.layer_decay, numbers.Real) or not 0 < self.layer_decay <= 1:
+            raise ValueError(
+                f"layer_decay is {self.layer_decay!r}; it must be above 0 and at most 1"
+            )
+        if (self.patience is not None or self.keep_best) and not has_validation:
+            raise ValueError("patience and keep_best need validation texts; give fit some")
         if not isinstance(self.seed, numbers.Integral) or not 0 <= self.seed < 2**32:
             raise ValueError(
                 f"seed is {self.seed!r}; it must be a whole number from 0 to 2**32 - 1"
@@ -296,10 +395,20 @@ class TextClassifier:
             raise ValueError(
                 f"precision is {self.precision!r}; for training it must be 'fp32' or 'bf16'"
             )
-        if self.lr > _HIGH_LR:
+        if self.lr > _HIGH_LR and self.trained_layers != 0:
             warnings.warn(
                 f"lr={self.lr:g} is high for fine-tuning a whole BERT: above {_HIGH_LR:g} training "
                 "tends to collapse into predicting one class",
+                stacklevel=3,
+            )
+
+    def _warn_of_one_class(self, examples: Examples) -> None:
+        rows = examples.rows[:: max(1, len(examples) // 256)]
+        found = _logits(self.model_, self.tokenizer_, rows).argmax(dim=1).unique()
+        if len(found) == 1:
+            warnings.warn(
+                f"the trained model calls every text {self.classes_.tolist()[int(found)]!r}, so "
+                "it has learned nothing; try a lower lr, more epochs, another seed or more data",
                 stacklevel=3,
             )
 
@@ -336,10 +445,39 @@ def _held_out(
     ids: dict[Any, int],
     validation: tuple[Sequence[Text], Sequence[Hashable]],
     max_length: int,
+    truncation: Truncation,
 ) -> Examples:
     texts = list(validation[0])
     wanted = _ids_of(validation[1], ids, len(texts), "validation labels")
-    return Examples(encode_texts(tokenizer, texts, max_length, "validation texts"), wanted)
+    rows = encode_texts(tokenizer, texts, max_length, "validation texts", truncation)
+    return Examples(rows, wanted)
+
+
+def _class_weights(
+    wanted: Literal["balanced"] | Mapping[Any, float] | None,
+    ids: dict[Any, int],
+    labels: Sequence[int],
+) -> torch.Tensor | None:
+    """(L,) the weight of each class in the loss. "balanced" is scikit-learn's: examples / (L times
+    the examples of the class), so that all classes weigh the same together."""
+    if wanted is None:
+        return None
+    if isinstance(wanted, str):
+        if wanted != "balanced":
+            raise ValueError(f"class_weight is {wanted!r}; give 'balanced' or {{label: weight}}")
+        counts = torch.tensor(labels).bincount(minlength=len(ids))
+        return len(labels) / (len(ids) * counts.float())
+    if {_plain(label) for label in wanted} != set(ids):
+        raise ValueError(
+            f"class_weight has the labels {', '.join(map(repr, wanted))}, and the training data "
+            f"{', '.join(map(repr, ids))}; give a weight for each"
+        )
+    weights = torch.zeros(len(ids))
+    for label, weight in wanted.items():
+        if not isinstance(weight, numbers.Real) or not 0 < weight < math.inf:
+            raise ValueError(f"class_weight of {label!r} is {weight!r}; it must be above 0")
+        weights[ids[_plain(label)]] = float(weight)
+    return weights
 
 
 def _ids_of(labels: Sequence[Hashable], ids: dict[Any, int], number: int, name: str) -> list[int]:
@@ -377,9 +515,45 @@ def _logits(
     return compute_rows(model, tokenizer, rows, labels, lambda batch: model(**batch).logits)
 
 
-def _evaluate(
-    model: BertForClassification, tokenizer: WordPieceTokenizer, held_out: Examples, step: int
-) -> Evaluation:
-    logits, labels = _logits(model, tokenizer, held_out.rows), torch.tensor(held_out.labels)
-    accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
-    return Evaluation(step, F.cross_entropy(logits, labels).item(), accuracy)
+def _train(
+    model: BertForClassification,
+    tokenizer: WordPieceTokenizer,
+    task: Classification,
+    held_out: Examples | None,
+    recipe: Recipe,
+    trained_layers: int | None,
+    **run: Any,
+) -> History:
+    """Train what `trained_layers` names of the model, and evaluate it as it goes."""
+    trained: torch.nn.Module = model
+    logits: Callable[[], torch.Tensor] | None = None
+    if trained_layers == 0:
+        trained = head = Head(model)
+        vectors = first_vectors(model, tokenizer, task.examples.rows)
+        task = ClassificationOfVectors(task, vectors)
+        if held_out is not None:
+            seen = first_vectors(model, tokenizer, held_out.rows).to(model.device)
+
+            def logits() -> torch.Tensor:
+                with torch.inference_mode():
+                    return head(seen).float().cpu()
+
+    elif held_out is not None:
+        rows = held_out.rows
+
+        def logits() -> torch.Tensor:
+            return _logits(model, tokenizer, rows)
+
+    if trained_layers:
+        train_only_last(model, trained_layers)
+
+    def evaluate(step: int) -> Evaluation:
+        assert logits is not None and held_out is not None
+        scores, labels = logits(), torch.tensor(held_out.labels)
+        accuracy = (scores.argmax(dim=1) == labels).float().mean().item()
+        return Evaluation(step, F.cross_entropy(scores, labels).item(), accuracy)
+
+    try:
+        return train(trained, task, recipe, evaluate if held_out else None, **run)
+    finally:
+        model.requires_grad_(True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
+from minibert.linear import dropout
 
 
 class Embeddings(nn.Module):
@@ -31,7 +32,7 @@ class Embeddings(nn.Module):
         self.position = unfilled_embedding(config.max_position_embeddings, width)
         self.segment = unfilled_embedding(config.type_vocab_size, width)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = config.hidden_dropout_prob
 
     def forward(self, tokens: Tensor, positions: Tensor, segments: Tensor) -> Tensor:
         """Three LongTensors (N,) -> (N, C).
@@ -40,7 +41,7 @@ class Embeddings(nn.Module):
         segments: 0 for the first text of a pair and 1 for the second.
         """
         x = self.token(tokens) + self.segment(segments) + self.position(positions)  # (N, C)
-        return self.dropout(self.norm(x))
+        return dropout(self.norm(x), self.dropout, self.training)
 
 
 def unfilled_embedding(rows: int, width: int, padding_idx: int | None = None) -> nn.Embedding:

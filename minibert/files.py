@@ -129,7 +129,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
 _MODEL_FILES = (
     *("config.json", "*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json"),
     *TOKENIZER_FILES,
-    *("generation_config.json", "README.md", "learning_curve.png"),
+    *("generation_config.json", "README.md", "learning_curve.png", "log.jsonl"),
 )
 
 
@@ -150,7 +150,7 @@ def new_model_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path
     try:
         yield unfinished
         for file in [*unfinished.rglob("*"), unfinished]:
-            _flush(file)
+            flush(file)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -166,7 +166,7 @@ def new_model_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path
             f"{path} could not be put in place; it was written to {unfinished}"
         ) from error
     shutil.rmtree(old, ignore_errors=True)
-    _flush(path.parent)
+    flush(path.parent)
 
 
 def check_new_folder(path: str | Path, overwrite: bool = False) -> None:
@@ -195,7 +195,7 @@ def check_new_folder(path: str | Path, overwrite: bool = False) -> None:
             )
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """fsync a file or folder, so that the rename cannot reach the disk before the contents."""
     if path.is_dir():
         # Windows and some network file systems cannot; then the rename is as safe as they make it.

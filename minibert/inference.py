@@ -34,7 +34,7 @@ from minibert.kernels import (
 )
 from minibert.linear import Linear
 from minibert.pretrained import Pretrained
-from minibert.tokenizer import Row, Text, WordPieceTokenizer, text_parts
+from minibert.tokenizer import Row, Text, Truncation, WordPieceTokenizer, text_parts
 
 # A window ends at so many texts or characters. Sorting more than this gains nothing.
 WINDOW_TEXTS, WINDOW_CHARACTERS = 4096, 1 << 24
@@ -116,6 +116,7 @@ def run(
     max_length: int,
     width: int,
     compute: Callable[[dict[str, Tensor]], Tensor],
+    truncation: Truncation = "head",
     stacklevel: int = 3,
 ) -> np.ndarray:
     """Results for any number of texts: float32 (texts, width), in their order.
@@ -139,7 +140,7 @@ def run(
     with tqdm(total=number, unit="text", delay=2, disable=None, leave=False) as progress:
         try:
             for window in read_windows(texts):
-                rows = tokenizer.encode_batch(window, max_length)
+                rows = tokenizer.encode_batch(window, max_length, truncation)
                 total, cut = total + len(rows), cut + sum(row.dropped > 0 for row in rows)
                 found = compute_rows(model, tokenizer, rows, width, compute, progress.update)
                 results.append(found.numpy())
@@ -188,11 +189,15 @@ def read_windows(texts: Iterable[Text]) -> Iterator[list[Text]]:
 
 
 def encode_texts(
-    tokenizer: WordPieceTokenizer, texts: Sequence[Text], max_length: int, name: str
+    tokenizer: WordPieceTokenizer,
+    texts: Sequence[Text],
+    max_length: int,
+    name: str,
+    truncation: Truncation = "head",
 ) -> list[Row]:
     """Rows of ids. Texts that are too long are cut; one warning, at the line that called our
     caller, says how many."""
-    rows = tokenizer.encode_batch(texts, max_length)
+    rows = tokenizer.encode_batch(texts, max_length, truncation)
     _warn_of_cut(sum(row.dropped > 0 for row in rows), len(rows), name, max_length, stacklevel=4)
     return rows
 

@@ -105,7 +105,7 @@ def test_long_texts_are_cut_counted_and_said_once(start):
     texts = [*TEXTS[:-1], "long " * 500]
     with pytest.warns(UserWarning, match="1 of 24 training texts .* 40 tokens") as caught:
         classifier = new(start, epochs=1).fit(texts, LABELS)
-    assert len(caught) == 1
+    assert sum("were cut" in str(warning.message) for warning in caught) == 1
     with pytest.warns(UserWarning, match="1 of 1 texts"):
         assert classifier.predict(["long " * 500]).shape == (1,)
 

@@ -8,7 +8,7 @@ import transformers
 
 import minibert
 from minibert.tokenizer import WordPieceTokenizer
-from minibert.training.batches import Examples, shuffled_batches
+from minibert.training.batches import Classification, Examples, split
 from minibert.training.loop import Evaluation, Recipe, train
 from minibert.training.optimizer import make_optimizer, warmup_linear
 from tests.conftest import TEXTS, TINY
@@ -63,27 +63,56 @@ def test_biases_and_norms_are_not_decayed():
 
 
 def test_an_epoch_has_every_example_once_in_random_order(examples, tokenizer):
-    def labels_and_ids(seed):
-        return [
-            tuple(row[row != 0].tolist())
-            for batch in shuffled_batches(examples, 5, tokenizer, seed)
-            for row in batch["input_ids"]
-        ]
+    def order(seed, epoch=0):
+        task = Classification(examples, tokenizer, 5, seed)
+        steps = range(epoch * 5, epoch * 5 + 5)
+        assert task.steps_per_epoch == 5
+        assert [len(task.batch(step)) for step in steps] == [5, 5, 5, 5, 4]
+        return [example.number for step in steps for example in task.batch(step)]
 
-    first = labels_and_ids(0)
-    assert sorted(first) == sorted(tuple(row.ids) for row in examples.rows)
-    assert first == labels_and_ids(0) != labels_and_ids(1)
-    lengths = [len(ids) for ids in first]
+    first = order(0)
+    assert sorted(first) == list(range(24))
+    assert first == order(0) != order(1)
+    assert sorted(order(0, epoch=1)) == sorted(first) != first != order(0, epoch=1)
+    lengths = [len(examples.rows[i].ids) for i in first]
     assert lengths != sorted(lengths), "not by length"
-    sizes = [len(b["labels"]) for b in shuffled_batches(examples, 5, tokenizer, 0)]
-    assert sizes == [5, 5, 5, 5, 4]
 
 
 def test_labels_stay_with_their_texts(examples, tokenizer):
-    known = {tuple(row.ids): label for row, label in zip(examples.rows, LABELS, strict=True)}
-    for batch in shuffled_batches(examples, 5, tokenizer, 3):
-        for ids, label in zip(batch["input_ids"], batch["labels"], strict=True):
-            assert known[tuple(ids[ids != 0].tolist())] == label
+    task = Classification(examples, tokenizer, 5, 3)
+    for step in range(task.steps_per_epoch):
+        for example in task.batch(step):
+            assert example.row is examples.rows[example.number]
+            assert example.label == LABELS[example.number]
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 7])
+def test_split_shares_a_batch_by_tokens(examples, tokenizer, parts):
+    batch = Classification(examples, tokenizer, 24).batch(0)
+    shares = split(batch, parts)
+    assert len(shares) == parts
+    assert sorted(example.number for share in shares for example in share) == list(range(24))
+    tokens = [sum(len(example.row.ids) for example in share) for share in shares]
+    assert max(tokens) - min(tokens) <= max(len(row.ids) for row in examples.rows)
+    assert split(batch[:1], 3)[1:] == [[], []]
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 3.0])])
+def test_losses_of_the_parts_add_up_to_that_of_the_batch(examples, tokenizer, weights):
+    model = small_model().eval()
+    task = Classification(examples, tokenizer, 24, class_weights=weights)
+    batch = task.batch(0)
+    whole = task.loss(model, batch, batch)
+    logits, labels = task.logits(model, batch)
+    torch.testing.assert_close(whole, torch.nn.functional.cross_entropy(logits, labels, weights))
+    parts = sum(task.loss(model, part, batch) for part in split(batch, 3))
+    torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-6)
+
+
+def fit(model, tokenizer, examples, evaluate=None, batch_size=8, **recipe):
+    """Train on the examples; the rest are the recipe's settings."""
+    task = Classification(examples, tokenizer, batch_size, recipe.get("seed", 0))
+    return train(model, task, Recipe(**recipe), evaluate)
 
 
 def test_training_learns_and_writes_down_what_happened(examples, tokenizer):
@@ -93,7 +122,7 @@ def test_training_learns_and_writes_down_what_happened(examples, tokenizer):
         seen.append(step)
         return Evaluation(step, 0.5, 0.5)
 
-    history = train(model, tokenizer, examples, Recipe(epochs=20, batch_size=8, lr=3e-3), evaluate)
+    history = fit(model, tokenizer, examples, evaluate, epochs=20, lr=3e-3)
     assert len(history.losses) == 20 * 3 and history.examples == 20 * 24
     assert seen == list(range(0, 61, 3))
     assert sum(history.losses[-3:]) < 0.2 * sum(history.losses[:3])
@@ -110,12 +139,12 @@ def test_same_seed_same_weights_whatever_the_callers_random_state(examples, toke
         model = small_model()
         torch.manual_seed(callers_seed)
         before = torch.get_rng_state()
-        train(model, tokenizer, examples, Recipe(epochs=1, batch_size=8, lr=1e-3))
+        fit(model, tokenizer, examples, epochs=1, lr=1e-3)
         assert torch.equal(torch.get_rng_state(), before), "the caller's state is left alone"
         results.append(state(model))
     assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
     other = small_model()
-    train(other, tokenizer, examples, Recipe(epochs=1, batch_size=8, lr=1e-3, seed=1))
+    fit(other, tokenizer, examples, epochs=1, lr=1e-3, seed=1)
     assert not torch.equal(state(other)["classifier.weight"], results[0]["classifier.weight"])
 
 
@@ -123,11 +152,11 @@ def test_one_step_is_torchs_adamw(examples, tokenizer):
     """Without dropout a step of ours is a step of the textbook loop."""
     still = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     ours, theirs = small_model(**still), small_model(**still)
-    recipe = Recipe(epochs=1, batch_size=24, lr=1e-3, warmup=0.0)
-    train(ours, tokenizer, examples, recipe)
+    fit(ours, tokenizer, examples, batch_size=24, epochs=1, lr=1e-3, warmup=0.0)
 
-    order = recipe.seed * 1_000_003
-    (batch,) = shuffled_batches(examples, 24, tokenizer, order)
+    chosen = Classification(examples, tokenizer, 24).batch(0)
+    batch = tokenizer.pad([example.row for example in chosen])
+    batch["labels"] = torch.tensor([example.label for example in chosen])
     spared = [p for p in theirs.parameters() if p.ndim == 1]
     decayed = [p for p in theirs.parameters() if p.ndim > 1]
     optimizer = torch.optim.AdamW(
@@ -143,9 +172,9 @@ def test_one_step_is_torchs_adamw(examples, tokenizer):
 
 def test_bf16_keeps_the_weights_in_fp32(examples, tokenizer):
     model = small_model()
-    history = train(model, tokenizer, examples, Recipe(epochs=1, batch_size=12, precision="bf16"))
+    history = fit(model, tokenizer, examples, batch_size=12, epochs=1, precision="bf16")
     assert {p.dtype for p in model.parameters()} == {torch.float32}
-    full = train(small_model(), tokenizer, examples, Recipe(epochs=1, batch_size=12))
+    full = fit(small_model(), tokenizer, examples, batch_size=12, epochs=1)
     assert history.losses != full.losses, "it did multiply in bfloat16"
     for half, exact in zip(history.losses, full.losses, strict=True):
         assert abs(half - exact) < 0.02
@@ -156,5 +185,5 @@ def test_broken_loss_stops_with_step_and_rate(examples, tokenizer):
     model.classifier.bias.data[0] = float("nan")
     before = state(model)
     with pytest.raises(FloatingPointError, match="step 1 .*lower lr"):
-        train(model, tokenizer, examples, Recipe(epochs=1, batch_size=8))
+        fit(model, tokenizer, examples, epochs=1)
     assert torch.equal(state(model)["bert.pooler.dense.weight"], before["bert.pooler.dense.weight"])

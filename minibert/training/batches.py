@@ -1,19 +1,82 @@
-"""Batches in true random order.
+"""What a model learns from: which examples each step takes, and their loss.
 
-Sorting training texts by length would save padding, but a batch of short texts is not a random
-sample, and the gradient is biased by it. The model packs its batches, so padding costs nothing here
-and the order can be the honest one.
+Batches come in true random order. Sorting training texts by length would save padding, but a batch
+of short texts is not a random sample, and the gradient is biased by it. The model packs its
+batches, so padding costs nothing here and the order can be the honest one.
+
+A batch follows from the seed and the number of the step, and from nothing else. So the number of
+the step is all a run has to remember of its place in the data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
+import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from minibert.model import at_least_fp32
 from minibert.tokenizer import Row, WordPieceTokenizer
+
+
+class HasRow(Protocol):
+    """An example: a row of tokens, what is to be learned about it, and its place in the data."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def row(self) -> Row: ...
+
+
+ExampleT = TypeVar("ExampleT", bound=HasRow)
+
+
+class Task(ABC, Generic[ExampleT]):
+    """Which examples a step takes, and their loss. The training loop knows nothing else of a task.
+
+    steps_per_epoch: steps until every example was taken once.
+    fingerprint: changes with the data; a run is resumed only with the data it began with.
+    """
+
+    steps_per_epoch: int
+    fingerprint: str
+
+    @abstractmethod
+    def batch(self, step: int) -> list[ExampleT]:
+        """The examples of a step, counted from 0; the same whenever they are asked for."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, part: list[ExampleT], whole: list[ExampleT]) -> Tensor:
+        """What `part` adds to the loss of `whole`, the step's batch.
+
+        The sum over the parts of a batch is its loss, however it is split: each example counts as
+        much as it does in the whole, not in its part.
+        """
+
+
+def split(batch: list[ExampleT], parts: int) -> list[list[ExampleT]]:
+    """A batch in so many parts of nearly as many tokens; with few examples some are empty."""
+    if parts == 1:
+        return [batch]
+    shares: list[list[ExampleT]] = [[] for _ in range(parts)]
+    tokens = [0] * parts
+    for example in sorted(batch, key=lambda example: -len(example.row.ids)):
+        lightest = tokens.index(min(tokens))
+        shares[lightest].append(example)
+        tokens[lightest] += len(example.row.ids)
+    return shares
+
+
+def random_order(number: int, seed: int, epoch: int) -> list[int]:
+    """All of `number` examples once, in the order of this epoch."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    return torch.randperm(number, generator=generator).tolist()
 
 
 @dataclass(frozen=True)
@@ -27,18 +90,70 @@ class Examples:
         return len(self.rows)
 
 
-def shuffled_batches(
-    examples: Examples, batch_size: int, tokenizer: WordPieceTokenizer, seed: int
-) -> Iterator[dict[str, Tensor]]:
-    """One epoch: every example once, in the random order that `seed` gives.
+class Example(NamedTuple):
+    """A tokenized text with its class id; number: its place in the data."""
 
-    Yields the tensors of `WordPieceTokenizer.__call__` with `labels`, (B,); the last batch may be
-    smaller.
+    number: int
+    row: Row
+    label: int
+
+
+class Classification(Task[Example]):
+    """Texts and the one right class of each: cross-entropy, every text once an epoch.
+
+    class_weights: (L,) how much an example of each class counts, None: all the same. The loss is
+    then the weighted mean, as that of `torch.nn.CrossEntropyLoss`.
     """
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(examples), generator=generator).tolist()
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        batch = tokenizer.pad([examples.rows[i] for i in chosen])
-        batch["labels"] = torch.tensor([examples.labels[i] for i in chosen])
-        yield batch
+
+    def __init__(
+        self,
+        examples: Examples,
+        tokenizer: WordPieceTokenizer,
+        batch_size: int,
+        seed: int = 0,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        self.examples, self.tokenizer, self.seed = examples, tokenizer, seed
+        self.batch_size, self.class_weights = batch_size, class_weights
+        self.steps_per_epoch = -(-len(examples) // batch_size)
+        self.fingerprint = fingerprint(
+            part
+            for row, label in zip(examples.rows, examples.labels, strict=True)
+            for part in (row.ids, row.type_ids, [label])
+        )
+        self._epoch, self._order = -1, [0]
+
+    def batch(self, step: int) -> list[Example]:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = random_order(len(self.examples), self.seed, epoch)
+        start = place * self.batch_size
+        chosen = self._order[start : start + self.batch_size]
+        return [Example(i, self.examples.rows[i], self.examples.labels[i]) for i in chosen]
+
+    def loss(self, model: nn.Module, part: list[Example], whole: list[Example]) -> Tensor:
+        logits, labels = self.logits(model, part)
+        weights = None if self.class_weights is None else self.class_weights.to(logits.device)
+        losses = F.cross_entropy(at_least_fp32(logits), labels, weights, reduction="sum")
+        return losses / self._weight(whole)
+
+    def logits(self, model: nn.Module, part: list[Example]) -> tuple[Tensor, Tensor]:
+        """(B, L) scores and (B,) labels, on the model's device."""
+        device = next(model.parameters()).device
+        batch = self.tokenizer.pad([example.row for example in part])
+        logits = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits
+        return logits, torch.tensor([example.label for example in part], device=device)
+
+    def _weight(self, batch: list[Example]) -> float:
+        if self.class_weights is None:
+            return len(batch)
+        return sum(self.class_weights[example.label].item() for example in batch)
+
+
+def fingerprint(lists: Iterable[Sequence[int]]) -> str:
+    """SHA-256 of lists of integers, their lengths included."""
+    digest = hashlib.sha256()
+    for numbers in lists:
+        digest.update(np.array([len(numbers), *numbers], dtype=np.int64).tobytes())
+    return digest.hexdigest()

@@ -1,38 +1,77 @@
-"""The training loop, and what it writes down."""
+"""The training loop, and what it writes down.
+
+A run follows from its recipe, its data and the weights it starts from. Each step seeds its random
+numbers by its own number, and takes the examples that belong to that number; so weights, optimizer
+and the number of the step are all there is to a run between two steps, and a run that goes on from
+a saved state ends with the same bits as one that was never interrupted (on a CPU; GPUs add in
+changing order).
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from minibert.heads import BertForClassification
+from minibert.encoder import Encoder
 from minibert.kernels import keep_freed_memory
-from minibert.tokenizer import WordPieceTokenizer
-from minibert.training.batches import Examples, shuffled_batches
+from minibert.training.batches import Task, split
 from minibert.training.optimizer import make_optimizer, warmup_linear
+from minibert.training.products import choose_product, products
+from minibert.training.ranks import Ranks
+from minibert.training.state import (
+    check_same,
+    newest_state,
+    open_log,
+    prepare_run_folder,
+    save_state,
+)
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. lr is the highest learning rate; warmup a share of all steps; precision "fp32"
-    or "bf16", which multiplies in bfloat16 and keeps weights and optimizer in fp32."""
+    """How to train.
+
+    epochs: times every example is taken. lr: the highest learning rate; it rises over the first
+    `warmup` share of the steps and falls to zero after. layer_decay: the factor by which each layer
+    down learns slower. clip: the largest norm of a step's gradient.
+    precision: "fp32", or "bf16", which multiplies in bfloat16 and keeps weights and optimizer in
+    fp32. accumulate: parts in which a step's examples are computed one after another, for less
+    memory; checkpoint: compute activations twice instead of keeping them, for less memory. Neither
+    changes the result beyond rounding.
+    evaluate_every: steps from one evaluation to the next, None: an epoch. patience: stop after so
+    many evaluations without a better one, None: never. keep_best: end with the weights of the best
+    evaluation, by accuracy, then by loss.
+    """
 
     epochs: int = 3
-    batch_size: int = 32
     lr: float = 5e-5
     warmup: float = 0.06
     weight_decay: float = 0.01
+    layer_decay: float = 1.0
     clip: float = 1.0
     precision: str = "fp32"
+    accumulate: int = 1
+    checkpoint: bool = False
     seed: int = 0
+    evaluate_every: int | None = None
+    patience: int | None = None
+    keep_best: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +81,10 @@ class Evaluation:
     step: int
     loss: float
     accuracy: float
+
+    def better_than(self, other: Evaluation) -> bool:
+        """More accurate, or as accurate with a lower loss."""
+        return (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
 
 
 @dataclass
@@ -54,85 +97,314 @@ class History:
     seconds: float = 0.0
     examples: int = 0
 
+    @property
+    def best(self) -> Evaluation | None:
+        """The best evaluation, the first of several; None without any."""
+        best = None
+        for evaluation in self.evaluations:
+            if best is None or evaluation.better_than(best):
+                best = evaluation
+        return best
+
+    def ran_out_of(self, patience: int | None) -> bool:
+        """Whether the last `patience` evaluations were no better than one before them."""
+        if patience is None or self.best is None:
+            return False
+        return len(self.evaluations) - 1 - self.evaluations.index(self.best) >= patience
+
 
 def train(
-    model: BertForClassification,
-    tokenizer: WordPieceTokenizer,
-    examples: Examples,
+    model: nn.Module,
+    task: Task[Any],
     recipe: Recipe,
     evaluate: Callable[[int], Evaluation] | None = None,
+    *,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    save_every: int = 500,
 ) -> History:
     """Train a model in place, on the device it is on.
 
-    The result follows from the recipe's seed alone: it sets the order of examples and the dropout,
-    and the caller's random state is as before afterwards. evaluate: called with the number of steps
-    done, before the first and after every epoch; the result is logged at level INFO. Shows a
-    progress bar on a terminal.
+    The caller's random state is as before afterwards. evaluate: called with the number of steps
+    done, before the first and after every epoch or `recipe.evaluate_every` steps; the result is
+    logged at level INFO. Shows a progress bar on a terminal. In a process of several (see
+    `ranks.py`) the batch is shared among them.
+
+    folder: where to keep the state of the run, after every evaluation and `save_every` steps, and
+    its log. Ctrl-C and SIGTERM then save the state and end the run, after the step; a second time
+    they end it at once. resume: go on from the newest state there, if there is one.
 
     Raises `FloatingPointError` when the loss or the gradient is no longer a number; the weights are
-    then those of the step before.
+    then those of the step before, and saved states stay. Raises `OSError` for a folder that cannot
+    be written and `ValueError` for a run that cannot be resumed, before anything is trained.
     """
-    from tqdm import tqdm
-    from tqdm.contrib.logging import logging_redirect_tqdm
+    return _Run(model, task, recipe, evaluate, folder, resume, save_every).train()
 
-    keep_freed_memory()
-    device = next(model.parameters()).device
-    steps_per_epoch = math.ceil(len(examples) / recipe.batch_size)
-    steps = steps_per_epoch * recipe.epochs
-    optimizer = make_optimizer(model, recipe.lr, recipe.weight_decay)
-    schedule = warmup_linear(optimizer, steps, recipe.warmup)
-    trainable = [p for group in optimizer.param_groups for p in group["params"]]
-    history = History()
 
-    def look(epoch: int) -> None:
-        if evaluate is not None:
-            result = evaluate(len(history.losses))
-            history.evaluations.append(result)
-            logger.info(
-                "epoch %d of %d: development accuracy %.2f %%, loss %.3f",
-                *(epoch, recipe.epochs, 100 * result.accuracy, result.loss),
-            )
+class _Run:
+    """What `train` works with; a class, so that saving and going on see the same things."""
 
-    look(0)
-    devices = range(torch.cuda.device_count())
-    # disable=None: a bar on a terminal, silence in a log file.
-    progress = tqdm(total=steps, unit="step", disable=None, dynamic_ncols=True)
-    with torch.random.fork_rng(devices), progress, logging_redirect_tqdm():
-        torch.manual_seed(recipe.seed)
-        for epoch in range(recipe.epochs):
-            model.train()
-            started = time.perf_counter()
-            order = recipe.seed * 1_000_003 + epoch
-            for batch in shuffled_batches(examples, recipe.batch_size, tokenizer, order):
-                batch = {name: tensor.to(device) for name, tensor in batch.items()}
-                with torch.autocast(
-                    device.type, dtype=torch.bfloat16, enabled=recipe.precision == "bf16"
-                ):
-                    loss = model(**batch).loss
-                value = loss.item()
-                if not math.isfinite(value):
-                    raise FloatingPointError(
-                        f"the loss is {value} at step {len(history.losses) + 1} with a learning "
-                        f"rate of {schedule.get_last_lr()[0]:.2g}; lower lr (now {recipe.lr:g})"
-                    )
-                loss.backward()
-                norm = nn.utils.clip_grad_norm_(trainable, recipe.clip)
-                if not math.isfinite(norm):
-                    raise FloatingPointError(
-                        f"the gradient is {norm.item()} at step {len(history.losses) + 1}; "
-                        f"lower lr (now {recipe.lr:g})"
-                    )
-                optimizer.step()
-                schedule.step()
-                optimizer.zero_grad()
-                history.losses.append(value)
-                history.examples += len(batch["labels"])
-                progress.update()
-                progress.set_postfix(
-                    {"loss": f"{value:.3f}", "lr": f"{schedule.get_last_lr()[0]:.1e}"},
-                    refresh=False,
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task[Any],
+        recipe: Recipe,
+        evaluate: Callable[[int], Evaluation] | None,
+        folder: str | Path | None,
+        resume: bool,
+        save_every: int,
+    ) -> None:
+        self.model, self.task, self.recipe, self.evaluate = model, task, recipe, evaluate
+        self.save_every = save_every
+        self.ranks = Ranks()
+        self.device = next(model.parameters()).device
+        self.product = choose_product(self.device, recipe.precision)
+        self.steps = task.steps_per_epoch * recipe.epochs
+        self.evaluate_every = recipe.evaluate_every or task.steps_per_epoch
+        self.optimizer = make_optimizer(model, recipe.lr, recipe.weight_decay, recipe.layer_decay)
+        self.schedule = warmup_linear(self.optimizer, self.steps, recipe.warmup)
+        self.trainable = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.history = History()
+        self.best_weights: dict[str, Tensor] | None = None
+        self.log: TextIO | None = None
+        self.folder = None if folder is None else prepare_run_folder(folder, resume)
+        if self.folder is not None:
+            self.description = self._describe()
+            if resume:
+                self._restore()
+
+    # --- the run -------------------------------------------------------------------------------
+
+    def train(self) -> History:
+        from tqdm import tqdm
+        from tqdm.contrib.logging import logging_redirect_tqdm
+
+        keep_freed_memory()
+        wrapped = self.ranks.wrap(self.model)
+        with ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng(range(torch.cuda.device_count())))
+            # disable=None: a bar on a terminal, silence in a log file.
+            quiet = True if self.ranks.rank else None
+            progress = stack.enter_context(
+                tqdm(
+                    total=self.steps,
+                    initial=len(self.history.losses),
+                    unit="step",
+                    disable=quiet,
+                    dynamic_ncols=True,
                 )
-            history.seconds += time.perf_counter() - started
-            look(epoch + 1)
-    model.eval()
-    return history
+            )
+            stack.enter_context(logging_redirect_tqdm())
+            signals = stack.enter_context(noted_signals(self.folder is not None))
+            if self.folder is not None and self.ranks.rank == 0:
+                self.log = stack.enter_context(open_log(self.folder, len(self.history.losses)))
+            stack.enter_context(products(self.model, self.product))
+            if self.recipe.checkpoint:
+                stack.enter_context(checkpointing(self.model))
+            start = len(self.history.losses)
+            while True:
+                step = len(self.history.losses)
+                due = self._evaluation_is_due(step)
+                if due:
+                    self._look(step)
+                over = step == self.steps or self.history.ran_out_of(self.recipe.patience)
+                if step > start and (due or over or step % self.save_every == 0):
+                    self._save()
+                if over:
+                    break
+                if signals:
+                    self._stop(signals[0])
+                self._step(wrapped, step)
+                progress.update()
+                progress.set_postfix(self._figures(), refresh=False)
+        if self.best_weights is not None:
+            self.model.load_state_dict(self.best_weights)
+        self.model.eval()
+        return self.history
+
+    def _step(self, wrapped: nn.Module, step: int) -> None:
+        """Gradients of one batch, then one step of the optimizer."""
+        started = time.perf_counter()
+        self.model.train()
+        seed = np.random.SeedSequence([self.recipe.seed, step, self.ranks.rank])
+        torch.manual_seed(int(seed.generate_state(1, np.uint64)[0]))
+        batch = self.task.batch(step)
+        mine = split(batch, self.ranks.number)[self.ranks.rank]
+        # A rank without examples computes one for nothing: the others wait for its gradients.
+        parts = [part for part in split(mine, self.recipe.accumulate) if part] or [batch[:1]]
+        total = torch.zeros((), device=self.device)
+        for part in parts:
+            last = part is parts[-1]
+            with nullcontext() if last else self.ranks.no_sync(wrapped):
+                with torch.autocast(
+                    self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"
+                ):
+                    loss = self.task.loss(wrapped, part, batch)
+                if not mine:
+                    loss = loss * 0
+                total += loss.detach()
+                # The ranks' gradients are averaged, and their losses are to be added.
+                (loss * self.ranks.number if self.ranks.number > 1 else loss).backward()
+        value = self.ranks.sum(total)
+        norm = nn.utils.get_total_norm(p.grad for p in self.trainable if p.grad is not None).item()
+        if not math.isfinite(value) or not math.isfinite(norm):
+            self.optimizer.zero_grad()
+            examples = ", ".join(str(example.number) for example in batch[:8])
+            raise FloatingPointError(
+                f"the loss is {value} and the norm of the gradient {norm} at step {step + 1} with "
+                f"a learning rate of {self.schedule.get_last_lr()[0]:.2g}, in the batch of "
+                f"examples {examples}{', ...' if len(batch) > 8 else ''}; "
+                f"lower lr (now {self.recipe.lr:g})" + self._where_to_go_on()
+            )
+        nn.utils.clip_grads_with_norm_(self.trainable, self.recipe.clip, torch.tensor(norm))
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad()
+        self.history.losses.append(value)
+        self.history.examples += len(batch)
+        self.history.seconds += time.perf_counter() - started
+        self._write({"step": step + 1, **self._figures()})
+
+    def _evaluation_is_due(self, step: int) -> bool:
+        if self.evaluate is None:
+            return False
+        known = bool(self.history.evaluations) and self.history.evaluations[-1].step == step
+        return not known and (step % self.evaluate_every == 0 or step == self.steps)
+
+    def _look(self, step: int) -> None:
+        """Evaluate, and remember the weights if they are the best so far."""
+        assert self.evaluate is not None
+        self.model.eval()
+        result = self.ranks.from_first(self.evaluate(step) if self.ranks.rank == 0 else None)
+        self.history.evaluations.append(result)
+        logger.info(
+            "epoch %g of %d: development accuracy %.2f %%, loss %.3f",
+            *(round(step / self.task.steps_per_epoch, 2), self.recipe.epochs),
+            *(100 * result.accuracy, result.loss),
+        )
+        self._write(
+            {"step": step, "evaluation": {"loss": result.loss, "accuracy": result.accuracy}}
+        )
+        if self.recipe.keep_best and self.history.best is result:
+            weights = self.model.state_dict()
+            self.best_weights = {name: tensor.clone() for name, tensor in weights.items()}
+
+    def _figures(self) -> dict[str, float]:
+        """For the progress bar and the log."""
+        return {
+            "loss": round(self.history.losses[-1], 4),
+            "lr": float(f"{self.schedule.get_last_lr()[0]:.3g}"),
+            "examples/s": round(self.history.examples / self.history.seconds, 1),
+        }
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self.log is not None:
+            print(json.dumps(line), file=self.log, flush=True)
+
+    # --- what survives a crash -----------------------------------------------------------------
+
+    def _describe(self) -> dict[str, Any]:
+        """What must be the same for the rest of a run to equal what it would have been."""
+        digest = hashlib.sha256()
+        for name, tensor in self.model.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return {
+            **asdict(self.recipe),
+            "steps": self.steps,
+            "data": self.task.fingerprint,
+            "weights at the start": digest.hexdigest(),
+            "trained parameters": sum(p.numel() for p in self.trainable),
+            "product of Linear": self.product.__name__,
+            "threads": torch.get_num_threads(),
+            "processes": self.ranks.number,
+            "device": self.device.type,
+            "torch": torch.__version__,
+        }
+
+    def _save(self) -> None:
+        """Write the state. If the disk is full the run goes on, for it may yet end well."""
+        if self.folder is None or self.ranks.rank:
+            return
+        history = {**vars(self.history), "evaluations": list(map(asdict, self.history.evaluations))}
+        state = {
+            "description": self.description,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "history": history,
+            "best": self.best_weights,
+        }
+        try:
+            save_state(self.folder, len(self.history.losses), state)
+        except OSError as error:
+            logger.warning("%s; the states before it stay, and the run goes on", error)
+
+    def _restore(self) -> None:
+        """Go on from the newest state of the folder, if there is one."""
+        assert self.folder is not None
+        found = newest_state(self.folder)
+        if found is None:
+            logger.info("%s has no state to resume from; the run begins anew", self.folder)
+            return
+        path, state = found
+        check_same(state["description"], self.description)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        history = state["history"]
+        evaluations = [Evaluation(**evaluation) for evaluation in history.pop("evaluations")]
+        self.history = History(evaluations=evaluations, **history)
+        self.best_weights = state["best"]
+        logger.info("resuming after step %d from %s", len(self.history.losses), path)
+
+    def _stop(self, number: int) -> None:
+        """End the run as the signal asks, with its state saved."""
+        self._save()
+        logger.warning(
+            "stopped by %s after step %d%s",
+            *(signal.Signals(number).name, len(self.history.losses), self._where_to_go_on()),
+        )
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
+
+    def _where_to_go_on(self) -> str:
+        return "" if self.folder is None else f"; resume from the last state in {self.folder}"
+
+
+@contextmanager
+def checkpointing(model: nn.Module) -> Iterator[None]:
+    """Inside, the encoder computes activations again instead of keeping them."""
+    encoders = [module for module in model.modules() if isinstance(module, Encoder)]
+    try:
+        for encoder in encoders:
+            encoder.checkpointing = True
+        yield
+    finally:
+        for encoder in encoders:
+            encoder.checkpointing = False
+
+
+@contextmanager
+def noted_signals(wanted: bool) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM only leave their number in the list, the first time; the second time they
+    do what they always did. Without effect outside of the main thread, where Python has them."""
+    noted: list[int] = []
+    if not wanted or threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, _: Any) -> None:
+        noted.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    try:
+        for number in before:
+            signal.signal(number, note)
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -7,23 +7,69 @@ arXiv 2006.04884; Zhang et al. 2021, arXiv 2006.05987).
 
 from __future__ import annotations
 
+import re
+
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from minibert.model import BertModel
 
-def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> AdamW:
+
+def make_optimizer(
+    model: nn.Module, lr: float, weight_decay: float, layer_decay: float = 1.0
+) -> AdamW:
     """PyTorch's AdamW over all trainable parameters.
 
     Biases and LayerNorm are not decayed: they have one dimension, and there is no reason to pull an
-    offset or a scale towards zero.
+    offset or a scale towards zero. layer_decay: see `depths`.
     """
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim == 1], "weight_decay": 0.0},
-    ]
-    return AdamW(groups, lr=lr, betas=(0.9, 0.999), eps=1e-8, fused=True)
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    above = depths(model)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            depth = 0 if layer_decay == 1.0 else above[name]
+            groups.setdefault((depth, parameter.ndim > 1), []).append(parameter)
+    return AdamW(
+        [
+            {
+                "params": parameters,
+                "weight_decay": weight_decay if decayed else 0.0,
+                "lr": lr * layer_decay**depth,
+            }
+            for (depth, decayed), parameters in groups.items()
+        ],
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        fused=True,
+    )
+
+
+def depths(model: nn.Module) -> dict[str, int]:
+    """How far each parameter is below the head: 0 in head and pooler, 1 in the last layer, and one
+    more in the embeddings than in the first layer.
+
+    Layer-wise decay multiplies the learning rate by a factor below 1 for each step down. The lower
+    layers hold what is true of language at large, and a small data set should not rewrite it
+    (Howard & Ruder 2018, arXiv 1801.06146, "discriminative fine-tuning").
+    """
+    encoders = [module for module in model.modules() if isinstance(module, BertModel)]
+    layers = encoders[0].config.num_hidden_layers if encoders else 0
+    found = {}
+    for name, _ in model.named_parameters():
+        layer = re.search(r"\bencoder\.layers\.(\d+)\.", name)
+        if layer:
+            found[name] = layers - int(layer[1])
+        else:
+            found[name] = layers + 1 if re.search(r"\bembeddings\.", name) else 0
+    return found
+
+
+def train_only_last(model: nn.Module, layers: int) -> None:
+    """Freeze the embeddings and all but the last `layers` layers; the head stays trainable."""
+    below = depths(model)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(below[name] <= layers)
 
 
 def warmup_linear(optimizer: AdamW, steps: int, warmup: float) -> LambdaLR:

@@ -1,0 +1,61 @@
+"""Training a head on a frozen encoder: the encoder runs once, and the head is trained in seconds.
+
+A frozen encoder gives a text the same vector in every epoch, so it is computed once and kept. What
+is left to train has a few thousand weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from minibert.heads import BertForClassification
+from minibert.inference import compute_rows, optimize
+from minibert.tokenizer import Row, WordPieceTokenizer
+from minibert.training.batches import Classification, Example
+
+
+class Head(nn.Module):
+    """What stands on top of the encoder: pooler, dropout, classifier. The modules are the model's
+    own, so that training them trains the model."""
+
+    def __init__(self, model: BertForClassification) -> None:
+        super().__init__()
+        assert model.bert.pooler is not None
+        self.pooler: nn.Module = model.bert.pooler
+        self.dropout, self.classifier = model.dropout, model.classifier
+
+    def forward(self, first: Tensor) -> Tensor:
+        """The encoder's vectors at [CLS], (B, C) -> scores, (B, L)."""
+        return self.classifier(self.dropout(self.pooler(first)))
+
+
+class ClassificationOfVectors(Classification):
+    """Classification whose texts were encoded before. vectors: (examples, C)."""
+
+    def __init__(self, task: Classification, vectors: Tensor) -> None:
+        self.__dict__.update(vars(task))
+        self.vectors = vectors
+
+    def logits(self, model: nn.Module, part: list[Example]) -> tuple[Tensor, Tensor]:
+        device = next(model.parameters()).device
+        chosen = self.vectors[[example.number for example in part]].to(device)  # (B, C)
+        return model(chosen), torch.tensor([example.label for example in part], device=device)
+
+
+def first_vectors(
+    model: BertForClassification, tokenizer: WordPieceTokenizer, rows: Sequence[Row]
+) -> Tensor:
+    """The encoder's vector at [CLS] of each row, (rows, C), without dropout, on the CPU."""
+    fast = optimize(model).bert
+
+    def compute(batch: dict[str, Tensor]) -> Tensor:
+        packing = fast.make_packing(
+            batch["input_ids"], batch["token_type_ids"], batch["attention_mask"]
+        )
+        encoded = fast.encode(batch["input_ids"], batch["token_type_ids"], packing, packing.first)
+        return packing.place_first(encoded.last)  # (B, C)
+
+    return compute_rows(fast, tokenizer, rows, model.config.hidden_size, compute)
