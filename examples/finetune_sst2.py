@@ -9,6 +9,9 @@ A run keeps its state in `<output>.run`: after a crash, Ctrl-C or SIGTERM the sa
 `--resume` goes on, and ends as if nothing had happened. --seeds 5 trains five models and reports
 mean and standard deviation; the best on the development texts is saved.
 
+Under torchrun a process that fails ends all; torchrun's report has its error, and `--resume` with
+as many processes goes on. On CPUs set OMP_NUM_THREADS to the cores of each; torchrun takes 1.
+
 Needs `pip install -e '.[demo]'` in the checkout for the default model and for the plot.
 """
 
@@ -19,6 +22,7 @@ import random
 import shutil
 import statistics
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,6 +75,7 @@ def main(ranks: Ranks) -> None:
     logging.getLogger("minibert").setLevel(logging.INFO if first else logging.ERROR)
     if not first:
         sys.stdout = open(os.devnull, "w")
+        warnings.simplefilter("ignore")
     check_new_folder(arguments.output, arguments.overwrite)
     if arguments.seeds < 1:
         raise ValueError(f"--seeds is {arguments.seeds}; give at least 1")
@@ -194,7 +199,8 @@ if __name__ == "__main__":
         with torchrun_ranks() as ranks:
             main(ranks)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        rank = os.environ.get("RANK")  # several processes may fail, each for its own reason
+        print(f"error{f' in rank {rank}' if rank else ''}: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -189,7 +189,9 @@ class TextClassifier:
             "validation texts": 0 if held_out is None else len(held_out),
             "recipe": self.get_params(),
         }
-        self._warn_of_one_class(held_out or examples)
+        # Held-out texts of one label would look the same if the model were perfect.
+        mixed = held_out if held_out and len(set(held_out.labels)) > 1 else examples
+        self._warn_of_one_class(mixed)
         return self
 
     def predict_proba(self, texts: Iterable[Text]) -> np.ndarray:
@@ -348,6 +350,11 @@ class TextClassifier:
             )
             if self.weights == "random":
                 model = BertForClassification(model.config)
+        if (self.trained_layers or 0) > (layers := model.config.num_hidden_layers):
+            raise ValueError(
+                f"trained_layers is {self.trained_layers}; the model has {layers}, and None trains "
+                "everything"
+            )
         tokenizer = WordPieceTokenizer.from_pretrained(folder)
         check_vocabulary(tokenizer, model.config)
         extra = {
@@ -376,6 +383,8 @@ class TextClassifier:
         for name, allowed in (
             ("weights", ("pretrained", "random")),
             ("truncation", TRUNCATIONS),
+            ("keep_best", (True, False)),
+            ("checkpoint", (True, False)),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {allowed}")
@@ -462,7 +471,7 @@ def _class_weights(
     the examples of the class), so that all classes weigh the same together."""
     if wanted is None:
         return None
-    if isinstance(wanted, str):
+    if not isinstance(wanted, Mapping):
         if wanted != "balanced":
             raise ValueError(f"class_weight is {wanted!r}; give 'balanced' or {{label: weight}}")
         counts = torch.tensor(labels).bincount(minlength=len(ids))

@@ -29,7 +29,12 @@ from torch import Tensor, nn
 from minibert.encoder import Encoder
 from minibert.kernels import keep_freed_memory
 from minibert.training.batches import Task, split
-from minibert.training.optimizer import make_optimizer, warmup_linear
+from minibert.training.optimizer import (
+    make_optimizer,
+    reset_gradients,
+    row_gradients,
+    warmup_linear,
+)
 from minibert.training.products import choose_product, products
 from minibert.training.ranks import Ranks
 from minibert.training.state import (
@@ -167,9 +172,14 @@ class _Run:
         self.history = History()
         self.best_weights: dict[str, Tensor] | None = None
         self.log: TextIO | None = None
-        self.folder = None if folder is None else prepare_run_folder(folder, resume)
+        self.ranks.check_same({"the data": task.fingerprint, "the recipe": asdict(recipe)})
+        self.folder = None if folder is None else Path(folder)
         if self.folder is not None:
-            self.description = self._describe()
+            if self.ranks.rank == 0:
+                prepare_run_folder(self.folder, resume)
+            # Rank 0's, for threads may differ from machine to machine.
+            mine = self._describe() if self.ranks.rank == 0 else None
+            self.description = self.ranks.from_first(mine)
             if resume:
                 self._restore()
 
@@ -199,6 +209,8 @@ class _Run:
             if self.folder is not None and self.ranks.rank == 0:
                 self.log = stack.enter_context(open_log(self.folder, len(self.history.losses)))
             stack.enter_context(products(self.model, self.product))
+            if self.device.type == "cpu" and self.ranks.number == 1:
+                stack.enter_context(row_gradients(self.model))
             if self.recipe.checkpoint:
                 stack.enter_context(checkpointing(self.model))
             start = len(self.history.losses)
@@ -212,8 +224,9 @@ class _Run:
                     self._save()
                 if over:
                     break
-                if signals:
-                    self._stop(signals[0])
+                # A signal reaches the ranks in different steps; they stop after the same one.
+                if signal_number := self.ranks.largest(signals[0] if signals else 0, self.device):
+                    self._stop(signal_number)
                 self._step(wrapped, step)
                 progress.update()
                 progress.set_postfix(self._figures(), refresh=False)
@@ -248,7 +261,7 @@ class _Run:
         value = self.ranks.sum(total)
         norm = nn.utils.get_total_norm(p.grad for p in self.trainable if p.grad is not None).item()
         if not math.isfinite(value) or not math.isfinite(norm):
-            self.optimizer.zero_grad()
+            reset_gradients(self.optimizer, self.model)
             examples = ", ".join(str(example.number) for example in batch[:8])
             raise FloatingPointError(
                 f"the loss is {value} and the norm of the gradient {norm} at step {step + 1} with "
@@ -259,7 +272,7 @@ class _Run:
         nn.utils.clip_grads_with_norm_(self.trainable, self.recipe.clip, torch.tensor(norm))
         self.optimizer.step()
         self.schedule.step()
-        self.optimizer.zero_grad()
+        reset_gradients(self.optimizer, self.model)
         self.history.losses.append(value)
         self.history.examples += len(batch)
         self.history.seconds += time.perf_counter() - started
@@ -319,7 +332,7 @@ class _Run:
             "threads": torch.get_num_threads(),
             "processes": self.ranks.number,
             "device": self.device.type,
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
         }
 
     def _save(self) -> None:
@@ -343,7 +356,7 @@ class _Run:
     def _restore(self) -> None:
         """Go on from the newest state of the folder, if there is one."""
         assert self.folder is not None
-        found = newest_state(self.folder)
+        found = self.ranks.from_first(newest_state(self.folder) if self.ranks.rank == 0 else None)
         if found is None:
             logger.info("%s has no state to resume from; the run begins anew", self.folder)
             return

@@ -2,15 +2,19 @@
 
 Each process, a rank, has the whole model and a share of every batch. PyTorch's
 DistributedDataParallel adds up their gradients, so that all make the same step. What is written is
-written by rank 0.
+written by rank 0, and read by it: the others need no disk in common with it.
+
+If a process ends early, the others cannot go on. They notice when its connection closes, raise
+`ConnectionError`, and torchrun ends the job; `resume` goes on from the last state.
 """
 
 from __future__ import annotations
 
+import datetime
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -18,6 +22,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
+
+# How long a process waits for the others before it gives up. While rank 0 evaluates, the others
+# wait: NCCL's usual 10 minutes would cut a long evaluation off. A process that ends is noticed at
+# once whatever this is, a machine that loses its power is not.
+WAIT = datetime.timedelta(hours=1)
 
 
 class Ranks:
@@ -47,6 +56,14 @@ class Ranks:
             dist.all_reduce(value)
         return value.item()
 
+    def largest(self, value: int, device: torch.device) -> int:
+        """The largest of the numbers that the ranks have."""
+        if self.number == 1:
+            return value
+        box = torch.tensor(value, device=device)
+        dist.all_reduce(box, dist.ReduceOp.MAX)
+        return int(box.item())
+
     def from_first(self, make: T | None) -> T:
         """What rank 0 has, for all of them."""
         if self.number == 1:
@@ -55,22 +72,63 @@ class Ranks:
         dist.broadcast_object_list(box, src=0)
         return box[0]  # type: ignore[return-value]
 
+    def check_same(self, mine: Mapping[str, Any]) -> None:
+        """Raise `ValueError`, in every rank, if one was given something else than rank 0: other
+        data, for example, for then their gradients do not belong together."""
+        if self.number == 1:
+            return
+        everyones: list[Any] = [None] * self.number
+        dist.all_gather_object(everyones, dict(mine))
+        for rank, other in enumerate(everyones):
+            for name, value in everyones[0].items():
+                if other[name] != value:
+                    raise ValueError(
+                        f"the processes do not train the same: {name} is {value!r} in rank 0 and "
+                        f"{other[name]!r} in rank {rank}; give all of them the same"
+                    )
+
 
 @contextmanager
 def torchrun_ranks() -> Iterator[Ranks]:
     """Join the other processes if torchrun started this one; leave them at the end.
 
     On GPUs each process takes the one of its local rank, by NCCL; on CPUs they talk by gloo.
+
+    An error inside is told to torchrun, whose report then shows it. Raises `ConnectionError` where
+    another process was lost, and `ValueError` if there are more processes than GPUs.
     """
     if "WORLD_SIZE" not in os.environ:
         yield Ranks()
         return
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("nccl")
+        local, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if local >= gpus:
+            raise ValueError(
+                f"torchrun started more processes on this machine than it has GPUs, {gpus}; give "
+                f"--nproc-per-node {gpus}"
+            )
+        torch.cuda.set_device(local)
+        # gloo carries what is on CPUs: the state of a run, for example.
+        dist.init_process_group("cpu:gloo,cuda:nccl", timeout=WAIT)
     else:
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=WAIT)
+    ranks = Ranks()
     try:
-        yield Ranks()
+        yield ranks
+    except Exception as error:
+        # gloo's errors have no class of their own; they begin with the path of a file of gloo.
+        if isinstance(error, dist.DistError) or "gloo/transport" in str(error):
+            # Not for torchrun's report: that is to name the process that was the first to fail.
+            raise ConnectionError(
+                f"rank {ranks.rank} of {ranks.number} lost another process of this run, which "
+                "ended, was killed or is stuck; its own error or torchrun's report says why. A run "
+                "with a folder can be resumed from its last state "
+                f"({str(error).splitlines()[0]})"
+            ) from error
+        with suppress(OSError):
+            from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+            get_error_handler().record_exception(error)
+        raise
     finally:
         dist.destroy_process_group()
