@@ -122,6 +122,8 @@ class WordPieceTokenizer:
         "head+tail", a quarter of what fits from its beginning and the rest from its end, where
         long texts such as reviews tend to say what they think (Sun et al. 2019, arXiv 1905.05583).
         """
+        if truncation not in TRUNCATIONS:
+            raise ValueError(f"truncation is {truncation!r}; it must be one of {TRUNCATIONS}")
         parts = [text_parts(text, position) for position, text in enumerate(listed(texts))]
         flat = [part for text in parts for part in text]
         pieces = iter(self.backend.ids(flat))

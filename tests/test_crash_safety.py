@@ -199,7 +199,7 @@ def test_only_the_newest_two_states_are_kept(tmp_path):
 @pytest.mark.parametrize(
     "change, named",
     [
-        ({"batch_size": 7}, "steps was 40 and is now 44"),
+        ({"batch_size": 7}, "batch_size was 8 and is now 7"),
         ({"lr": 2e-3}, "lr was 0.001 and is now 0.002"),
         ({"fewer": 1}, "data was"),
         ({"start": 1}, "weights at the start was"),

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -42,10 +42,12 @@ class Task(ABC, Generic[ExampleT]):
 
     steps_per_epoch: steps until every example was taken once.
     fingerprint: changes with the data; a run is resumed only with the data it began with.
+    settings: name -> value of what else decides batches and loss, for the same reason.
     """
 
     steps_per_epoch: int
     fingerprint: str
+    settings: Mapping[str, Any]
 
     @abstractmethod
     def batch(self, step: int) -> list[ExampleT]:
@@ -121,6 +123,12 @@ class Classification(Task[Example]):
             for row, label in zip(examples.rows, examples.labels, strict=True)
             for part in (row.ids, row.type_ids, [label])
         )
+        weights = None if class_weights is None else class_weights.tolist()
+        self.settings = {
+            "batch_size": batch_size,
+            "class_weights": weights,
+            "seed of the data": seed,
+        }
         self._epoch, self._order = -1, [0]
 
     def batch(self, step: int) -> list[Example]:

@@ -6,6 +6,7 @@ is left to train has a few thousand weights.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -38,6 +39,8 @@ class ClassificationOfVectors(Classification):
     def __init__(self, task: Classification, vectors: Tensor) -> None:
         self.__dict__.update(vars(task))
         self.vectors = vectors
+        made = hashlib.sha256(vectors.numpy().tobytes())  # by this encoder, not by another
+        self.fingerprint = f"{task.fingerprint}, vectors {made.hexdigest()}"
 
     def logits(self, model: nn.Module, part: list[Example]) -> tuple[Tensor, Tensor]:
         device = next(model.parameters()).device

@@ -172,7 +172,8 @@ class _Run:
         self.history = History()
         self.best_weights: dict[str, Tensor] | None = None
         self.log: TextIO | None = None
-        self.ranks.check_same({"the data": task.fingerprint, "the recipe": asdict(recipe)})
+        recipe_and_task = {**asdict(recipe), **task.settings}
+        self.ranks.check_same({"the data": task.fingerprint, "the recipe": recipe_and_task})
         self.folder = None if folder is None else Path(folder)
         if self.folder is not None:
             if self.ranks.rank == 0:
@@ -324,6 +325,7 @@ class _Run:
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return {
             **asdict(self.recipe),
+            **self.task.settings,
             "steps": self.steps,
             "data": self.task.fingerprint,
             "weights at the start": digest.hexdigest(),

@@ -1,0 +1,226 @@
+"""Pre-train a small BERT from nothing but text, and see whether it learned more than frequencies.
+
+    python examples/pretrain.py --text wikitext-2/valid.txt wikitext-2/test.txt SST-2/train.tsv
+    python examples/pretrain.py --text book.txt --whole-word --steps 20000 --output output/book
+
+A text is a UTF-8 file with documents between blank lines; of a .tsv or .csv each row's text is a
+document. The marks of WikiText (` @-@ `, `<unk>`, ` = Title = `) are understood. A vocabulary is
+learned first, from all of it. One document in 20 is held out, and its masked tokens are guessed now
+and then; the figures stand beside those of a model that knows how frequent each token is and
+nothing else.
+
+A run keeps its state and its corpus in `<output>.run`: after a crash, Ctrl-C or SIGTERM the same
+command with `--resume` goes on, and ends as if nothing had happened. What is saved opens as
+BertModel, BertForMaskedLM, TextClassifier(model=...) and in transformers; whether it is of use,
+`examples/compare_pretrained.py` tells.
+
+Needs `pip install -e '.[viz]'` in the checkout for the plot.
+"""
+
+import argparse
+import logging
+import math
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+import minibert
+from minibert.files import check_new_folder, new_model_folder
+from minibert.inference import find_device
+from minibert.tokenizer import WordPieceTokenizer
+from minibert.training.corpus import SMALLEST_VOCABULARY, Corpus, TextFile, train_vocabulary
+from minibert.training.loop import Evaluation, History, Recipe, train
+from minibert.training.pretrain_task import (
+    SHORTEST,
+    HeldOut,
+    PreTraining,
+    Rows,
+    count_tokens,
+    make_spans,
+)
+from minibert.training.report import plot_history
+from minibert.training.state import prepare_run_folder
+
+EVALUATIONS = 10  # in a run
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").split("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--text", nargs="+", required=True, help="text files, .tsv or .csv")
+    parser.add_argument("--steps", type=int, default=5000, help="steps of the optimizer")
+    parser.add_argument("--batch-size", type=int, default=64, help="rows a step")
+    parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate")
+    parser.add_argument("--max-length", type=int, default=64, help="tokens a row has at most")
+    parser.add_argument("--whole-word", action="store_true", help="mask whole words")
+    parser.add_argument("--layers", type=int, default=2, help="of the model")
+    parser.add_argument("--hidden", type=int, default=192, help="width of the model")
+    parser.add_argument("--heads", type=int, help="attention heads; by default one for 64 numbers")
+    parser.add_argument("--dropout", type=float, default=0.0, help="while pre-training")
+    parser.add_argument("--vocabulary-size", type=int, default=8000, help="tokens, at most")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, rows, masking, dropout")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    parser.add_argument("--save-every", type=int, default=500, help="steps from state to state")
+    parser.add_argument("--output", default="output/pretrained", help="new folder for the model")
+    parser.add_argument("--overwrite", action="store_true", help="replace the model folder there")
+    parser.add_argument("--device", help="cpu, cuda, mps; by default cuda where there is one")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("minibert").setLevel(logging.INFO)
+    check(arguments)
+    check_new_folder(arguments.output, arguments.overwrite)
+    device = find_device(arguments.device)
+    config = make_config(arguments)  # refuses sizes that do not fit, before anything is read
+    texts = [TextFile.at(path) for path in arguments.text]
+    states = prepare_run_folder(f"{arguments.output}.run", arguments.resume)
+    tokenizer, corpus = read_texts(texts, arguments.vocabulary_size, states, arguments.resume)
+    config = replace(config, vocab_size=tokenizer.vocabulary.size)
+
+    training, held_out = make_spans(corpus, arguments.max_length)
+    settings = (tokenizer, arguments.max_length, arguments.whole_word)
+    rows = Rows(corpus, training, *settings)
+    task = PreTraining(rows, arguments.steps, arguments.batch_size, arguments.seed)
+    evaluation = HeldOut(Rows(corpus, held_out, *settings))
+    unigram = evaluation.unigram(count_tokens(corpus, training, config.vocab_size))
+    print(
+        f"corpus: {corpus.number_of_documents} documents, {corpus.number_of_sentences} sentences, "
+        f"{len(corpus.tokens)} tokens of a vocabulary of {config.vocab_size}"
+    )
+    print(
+        f"rows: {len(training)} for training, {training.pairs} of them pairs, each taken "
+        f"{task.passes:.2f} times; {len(evaluation.examples)} held out, with "
+        f"{len(evaluation.targets)} tokens to guess"
+    )
+    print(f"unigram baseline: {figures(unigram)}")
+
+    torch.manual_seed(arguments.seed)
+    model = minibert.BertForPreTraining(config).to(device)
+    print(
+        f"pre-training {sum(p.numel() for p in model.parameters()):,} weights: "
+        f"{config.num_hidden_layers} layers, {config.hidden_size} wide",
+        flush=True,
+    )
+    recipe = Recipe(
+        epochs=1,  # of the task, which is as long as --steps says
+        lr=arguments.lr,
+        warmup=0.1,
+        precision=arguments.precision,
+        seed=arguments.seed,
+        evaluate_every=max(1, arguments.steps // EVALUATIONS),
+    )
+    history = train(
+        model,
+        task,
+        recipe,
+        lambda step: evaluation.evaluate(model, step),
+        folder=states,
+        resume=arguments.resume,
+        save_every=arguments.save_every,
+    )
+    report(history, unigram)
+    save(model, tokenizer, arguments)
+    print(f"model saved to {arguments.output}")
+    try:
+        path = Path(arguments.output) / "learning_curve.png"
+        plot_history(history, unigram.accuracy, path)
+        print(f"learning curve drawn to {path}")
+    except ImportError as error:
+        print(f"no learning curve: {error}")
+    shutil.rmtree(states)
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Raise `ValueError` for a setting that would be found out late, or never."""
+    least = {"steps": 1, "batch_size": 1, "save_every": 1, "seed": 0}
+    least |= {"max_length": SHORTEST, "vocabulary_size": SMALLEST_VOCABULARY}
+    for name, lowest in least.items():
+        value = getattr(arguments, name)
+        if value < lowest:
+            option = "--" + name.replace("_", "-")
+            raise ValueError(f"{option} is {value}; it must be at least {lowest}")
+    if not 0 < arguments.lr < math.inf:
+        raise ValueError(f"--lr is {arguments.lr}; it must be above 0, for small models about 1e-3")
+
+
+def make_config(arguments: argparse.Namespace) -> minibert.BertConfig:
+    """The shape of the model; the size of the vocabulary is known only when it was learned."""
+    return minibert.BertConfig(
+        hidden_size=arguments.hidden,
+        num_hidden_layers=arguments.layers,
+        num_attention_heads=arguments.heads or max(1, arguments.hidden // 64),
+        intermediate_size=4 * arguments.hidden,
+        # Rows of one pass over a small corpus hardly repeat, and a small model has no numbers to
+        # spare (Geiping & Goldstein 2022, arXiv 2212.14034, section 4.3).
+        hidden_dropout_prob=arguments.dropout,
+        attention_probs_dropout_prob=arguments.dropout,
+        max_position_embeddings=arguments.max_length,
+    )
+
+
+def read_texts(
+    texts: Sequence[TextFile], vocabulary_size: int, states: Path, resume: bool
+) -> tuple[WordPieceTokenizer, Corpus]:
+    """Tokenizer and corpus, from the run's folder if it is resumed and got that far."""
+    folder = states / "corpus"
+    if resume and (folder / "corpus.json").is_file():
+        tokenizer = WordPieceTokenizer.from_pretrained(states / "tokenizer")
+        corpus = Corpus(folder)
+        corpus.check_made_from(texts, tokenizer)
+        return tokenizer, corpus
+    print("learning the vocabulary and reading the texts", flush=True)
+    tokenizer = WordPieceTokenizer(train_vocabulary(texts, vocabulary_size))
+    tokenizer.save_pretrained(states / "tokenizer")
+    return tokenizer, Corpus.build(texts, tokenizer, folder)
+
+
+def figures(evaluation: Evaluation) -> str:
+    return f"masked-token loss {evaluation.loss:.3f} nats, accuracy {evaluation.accuracy:.2%}"
+
+
+def report(history: History, unigram: Evaluation) -> None:
+    print(
+        f"trained on {history.examples} rows in {history.seconds:.0f} s: "
+        f"{history.examples / history.seconds:.1f} rows/s"
+    )
+    last = history.evaluations[-1]
+    print(f"held out, before training:  {figures(history.evaluations[0])}")
+    print(f"held out, unigram baseline: {figures(unigram)}")
+    print(f"held out, after training:   {figures(last)}")
+    if last.loss >= unigram.loss:
+        print("the model is no better than the baseline; more steps, or another lr")
+
+
+def save(
+    model: minibert.BertForPreTraining, tokenizer: WordPieceTokenizer, arguments: argparse.Namespace
+) -> None:
+    """Write the model folder, with the dropout that fine-tuning is used to."""
+    usual = minibert.BertConfig()
+    model.config = replace(
+        model.config,
+        hidden_dropout_prob=usual.hidden_dropout_prob,
+        attention_probs_dropout_prob=usual.attention_probs_dropout_prob,
+    )
+    with new_model_folder(arguments.output, arguments.overwrite) as unfinished:
+        model.write_files(unfinished)
+        tokenizer.write_files(unfinished)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
