@@ -5,9 +5,9 @@
         --column body --output s3://bucket/labelled --address auto --actors 16 --cpus 8
 
 Reads a text from each line (of `str.splitlines`), or from a column of .parquet or .csv; a folder
-stands for its files, all of one kind. Writes text, label and probability, in any order, to a folder
-of Parquet or JSON lines. Needs `pip install -e '.[ray]'` in the checkout; on a cluster each machine
-needs that, and the model and local files at the same paths.
+stands for its files, all of one kind (of text, if it is not on a disk). Writes text, label and
+probability, in any order, to a folder of Parquet or JSON lines. Needs `pip install -e '.[ray]'` in
+the checkout; on a cluster each machine needs that, and the model and local files at the same paths.
 """
 
 import argparse
@@ -80,7 +80,9 @@ def main() -> None:
         ray.init(num_cpus=arguments.actors * arguments.cpus + 1, include_dashboard=False)
     else:
         ray.init(arguments.address)
-    first = min(Path(source).iterdir(), default=Path()) if Path(source).is_dir() else Path(source)
+    first = Path(source)
+    if first.is_dir():  # names with these beginnings are not data, such as Spark's _SUCCESS
+        first = min((p for p in first.iterdir() if p.name[0] not in "._"), default=Path())
     try:
         read = {".parquet": ray.data.read_parquet, ".csv": ray.data.read_csv}.get(first.suffix)
         texts = read(source) if read else ray.data.read_text(source, drop_empty_lines=False)

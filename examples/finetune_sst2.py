@@ -25,6 +25,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import minibert
@@ -113,9 +114,15 @@ def main(ranks: Ranks) -> None:
     if not first:
         return
 
-    best.save(arguments.output, arguments.overwrite, data=f"From {Path(arguments.data).name}.")
+    about = f"From {Path(arguments.data).name}."
+    if arguments.seeds > 1:
+        about += f" The best of {arguments.seeds} seeds on the development texts, which flatters."
+    best.save(arguments.output, arguments.overwrite, data=about)
     print(f"model saved to {arguments.output}")
-    shutil.rmtree(states)
+    for seed in range(arguments.seed, arguments.seed + arguments.seeds):
+        shutil.rmtree(states / f"seed-{seed}")
+    with suppress(OSError):  # it stays if another run has states there
+        states.rmdir()
     predictions = best.predict(development.texts).tolist()
     print_confusion(development.labels, predictions)
     try:

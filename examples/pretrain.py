@@ -91,6 +91,7 @@ def main() -> None:
     settings = (tokenizer, arguments.max_length, arguments.whole_word)
     rows = Rows(corpus, training, *settings)
     task = PreTraining(rows, arguments.steps, arguments.batch_size, arguments.seed)
+    task.settings["vocabulary_size"] = arguments.vocabulary_size
     evaluation = HeldOut(Rows(corpus, held_out, *settings))
     unigram = evaluation.unigram(count_tokens(corpus, training, config.vocab_size))
     print(
@@ -133,7 +134,14 @@ def main() -> None:
     print(f"model saved to {arguments.output}")
     try:
         path = Path(arguments.output) / "learning_curve.png"
-        plot_history(history, unigram.accuracy, path)
+        plot_history(
+            history,
+            unigram.accuracy,
+            path,
+            training="training, masked tokens + next sentence",
+            evaluated="held out, masked tokens",
+            baseline="unigram baseline",
+        )
         print(f"learning curve drawn to {path}")
     except ImportError as error:
         print(f"no learning curve: {error}")

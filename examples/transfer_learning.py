@@ -18,6 +18,7 @@ import argparse
 import hashlib
 import json
 import math
+import os
 import random
 import statistics
 import sys
@@ -183,8 +184,10 @@ def begin(path: Path, settings: dict[str, Any], resume: bool) -> list[Fit]:
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} cannot be resumed from: {error!r}") from error
     check_same(then, settings)
-    if whole != text:
+    if not text:
         path.write_text(whole, encoding="utf-8")
+    elif whole != text:
+        os.truncate(path, len(whole.encode()))
     return found
 
 

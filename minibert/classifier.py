@@ -55,8 +55,9 @@ class TextClassifier:
     precision: "fp32", or "bf16" for training in bfloat16 with fp32 weights; `load` has one for
     predictions. device: as for torch; None takes CUDA where there is one.
 
-    trained_layers: None trains everything; k the head and the last k layers; 0 the head alone, in
-    seconds, on vectors computed once (it wants a higher lr, say 1e-3, and more epochs).
+    trained_layers: None trains everything; k the head, which includes the pooler, and the last k
+    layers; 0 the head alone, in seconds, on vectors computed once (it wants a higher lr, say 1e-3,
+    and more epochs).
     layer_decay: the factor by which each layer down learns slower. weights: "pretrained", or
     "random" for the model's shape without what it knows, to compare with.
     class_weight: how much texts of each class count, {label: weight}, or "balanced" for as much as
@@ -154,20 +155,22 @@ class TextClassifier:
         task = Classification(
             examples,
             tokenizer,
-            self.batch_size,
-            self.seed,
+            int(self.batch_size),
+            int(self.seed),
             _class_weights(self.class_weight, ids, examples.labels),
         )
-        recipe = Recipe(
-            epochs=self.epochs,
-            lr=self.lr,
-            layer_decay=self.layer_decay,
+        if held_out is not None:  # it decides when to stop, and what is best
+            task.settings["validation"] = held_out.fingerprint
+        recipe = Recipe(  # of plain numbers: settings may come as numpy's
+            epochs=int(self.epochs),
+            lr=float(self.lr),
+            layer_decay=float(self.layer_decay),
             precision=self.precision,
-            accumulate=self.accumulate,
-            checkpoint=self.checkpoint,
-            seed=self.seed,
-            patience=self.patience,
-            keep_best=self.keep_best,
+            accumulate=int(self.accumulate),
+            checkpoint=bool(self.checkpoint),
+            seed=int(self.seed),
+            patience=None if self.patience is None else int(self.patience),
+            keep_best=bool(self.keep_best),
         )
         history = _train(
             model,
@@ -297,7 +300,8 @@ class TextClassifier:
         return {name: getattr(self, name) for name in self._parameters}
 
     def set_params(self, **parameters: Any) -> TextClassifier:
-        """Change constructor arguments; takes effect at the next `fit`."""
+        """Change constructor arguments. `max_length` and `truncation` count for the next texts,
+        the others from the next `fit` on."""
         for name, value in parameters.items():
             if name not in self._parameters:
                 raise ValueError(
@@ -565,4 +569,4 @@ def _train(
     try:
         return train(trained, task, recipe, evaluate if held_out else None, **run)
     finally:
-        model.requires_grad_(True)
+        model.requires_grad_(True).eval()

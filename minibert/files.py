@@ -154,7 +154,7 @@ def new_model_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-    old = unfinished.with_suffix(".old")
+    old = unfinished.with_name(f"{unfinished.name}.old")
     try:
         if path.exists():
             path.rename(old)
@@ -165,8 +165,8 @@ def new_model_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path
         raise OSError(
             f"{path} could not be put in place; it was written to {unfinished}"
         ) from error
-    shutil.rmtree(old, ignore_errors=True)
     flush(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def check_new_folder(path: str | Path, overwrite: bool = False) -> None:

@@ -32,7 +32,8 @@ def run(folder, resume=False, **changes):
         for n in torch.randint(4, 30, (77,), generator=random).tolist()
     ]
     torch.manual_seed(changes.pop("start", 0))
-    sizes = {"vocab_size": 1500, "initializer_range": 0.02}
+    heads = changes.pop("heads", TINY["num_attention_heads"])
+    sizes = {"vocab_size": 1500, "initializer_range": 0.02, "num_attention_heads": heads}
     model = minibert.BertForClassification(minibert.BertConfig(**{**TINY, **sizes}))
     labels = [i % 2 for i in range(77 - changes.get("fewer", 0))]
     examples = Examples(rows[: len(labels)], labels)
@@ -53,8 +54,11 @@ def run(folder, resume=False, **changes):
         accuracy = (logits.argmax(1) == wanted).float().mean().item()
         return Evaluation(step, torch.nn.functional.cross_entropy(logits, wanted).item(), accuracy)
 
+    save_every = changes.pop("save_every", 5)
     recipe = Recipe(**{"epochs": EPOCHS, "lr": 1e-3, "evaluate_every": 7, **changes})
-    history = train(model, task, recipe, evaluate, folder=folder, resume=resume, save_every=5)
+    history = train(
+        model, task, recipe, evaluate, folder=folder, resume=resume, save_every=save_every
+    )
     return model.state_dict(), history
 
 

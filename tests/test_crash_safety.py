@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from minibert.training.loop import noted_signals
-from minibert.training.state import check_same, newest_state, save_state, states
+from minibert.training.state import Log, check_same, newest_state, save_state, states
 from tests.crash_run import EPOCHS, STEPS, run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -180,8 +180,25 @@ def test_damaged_states_are_reported_and_skipped(tmp_path, uninterrupted, caplog
         path, state = newest_state(tmp_path)
     assert path == older and state == {"step": 5}
     assert str(newest) in caplog.text and "damaged" in caplog.text
+    assert states(tmp_path) == [older], "what is damaged does not count as one of the newest"
     older.write_bytes(older.read_bytes()[:100])
-    assert newest_state(tmp_path) is None
+    assert newest_state(tmp_path) is None and states(tmp_path) == []
+
+
+def test_a_log_that_cannot_be_written_does_not_end_the_run(tmp_path, caplog):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Log(tmp_path, 0) as log, caplog.at_level(logging.WARNING):
+        log.write({"step": 1})
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (15, limits[1]))
+            log.write({"step": 2, "loss": 0.5})
+            log.write({"step": 3})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caplog.text.count("the run goes on") == 1
+    with Log(tmp_path, 5):
+        assert logged_steps(tmp_path) == [1], "and a line that was cut is no line"
 
 
 def test_only_the_newest_two_states_are_kept(tmp_path):
@@ -204,6 +221,7 @@ def test_only_the_newest_two_states_are_kept(tmp_path):
         ({"fewer": 1}, "data was"),
         ({"start": 1}, "weights at the start was"),
         ({"epochs": EPOCHS + 1}, "epochs was 4 and is now 5"),
+        ({"heads": 2}, "config.num_attention_heads was 4 and is now 2"),
     ],
 )
 def test_another_run_is_not_resumed(uninterrupted, change, named):
@@ -212,6 +230,13 @@ def test_another_run_is_not_resumed(uninterrupted, change, named):
     with pytest.raises(ValueError, match="cannot be resumed") as caught:
         run(folder, resume=True, **change)
     assert named in str(caught.value) and states(folder) == before
+
+
+def test_settings_that_make_no_sense_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="save_every is 0"):
+        run(tmp_path / "a", save_every=0)
+    with pytest.raises(ValueError, match="needs the folder"):
+        run(None, resume=True)
 
 
 def test_another_body_or_number_of_threads_is_not_resumed():
@@ -241,7 +266,7 @@ def test_a_finished_run_resumes_to_its_end(uninterrupted):
 
 
 def test_folders_that_cannot_be_used_are_found_first(tmp_path, uninterrupted):
-    with pytest.raises(FileExistsError, match="resume it, or give another folder"):
+    with pytest.raises(FileExistsError, match="resume it, delete them, or give"):
         run(uninterrupted[2])
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="cannot hold the states"):

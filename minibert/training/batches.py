@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -47,7 +47,7 @@ class Task(ABC, Generic[ExampleT]):
 
     steps_per_epoch: int
     fingerprint: str
-    settings: Mapping[str, Any]
+    settings: dict[str, Any]
 
     @abstractmethod
     def batch(self, step: int) -> list[ExampleT]:
@@ -91,6 +91,15 @@ class Examples:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all tokens and labels, in order."""
+        digest = hashlib.sha256()
+        for row, label in zip(self.rows, self.labels, strict=True):
+            numbers = [len(row.ids), *row.ids, *row.type_ids, label]
+            digest.update(np.array(numbers, dtype=np.int64).tobytes())
+        return digest.hexdigest()
+
 
 class Example(NamedTuple):
     """A tokenized text with its class id; number: its place in the data."""
@@ -118,11 +127,7 @@ class Classification(Task[Example]):
         self.examples, self.tokenizer, self.seed = examples, tokenizer, seed
         self.batch_size, self.class_weights = batch_size, class_weights
         self.steps_per_epoch = -(-len(examples) // batch_size)
-        self.fingerprint = fingerprint(
-            part
-            for row, label in zip(examples.rows, examples.labels, strict=True)
-            for part in (row.ids, row.type_ids, [label])
-        )
+        self.fingerprint = examples.fingerprint
         weights = None if class_weights is None else class_weights.tolist()
         self.settings = {
             "batch_size": batch_size,
@@ -157,11 +162,3 @@ class Classification(Task[Example]):
         if self.class_weights is None:
             return len(batch)
         return sum(self.class_weights[example.label].item() for example in batch)
-
-
-def fingerprint(lists: Iterable[Sequence[int]]) -> str:
-    """SHA-256 of lists of integers, their lengths included."""
-    digest = hashlib.sha256()
-    for numbers in lists:
-        digest.update(np.array([len(numbers), *numbers], dtype=np.int64).tobytes())
-    return digest.hexdigest()

@@ -1,7 +1,8 @@
 """Training a head on a frozen encoder: the encoder runs once, and the head is trained in seconds.
 
 A frozen encoder gives a text the same vector in every epoch, so it is computed once and kept. What
-is left to train has a few thousand weights.
+is left to train is the pooler, a (C, C) matrix, and the classifier: 0.15 million weights of
+`minilm-l6`'s 22.7.
 """
 
 from __future__ import annotations

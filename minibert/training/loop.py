@@ -1,16 +1,15 @@
 """The training loop, and what it writes down.
 
 A run follows from its recipe, its data and the weights it starts from. Each step seeds its random
-numbers by its own number, and takes the examples that belong to that number; so weights, optimizer
-and the number of the step are all there is to a run between two steps, and a run that goes on from
-a saved state ends with the same bits as one that was never interrupted (on a CPU; GPUs add in
-changing order).
+numbers by its own number, and takes the examples that belong to that number. So weights, optimizer,
+the number of the step and the evaluations so far are all there is to a run between two steps, and a
+run that goes on from a saved state ends with the same bits as one that was never interrupted (on a
+CPU; GPUs add in changing order).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 import signal
@@ -20,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 
 from minibert.encoder import Encoder
 from minibert.kernels import keep_freed_memory
+from minibert.pretrained import Pretrained
 from minibert.training.batches import Task, split
 from minibert.training.optimizer import (
     make_optimizer,
@@ -38,9 +38,9 @@ from minibert.training.optimizer import (
 from minibert.training.products import choose_product, products
 from minibert.training.ranks import Ranks
 from minibert.training.state import (
+    Log,
     check_same,
     newest_state,
-    open_log,
     prepare_run_folder,
     save_state,
 )
@@ -57,8 +57,8 @@ class Recipe:
     down learns slower. clip: the largest norm of a step's gradient.
     precision: "fp32", or "bf16", which multiplies in bfloat16 and keeps weights and optimizer in
     fp32. accumulate: parts in which a step's examples are computed one after another, for less
-    memory; checkpoint: compute activations twice instead of keeping them, for less memory. Neither
-    changes the result beyond rounding.
+    memory; it changes rounding, and which random numbers dropout draws. checkpoint: compute
+    activations twice instead of keeping them, for less memory; it changes nothing.
     evaluate_every: steps from one evaluation to the next, None: an epoch. patience: stop after so
     many evaluations without a better one, None: never. keep_best: end with the weights of the best
     evaluation, by accuracy, then by loss.
@@ -162,6 +162,10 @@ class _Run:
         self.model, self.task, self.recipe, self.evaluate = model, task, recipe, evaluate
         self.save_every = save_every
         self.ranks = Ranks()
+        if save_every < 1:
+            raise ValueError(f"save_every is {save_every}; it must be at least 1")
+        if resume and folder is None:
+            raise ValueError("resume needs the folder of the run to go on with")
         self.device = next(model.parameters()).device
         self.product = choose_product(self.device, recipe.precision)
         self.steps = task.steps_per_epoch * recipe.epochs
@@ -171,7 +175,7 @@ class _Run:
         self.trainable = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.history = History()
         self.best_weights: dict[str, Tensor] | None = None
-        self.log: TextIO | None = None
+        self.log: Log | None = None
         recipe_and_task = {**asdict(recipe), **task.settings}
         self.ranks.check_same({"the data": task.fingerprint, "the recipe": recipe_and_task})
         self.folder = None if folder is None else Path(folder)
@@ -208,7 +212,7 @@ class _Run:
             stack.enter_context(logging_redirect_tqdm())
             signals = stack.enter_context(noted_signals(self.folder is not None))
             if self.folder is not None and self.ranks.rank == 0:
-                self.log = stack.enter_context(open_log(self.folder, len(self.history.losses)))
+                self.log = stack.enter_context(Log(self.folder, len(self.history.losses)))
             stack.enter_context(products(self.model, self.product))
             if self.device.type == "cpu" and self.ranks.number == 1:
                 stack.enter_context(row_gradients(self.model))
@@ -219,15 +223,15 @@ class _Run:
                 step = len(self.history.losses)
                 due = self._evaluation_is_due(step)
                 if due:
-                    self._look(step)
+                    self._evaluate(step)
                 over = step == self.steps or self.history.ran_out_of(self.recipe.patience)
                 if step > start and (due or over or step % self.save_every == 0):
                     self._save()
-                if over:
-                    break
                 # A signal reaches the ranks in different steps; they stop after the same one.
                 if signal_number := self.ranks.largest(signals[0] if signals else 0, self.device):
                     self._stop(signal_number)
+                if over:
+                    break
                 self._step(wrapped, step)
                 progress.update()
                 progress.set_postfix(self._figures(), refresh=False)
@@ -240,6 +244,7 @@ class _Run:
         """Gradients of one batch, then one step of the optimizer."""
         started = time.perf_counter()
         self.model.train()
+        self.rate = max(self.schedule.get_last_lr())  # that of the head, where layers differ
         seed = np.random.SeedSequence([self.recipe.seed, step, self.ranks.rank])
         torch.manual_seed(int(seed.generate_state(1, np.uint64)[0]))
         batch = self.task.batch(step)
@@ -257,7 +262,7 @@ class _Run:
                 if not mine:
                     loss = loss * 0
                 total += loss.detach()
-                # The ranks' gradients are averaged, and their losses are to be added.
+                # The ranks' gradients are averaged, so each is first multiplied: a sum is wanted.
                 (loss * self.ranks.number if self.ranks.number > 1 else loss).backward()
         value = self.ranks.sum(total)
         norm = nn.utils.get_total_norm(p.grad for p in self.trainable if p.grad is not None).item()
@@ -266,7 +271,7 @@ class _Run:
             examples = ", ".join(str(example.number) for example in batch[:8])
             raise FloatingPointError(
                 f"the loss is {value} and the norm of the gradient {norm} at step {step + 1} with "
-                f"a learning rate of {self.schedule.get_last_lr()[0]:.2g}, in the batch of "
+                f"a learning rate of {self.rate:.2g}, in the batch of "
                 f"examples {examples}{', ...' if len(batch) > 8 else ''}; "
                 f"lower lr (now {self.recipe.lr:g})" + self._where_to_go_on()
             )
@@ -285,11 +290,13 @@ class _Run:
         known = bool(self.history.evaluations) and self.history.evaluations[-1].step == step
         return not known and (step % self.evaluate_every == 0 or step == self.steps)
 
-    def _look(self, step: int) -> None:
+    def _evaluate(self, step: int) -> None:
         """Evaluate, and remember the weights if they are the best so far."""
         assert self.evaluate is not None
         self.model.eval()
         result = self.ranks.from_first(self.evaluate(step) if self.ranks.rank == 0 else None)
+        # Plain numbers, for the state is read back without numpy's.
+        result = Evaluation(int(result.step), float(result.loss), float(result.accuracy))
         self.history.evaluations.append(result)
         logger.info(
             "epoch %g of %d: development accuracy %.2f %%, loss %.3f",
@@ -307,18 +314,19 @@ class _Run:
         """For the progress bar and the log."""
         return {
             "loss": round(self.history.losses[-1], 4),
-            "lr": float(f"{self.schedule.get_last_lr()[0]:.3g}"),
+            "lr": float(f"{self.rate:.3g}"),
             "examples/s": round(self.history.examples / self.history.seconds, 1),
         }
 
     def _write(self, line: dict[str, Any]) -> None:
         if self.log is not None:
-            print(json.dumps(line), file=self.log, flush=True)
+            self.log.write(line)
 
     # --- what survives a crash -----------------------------------------------------------------
 
     def _describe(self) -> dict[str, Any]:
         """What must be the same for the rest of a run to equal what it would have been."""
+        config = vars(self.model.config) if isinstance(self.model, Pretrained) else {}
         digest = hashlib.sha256()
         for name, tensor in self.model.state_dict().items():
             digest.update(name.encode())
@@ -326,6 +334,7 @@ class _Run:
         return {
             **asdict(self.recipe),
             **self.task.settings,
+            **{f"config.{name}": value for name, value in config.items()},
             "steps": self.steps,
             "data": self.task.fingerprint,
             "weights at the start": digest.hexdigest(),
@@ -350,6 +359,8 @@ class _Run:
             "history": history,
             "best": self.best_weights,
         }
+        if self.log is not None:
+            self.log.flush()
         try:
             save_state(self.folder, len(self.history.losses), state)
         except OSError as error:

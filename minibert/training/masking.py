@@ -1,6 +1,6 @@
 """Masking: which tokens of a row the model has to guess, and what stands in their place.
 
-15 % of the tokens are selected. Of these 80 % become [MASK], 10 % another token, drawn at random,
+15 % of the tokens are selected. Of these 80 % become [MASK], 10 % a token drawn at random,
 and 10 % stay as they are. Special tokens are never selected and never drawn. Google masked each row
 a few times, before training; here a row is masked anew each time it is read, which costs nothing
 and shows the model more (Liu et al. 2019, arXiv 1907.11692, section 4.1, "dynamic masking").

@@ -117,7 +117,7 @@ def warmup_linear(optimizer: AdamW, steps: int, warmup: float) -> LambdaLR:
 
     Adam's estimates rest on few gradients at first, and large steps then do lasting damage. With
     warmup_steps = W the rate of step s, counted from 0, is lr * s / W, then
-    lr * (steps - s) / (steps - W).
+    lr * (steps - s) / (steps - W). So the very first step changes nothing, as in transformers.
     """
     warmup_steps = round(steps * warmup)
 

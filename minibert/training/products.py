@@ -32,7 +32,7 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def choose_product(device: torch.device, precision: str) -> Product:
-    """The rule. It looks at device and CPU only, so that a resumed run makes the same choice.
+    """The rule. It looks at device, precision and CPU only, so that a resumed run chooses alike.
 
     Evidence (benchmarks/RESULTS.md, "Matrix products"; "elsewhere" was measured on another
     machine), GFLOP/s in fp32, forward and backward, at BERT-base's shapes with some 500 tokens:

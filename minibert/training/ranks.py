@@ -1,7 +1,7 @@
 """Several processes that train one model, as `torchrun` starts them.
 
 Each process, a rank, has the whole model and a share of every batch. PyTorch's
-DistributedDataParallel adds up their gradients, so that all make the same step. What is written is
+DistributedDataParallel averages their gradients, so that all make the same step. What is written is
 written by rank 0, and read by it: the others need no disk in common with it.
 
 If a process ends early, the others cannot go on. They notice when its connection closes, raise

@@ -16,11 +16,20 @@ from minibert.config import BertConfig
 from minibert.training.loop import History
 
 
-def plot_history(history: History, majority: float | None, path: str | Path) -> None:
+def plot_history(
+    history: History,
+    to_beat: float,
+    path: str | Path,
+    *,
+    training: str = "training",
+    evaluated: str = "development",
+    baseline: str = "majority baseline",
+) -> None:
     """Draw loss and accuracy against the steps.
 
-    majority: accuracy of always naming the most frequent class, drawn as the line to beat. Raises
-    `ImportError` without matplotlib.
+    to_beat: the accuracy of the baseline, that of always naming the most frequent class for
+    example. training, evaluated, baseline: what the lines are called. Raises `ImportError` without
+    matplotlib.
     """
     try:
         import matplotlib
@@ -35,14 +44,13 @@ def plot_history(history: History, majority: float | None, path: str | Path) -> 
     starts = range(0, len(history.losses), window)
     smooth = [sum(part) / len(part) for part in (history.losses[s : s + window] for s in starts)]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
-    left.plot([s + window / 2 for s in starts], smooth, label=f"training, mean of {window} steps")
+    left.plot([s + window / 2 for s in starts], smooth, label=f"{training}, mean of {window} steps")
     steps = [evaluation.step for evaluation in history.evaluations]
-    left.plot(steps, [e.loss for e in history.evaluations], "o-", label="development")
+    left.plot(steps, [e.loss for e in history.evaluations], "o-", label=evaluated)
     left.set(xlabel="step", ylabel="cross-entropy (nats)", title="Loss", ylim=(0, None))
     left.legend()
-    right.plot(steps, [e.accuracy for e in history.evaluations], "o-", label="development")
-    if majority is not None:
-        right.axhline(majority, color="grey", linestyle="--", label="majority baseline")
+    right.plot(steps, [e.accuracy for e in history.evaluations], "o-", label=evaluated)
+    right.axhline(to_beat, color="grey", linestyle="--", label=baseline)
     right.set(xlabel="step", ylabel="share correct", title="Accuracy", ylim=(0, 1))
     right.legend(loc="lower right")
     figure.tight_layout()
@@ -63,6 +71,9 @@ def model_card(
         f"{label} {number} ({number / training['texts']:.1%})"
         for label, number in training["classes"].items()
     )
+    start = "fine-tuned with minibert from"
+    if recipe["weights"] == "random":
+        start = "trained with minibert from random weights in the shape of"
     lines = [
         "---",
         "pipeline_tag: text-classification",
@@ -71,9 +82,8 @@ def model_card(
         "",
         "# Text classifier",
         "",
-        f"A BERT of {config.num_hidden_layers} layers, {config.hidden_size} wide, fine-tuned with "
-        f"minibert from `{Path(str(recipe['model'])).name}` to tell apart: "
-        f"{', '.join(config.labels)}.",
+        f"A BERT of {config.num_hidden_layers} layers, {config.hidden_size} wide, {start} "
+        f"`{Path(str(recipe['model'])).name}` to tell apart: {', '.join(config.labels)}.",
         "",
         "## Data",
         "",

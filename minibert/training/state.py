@@ -18,7 +18,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import torch
 
@@ -68,6 +68,8 @@ def newest_state(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     for path in states(folder):
         if path.name.split(".")[1] != sha256(path)[:16]:
             logger.warning("%s is damaged; looking for the state before it", path)
+            with suppress(OSError):  # or it would count as one of the newest
+                path.rename(path.with_suffix(".damaged"))
             continue
         return path, torch.load(path, map_location="cpu", weights_only=True)
     return None
@@ -101,20 +103,51 @@ def prepare_run_folder(folder: str | Path, resume: bool) -> Path:
         raise OSError(f"{folder} cannot hold the states of a run: {error}") from error
     if states(folder) and not resume:
         raise FileExistsError(
-            f"{folder} has the states of an earlier run; resume it, or give another folder"
+            f"{folder} has the states of an earlier run; resume it, delete them, or give another "
+            "folder"
         )
     return folder
 
 
-def open_log(folder: Path, step: int) -> TextIO:
+class Log:
     """The run's log, opened to go on after `step` steps: what a run wrote after its last state is
-    taken out, for those steps are made again."""
-    path = folder / LOG
-    kept = [line for logged, line in _lines(path) if logged <= step]
-    unfinished = folder / f".unfinished.{secrets.token_hex(4)}"
-    unfinished.write_text("".join(kept), encoding="utf-8")
-    os.replace(unfinished, path)
-    return open(path, "a", encoding="utf-8")
+    taken out, for those steps are made again. A log that cannot be written does not end a run."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        path = folder / LOG
+        kept = [line for logged, line in _lines(path) if step and logged <= step]
+        unfinished = folder / f".unfinished.{secrets.token_hex(4)}"
+        unfinished.write_text("".join(kept), encoding="utf-8")
+        flush(unfinished)
+        unfinished.replace(path)
+        # Unbuffered: what a full disk refused is not tried again when the file is closed.
+        self.file: BinaryIO | None = open(path, "ab", buffering=0)
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Add a line. It has a "step"."""
+        if self.file is not None:
+            try:
+                self.file.write(json.dumps(line).encode() + b"\n")
+            except OSError as error:
+                logger.warning("the log ends here: %s; the run goes on", error)
+                self._close()
+
+    def flush(self) -> None:
+        """Bring what was written to the disk."""
+        if self.file is not None:
+            with suppress(OSError):
+                os.fsync(self.file.fileno())
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+            self.file = None
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
