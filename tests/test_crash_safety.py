@@ -45,6 +45,8 @@ def launch(folder, *options):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # As from a terminal, even where these tests run in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -140,6 +142,19 @@ def test_a_signal_saves_the_state_and_ends_the_run(tmp_path, uninterrupted, numb
 
 
 def test_a_second_signal_is_obeyed_at_once():
+    at_first = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        second_signal()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in what a shell runs in the background
+        with noted_signals(True) as noted:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+        assert noted == []
+    finally:
+        signal.signal(signal.SIGINT, at_first)
+
+
+def second_signal():
     before = signal.getsignal(signal.SIGINT)
     with noted_signals(True) as noted:
         os.kill(os.getpid(), signal.SIGINT)

@@ -57,6 +57,7 @@ def run(monkeypatch, *arguments):
     return code, out.getvalue(), error.getvalue()
 
 
+@pytest.mark.slow
 def test_a_small_run_checks_the_losses_and_times_in_turns(monkeypatch, small, tmp_path):
     """A real process only of ours, for importing transformers would take the longest."""
     files = ("--json", tmp_path / "new" / "f.json", "--plot", tmp_path / "charts" / "f.png")

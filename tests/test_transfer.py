@@ -582,6 +582,7 @@ def example(monkeypatch):
     return main
 
 
+@pytest.mark.slow
 def test_example_measures_draws_and_resumes(example, start, tmp_path, capsys):
     output, table = tmp_path / "out", tmp_path / "mine.csv"
     rows = [f"{'fine' if i % 2 else 'poor'} film {i},{'yes' if i % 2 else 'no'}" for i in range(60)]

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from minibert.encoder import Encoder
-from minibert.kernels import keep_freed_memory
+from minibert.kernels import cpu_features, keep_freed_memory
 from minibert.pretrained import Pretrained
 from minibert.training.batches import Task, split
 from minibert.training.optimizer import (
@@ -168,6 +168,12 @@ class _Run:
             raise ValueError("resume needs the folder of the run to go on with")
         self.device = next(model.parameters()).device
         self.product = choose_product(self.device, recipe.precision)
+        if (
+            recipe.precision == "bf16"
+            and self.device.type == "cpu"
+            and "bf16" not in cpu_features()
+        ):
+            logger.warning("this CPU emulates bf16, which is far slower than precision='fp32'")
         self.steps = task.steps_per_epoch * recipe.epochs
         self.evaluate_every = recipe.evaluate_every or task.steps_per_epoch
         self.optimizer = make_optimizer(model, recipe.lr, recipe.weight_decay, recipe.layer_decay)
@@ -415,12 +421,14 @@ def checkpointing(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def noted_signals(wanted: bool) -> Iterator[list[int]]:
     """Ctrl-C and SIGTERM only leave their number in the list, the first time; the second time they
-    do what they always did. Without effect outside of the main thread, where Python has them."""
+    do what they always did. A signal that is ignored, as Ctrl-C is by what a shell runs in the
+    background, stays so. Without effect outside of the main thread, where Python has them."""
     noted: list[int] = []
     if not wanted or threading.current_thread() is not threading.main_thread():
         yield noted
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: old for number, old in before.items() if old != signal.SIG_IGN}
 
     def note(number: int, _: Any) -> None:
         noted.append(number)
