@@ -455,7 +455,7 @@ def compare_accuracy(texts: Texts, folder: Path, arguments: argparse.Namespace) 
     """Pairs of runs: a seed decides subset, order and head, the same for both of its pair."""
     rows = []
     print("| seed | minibert | transformers | difference, points |\n|---|---|---|---|")
-    for seed in range(arguments.seeds):
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         place = folder / str(seed)
         make_model(place, arguments.model, arguments.tokenizer, texts.labels, seed, dropout=True)
         chosen = choose(texts.train, arguments.train_examples, seed)
@@ -633,6 +633,7 @@ def read_arguments() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     add("--profile", action="store_true", help="only where the time of one of our steps goes")
     add("--accuracy", action="store_true", help="only accuracy, over pairs of runs")
     add("--seeds", type=int, default=5, help="pairs of runs, for --accuracy")
+    add("--first-seed", type=int, default=0, help="of these, for --accuracy")
     add("--train-examples", type=int, default=1000, help="for --accuracy")
     add("--epochs", type=int, default=3, help="for --accuracy")
     add("--json", type=Path)
@@ -640,7 +641,7 @@ def read_arguments() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     arguments = parser.parse_args()
     for name, value in vars(arguments).items():
         if isinstance(value, int) and not isinstance(value, bool):
-            least = {"slow_turns": 0, "seeds": 2}.get(name, 1)
+            least = {"slow_turns": 0, "first_seed": 0, "seeds": 2}.get(name, 1)
             if value < least:
                 parser.error(f"--{name.replace('_', '-')} is {value}; it must be at least {least}")
     wanted = [name.strip() for name in arguments.only.split(",")]
