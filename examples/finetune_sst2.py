@@ -33,6 +33,7 @@ from minibert import data
 from minibert.files import check_new_folder
 from minibert.training.ranks import Ranks, torchrun_ranks
 from minibert.training.report import plot_history
+from minibert.training.state import LOG
 
 SENTENCES = ["This is not my idea of fun", "This was beyond incredible"]
 
@@ -119,6 +120,7 @@ def main(ranks: Ranks) -> None:
         about += f" The best of {arguments.seeds} seeds on the development texts, which flatters."
     best.save(arguments.output, arguments.overwrite, data=about)
     print(f"model saved to {arguments.output}")
+    shutil.copy2(states / f"seed-{best.seed}" / LOG, arguments.output)
     for seed in range(arguments.seed, arguments.seed + arguments.seeds):
         shutil.rmtree(states / f"seed-{seed}")
     with suppress(OSError):  # it stays if another run has states there

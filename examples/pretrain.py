@@ -43,7 +43,7 @@ from minibert.training.pretrain_task import (
     make_spans,
 )
 from minibert.training.report import plot_history
-from minibert.training.state import prepare_run_folder
+from minibert.training.state import LOG, prepare_run_folder
 
 EVALUATIONS = 10  # in a run
 
@@ -145,6 +145,7 @@ def main() -> None:
         print(f"learning curve drawn to {path}")
     except ImportError as error:
         print(f"no learning curve: {error}")
+    shutil.copy2(states / LOG, arguments.output)
     shutil.rmtree(states)
 
 

@@ -52,7 +52,7 @@ def test_example_fine_tunes_and_saves(tmp_path):
     written = {path.name for path in output.iterdir()}
     assert written == {
         *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
-        *("learning_curve.png", "README.md"),
+        *("learning_curve.png", "README.md", "log.jsonl"),
     }
     assert (output / "learning_curve.png").read_bytes()[:4] == b"\x89PNG"
     again = run("examples/finetune_sst2.py", "--output", output)

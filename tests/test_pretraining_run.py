@@ -489,7 +489,7 @@ def test_example_pre_trains_and_its_folder_opens_everywhere(runs):
     output = folder / "straight"
     assert {path.name for path in output.iterdir()} == {
         *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
-        "learning_curve.png",
+        *("learning_curve.png", "log.jsonl"),
     }
     assert not (folder / "straight.run").exists(), "nothing is left of a run that ended well"
 
