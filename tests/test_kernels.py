@@ -601,4 +601,10 @@ def test_freed_memory_is_kept():
         ran = subprocess.run(command, capture_output=True, text=True, check=True, env=two)
         return int(ran.stdout)
 
-    assert 10 * faults("keep") < faults("leave")  # 1,500 pages a tensor
+    # Whether malloc gives memory back by itself depends on what happens to lie above it.
+    left = next((found for found in (faults("leave") for _ in range(4)) if found), 0)
+    kept = faults("keep")
+    assert kept < 1000  # of 1,500 pages a tensor, 60 times
+    if not left:
+        pytest.skip("malloc kept the memory by itself here")
+    assert 10 * kept < left
