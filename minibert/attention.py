@@ -39,13 +39,15 @@ def readable_attention(
     attend to nothing gets zero weights and a zero context, not NaN.
     """
     # How well does each query match each key? Dot products of D unit-variance terms have variance
-    # D; dividing by sqrt(D) keeps the softmax out of the region where its gradient vanishes.
-    scores = query @ key.mT / math.sqrt(query.shape[-1])  # (B, H, T, T)
+    # D; dividing by sqrt(D) keeps the softmax out of the region where its gradient vanishes. The
+    # query is divided, not the scores: of those there are more once T passes D.
+    scores = query / math.sqrt(query.shape[-1]) @ key.mT  # (B, H, T, T)
     if mask is not None:
-        # The smallest number, not minus infinity: softmax of nothing but -inf is NaN.
-        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        # Added, since the gradient of a sum costs nothing. Half of the smallest number, not minus
+        # infinity: softmax of nothing but -inf is NaN.
+        scores = scores + (~mask).to(scores.dtype) * (torch.finfo(scores.dtype).min / 2)
     weights = scores.softmax(dim=-1)  # (B, H, T, T), each row of T sums to 1
-    if mask is not None:
+    if mask is not None and not mask.any(dim=-1).all():
         # They are zero at masked keys already, unless all keys are masked. In the model each row of
         # a group has a real key; this line is for other callers, and equals what SDPA does.
         weights = weights.masked_fill(~mask, 0.0)
