@@ -408,7 +408,7 @@ class TextClassifier:
             raise ValueError(
                 f"precision is {self.precision!r}; for training it must be 'fp32' or 'bf16'"
             )
-        if self.lr > _HIGH_LR and self.trained_layers != 0:
+        if self.lr > _HIGH_LR and self.trained_layers != 0 and self.weights != "random":
             warnings.warn(
                 f"lr={self.lr:g} is high for fine-tuning a whole BERT: above {_HIGH_LR:g} training "
                 "tends to collapse into predicting one class",

@@ -218,6 +218,18 @@ def test_random_weights_are_new_and_follow_from_the_seed(start, planned):
     assert all(torch.equal(kept[f"bert.{name}"], tensor) for name, tensor in trained.items())
 
 
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [({}, True), ({"lr": 1e-4}, False), ({"weights": "random"}, False)],
+)
+def test_a_rate_that_ruins_trained_weights_is_warned_of(start, planned, changes, warned):
+    """Random weights have nothing to lose, and learn little with less."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        planned(new(start, **{"lr": 3e-4, **changes}))
+    assert ["lr=0.0003 is high" in str(warning.message) for warning in caught] == [True] * warned
+
+
 # --- class weights ----------------------------------------------------------------------------
 
 UNEVEN = ["rare"] * 3 + ["some"] * 6 + ["usual"] * 15
