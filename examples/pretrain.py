@@ -2,6 +2,7 @@
 
     python examples/pretrain.py --text wikitext-2/valid.txt wikitext-2/test.txt SST-2/train.tsv
     python examples/pretrain.py --text book.txt --whole-word --steps 20000 --output output/book
+    torchrun --nproc-per-node 2 examples/pretrain.py --text book.txt      # one process a GPU
 
 A text is a UTF-8 file with documents between blank lines; of a .tsv or .csv each row's text is a
 document. The marks of WikiText (` @-@ `, `<unk>`, ` = Title = `) are understood. A vocabulary is
@@ -14,14 +15,21 @@ command with `--resume` goes on, and ends as if nothing had happened. What is sa
 BertModel, BertForMaskedLM, TextClassifier(model=...) and in transformers; whether it is of use,
 `examples/compare_pretrained.py` tells.
 
+Under torchrun a batch is shared among the processes, and the first of them reads the texts while
+the others wait, an hour at most; on several machines `<output>.run` must be on a disk that all
+read. A process that fails ends all; `--resume` with as many goes on. On CPUs set OMP_NUM_THREADS to
+the cores of each; torchrun takes 1.
+
 Needs `pip install -e '.[viz]'` in the checkout for the plot.
 """
 
 import argparse
 import logging
 import math
+import os
 import shutil
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +49,9 @@ from minibert.training.pretrain_task import (
     Rows,
     count_tokens,
     make_spans,
+    open_spans,
 )
+from minibert.training.ranks import Ranks, torchrun_ranks
 from minibert.training.report import plot_history
 from minibert.training.state import LOG, prepare_run_folder
 
@@ -74,20 +84,30 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
+def main(ranks: Ranks) -> None:
     arguments = parse_arguments()
+    first = ranks.rank == 0
+    # Of several processes one does the talking.
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("minibert").setLevel(logging.INFO)
+    logging.getLogger("minibert").setLevel(logging.INFO if first else logging.ERROR)
+    if not first:
+        sys.stdout = open(os.devnull, "w")
+        warnings.simplefilter("ignore")
     check(arguments)
     check_new_folder(arguments.output, arguments.overwrite)
     device = find_device(arguments.device)
     config = make_config(arguments)  # refuses sizes that do not fit, before anything is read
     texts = [TextFile.at(path) for path in arguments.text]
-    states = prepare_run_folder(f"{arguments.output}.run", arguments.resume)
-    tokenizer, corpus = read_texts(texts, arguments.vocabulary_size, states, arguments.resume)
+    states = Path(f"{arguments.output}.run")
+    if first:
+        prepare_run_folder(states, arguments.resume)
+        prepare_corpus(texts, states, arguments)
+    ranks.wait_for_first()
+    tokenizer = WordPieceTokenizer.from_pretrained(states / "tokenizer")
+    corpus = Corpus(states / "corpus")
     config = replace(config, vocab_size=tokenizer.vocabulary.size)
 
-    training, held_out = make_spans(corpus, arguments.max_length)
+    training, held_out = open_spans(corpus, arguments.max_length)
     settings = (tokenizer, arguments.max_length, arguments.whole_word)
     rows = Rows(corpus, training, *settings)
     task = PreTraining(rows, arguments.steps, arguments.batch_size, arguments.seed)
@@ -130,6 +150,8 @@ def main() -> None:
         save_every=arguments.save_every,
     )
     report(history, unigram)
+    if not first:
+        return
     save(model, tokenizer, arguments)
     print(f"model saved to {arguments.output}")
     try:
@@ -177,20 +199,19 @@ def make_config(arguments: argparse.Namespace) -> minibert.BertConfig:
     )
 
 
-def read_texts(
-    texts: Sequence[TextFile], vocabulary_size: int, states: Path, resume: bool
-) -> tuple[WordPieceTokenizer, Corpus]:
-    """Tokenizer and corpus, from the run's folder if it is resumed and got that far."""
+def prepare_corpus(texts: Sequence[TextFile], states: Path, arguments: argparse.Namespace) -> None:
+    """Write tokenizer, corpus and the table of its rows into the run's folder; those of a run that
+    is resumed are kept, if it got that far."""
     folder = states / "corpus"
-    if resume and (folder / "corpus.json").is_file():
-        tokenizer = WordPieceTokenizer.from_pretrained(states / "tokenizer")
+    if arguments.resume and (folder / "corpus.json").is_file():
         corpus = Corpus(folder)
-        corpus.check_made_from(texts, tokenizer)
-        return tokenizer, corpus
-    print("learning the vocabulary and reading the texts", flush=True)
-    tokenizer = WordPieceTokenizer(train_vocabulary(texts, vocabulary_size))
-    tokenizer.save_pretrained(states / "tokenizer")
-    return tokenizer, Corpus.build(texts, tokenizer, folder)
+        corpus.check_made_from(texts, WordPieceTokenizer.from_pretrained(states / "tokenizer"))
+    else:
+        print("learning the vocabulary and reading the texts", flush=True)
+        tokenizer = WordPieceTokenizer(train_vocabulary(texts, arguments.vocabulary_size))
+        tokenizer.save_pretrained(states / "tokenizer")
+        corpus = Corpus.build(texts, tokenizer, folder)
+    make_spans(corpus, arguments.max_length)
 
 
 def figures(evaluation: Evaluation) -> str:
@@ -227,9 +248,11 @@ def save(
 
 if __name__ == "__main__":
     try:
-        main()
+        with torchrun_ranks() as ranks:
+            main(ranks)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        rank = os.environ.get("RANK")  # several processes may fail, each for its own reason
+        print(f"error{f' in rank {rank}' if rank else ''}: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

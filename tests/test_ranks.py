@@ -1,5 +1,6 @@
 """Several processes that train one model, as torchrun starts them: two on this machine, by gloo."""
 
+import json
 import os
 import re
 import runpy
@@ -332,6 +333,37 @@ def test_example_under_torchrun_prints_and_saves_once(tmp_path):
     classifier = minibert.TextClassifier.load(tmp_path / "out")
     assert classifier.classes_.tolist() == ["no", "yes"]
     assert {path.name for path in tmp_path.iterdir()} == {"tiny", "mine.csv", "out"}
+
+
+@pytest.mark.slow
+def test_pretraining_under_torchrun_equals_one_process(tmp_path):
+    subjects, verbs = ("dogs", "cats", "birds", "fish"), ("eat", "like", "see", "hear", "want")
+    documents = [
+        "\n".join(f"The {a} {v} {o} {'today ' * (len(a) % 3)}." for v in verbs for o in subjects)
+        for a in ("old man", "child", "young woman", "king", "neighbours")
+    ]
+    (tmp_path / "text.txt").write_text("\n\n".join(documents))
+    arguments = [
+        *(ROOT / "examples" / "pretrain.py", "--text", tmp_path / "text.txt"),
+        *("--steps", 8, "--batch-size", 5, "--layers", 1, "--hidden", 16, "--max-length", 24),
+        *("--vocabulary-size", 100, "--output"),
+    ]
+    result = torchrun(*arguments, tmp_path / "two")
+    assert result.returncode == 0, result.stderr
+    for line in ("learning the vocabulary", "rows: ", "after training", "model saved"):
+        assert result.stdout.count(line) == 1, result.stdout
+    one = subprocess.run(
+        [sys.executable, *map(str, arguments), tmp_path / "one"],
+        **{"capture_output": True, "text": True, "cwd": ROOT, "timeout": 120},
+    )
+    assert one.returncode == 0, one.stderr
+    curves = [
+        [line["loss"] for line in map(json.loads, log.splitlines()) if "loss" in line]
+        for log in ((tmp_path / name / LOG).read_text() for name in ("one", "two"))
+    ]
+    assert len(curves[0]) == 8
+    assert curves[0] == pytest.approx(curves[1], abs=2e-4)  # the log has four digits
+    assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "one", "two"}
 
 
 @pytest.mark.slow

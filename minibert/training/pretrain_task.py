@@ -17,6 +17,7 @@ create_pretraining_data.py, `create_instances_from_document`.
 from __future__ import annotations
 
 import shutil
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,22 +95,19 @@ def make_spans(corpus: Corpus, max_length: int) -> tuple[Spans, Spans]:
 
     Of 20 documents one is held out; only those of two sentences or more, if there are 20 of them: a
     sentence that stands alone may be part of another one, as SST-2's phrases are, and would then
-    not be new to the model. The tables are files in the corpus's folder.
+    not be new to the model. The tables are files in the corpus's folder, for `open_spans`.
 
     Raises `ValueError` for a corpus that is too small.
     """
     if max_length < SHORTEST:
         raise ValueError(f"max_length is {max_length}; it must be at least {SHORTEST}")
     enough = corpus.several >= HELD_OUT_EVERY
-    files = {name: corpus.folder / f"{name}-{max_length}" for name in ("pairs", "lone", "held-out")}
-    for path in files.values():  # an earlier table may still be mapped; it keeps its own file
+    training, kept = _tables(corpus, max_length)
+    alone = training.with_name(f"{training.name}-alone")
+    for path in (training, kept):  # an earlier table may still be mapped; it keeps its own file
         path.unlink(missing_ok=True)
     considered = 0
-    with (
-        open(files["pairs"], "wb") as pairs,
-        open(files["lone"], "wb") as lone,
-        open(files["held-out"], "wb") as held_out,
-    ):
+    with open(training, "wb") as pairs, open(alone, "wb") as lone, open(kept, "wb") as held_out:
         for document in range(corpus.number_of_documents):
             first, end = corpus.documents[document : document + 2].tolist()
             held = False
@@ -119,19 +117,35 @@ def make_spans(corpus: Corpus, max_length: int) -> tuple[Spans, Spans]:
             for start, stop in _cut(corpus, first, end, max_length):
                 file = held_out if held else pairs if stop - start > 1 else lone
                 file.write(np.array([start, stop, document], dtype=np.int64).tobytes())
-        number = pairs.tell() // (8 * len(Span._fields))
-    with open(files["pairs"], "ab") as pairs, open(files["lone"], "rb") as lone:
+    with open(training, "ab") as pairs, open(alone, "rb") as lone:
         shutil.copyfileobj(lone, pairs)
-    files["lone"].unlink()
-    training, kept = _map_table(files["pairs"]), _map_table(files["held-out"])
-    if training is None or kept is None or (number and training[0, 2] == training[number - 1, 2]):
+    alone.unlink()
+    return open_spans(corpus, max_length)
+
+
+def open_spans(corpus: Corpus, max_length: int) -> tuple[Spans, Spans]:
+    """(training, held out), as `make_spans` left them in the corpus's folder."""
+    table, kept = (_map_table(path) for path in _tables(corpus, max_length))
+    pairs = bisect_left(range(len(table)), True, key=lambda row: table[row, 1] - table[row, 0] < 2)
+    # Pairs of one document only would find no second half in another.
+    if not (len(table) and len(kept)) or (pairs and table[0, 2] == table[pairs - 1, 2]):
         raise ValueError(
             f"the text is too small: {corpus.number_of_sentences} sentences in "
             f"{corpus.number_of_documents} documents, of which one is held out, and the second "
             "half of a pair comes from another; give at least three documents of two sentences, "
             "separated by blank lines, and better some thousand sentences"
         )
-    return Spans(training, number), Spans(kept, len(kept))
+    return Spans(table, pairs), Spans(kept, len(kept))
+
+
+def _tables(corpus: Corpus, max_length: int) -> tuple[Path, Path]:
+    return corpus.folder / f"training-{max_length}", corpus.folder / f"held-out-{max_length}"
+
+
+def _map_table(path: Path) -> np.ndarray:
+    if path.stat().st_size == 0:  # which cannot be mapped
+        return np.empty((0, len(Span._fields)), dtype=np.int64)
+    return np.asarray(np.memmap(path, dtype=np.int64, mode="r")).reshape(-1, len(Span._fields))
 
 
 def _cut(corpus: Corpus, first: int, end: int, max_length: int) -> Iterator[tuple[int, int]]:
@@ -142,12 +156,6 @@ def _cut(corpus: Corpus, first: int, end: int, max_length: int) -> Iterator[tupl
             stop = end
         yield first, stop
         first = stop
-
-
-def _map_table(path: Path) -> np.ndarray | None:
-    if path.stat().st_size == 0:  # which cannot be mapped
-        return None
-    return np.asarray(np.memmap(path, dtype=np.int64, mode="r")).reshape(-1, len(Span._fields))
 
 
 # --- rows ----------------------------------------------------------------------------------------

@@ -72,6 +72,10 @@ class Ranks:
         dist.broadcast_object_list(box, src=0)
         return box[0]  # type: ignore[return-value]
 
+    def wait_for_first(self) -> None:
+        """Until rank 0 comes here, too; it may have something to write that all will read."""
+        self.from_first(None)
+
     def check_same(self, mine: Mapping[str, Any]) -> None:
         """Raise `ValueError`, in every rank, if one was given something else than rank 0: other
         data, for example, for then their gradients do not belong together."""
