@@ -70,6 +70,12 @@ def main() -> None:
     source, output = (path if "://" in path else str(Path(path).resolve()) for path in paths)
     if "://" not in source and not Path(source).exists():
         raise FileNotFoundError(f"there is no file or folder {source} to read texts from")
+    first = Path(source)
+    if first.is_dir():  # names with these beginnings are not data, such as Spark's _SUCCESS
+        first = min((p for p in first.iterdir() if p.name[0] not in "._"), default=Path())
+    kind = first.suffix.lower()
+    if kind in (".tsv", ".json", ".jsonl", ".gz", ".zip", ".xlsx"):
+        raise ValueError(f"{first} is neither .parquet, .csv nor lines of text; convert it")
     if "://" not in output and Path(output).exists():
         raise FileExistsError(f"{output} exists; give a new folder, for Ray would add to it")
     model = arguments.model
@@ -80,14 +86,12 @@ def main() -> None:
         ray.init(num_cpus=arguments.actors * arguments.cpus + 1, include_dashboard=False)
     else:
         ray.init(arguments.address)
-    first = Path(source)
-    if first.is_dir():  # names with these beginnings are not data, such as Spark's _SUCCESS
-        first = min((p for p in first.iterdir() if p.name[0] not in "._"), default=Path())
     try:
-        read = {".parquet": ray.data.read_parquet, ".csv": ray.data.read_csv}.get(first.suffix)
+        read = {".parquet": ray.data.read_parquet, ".csv": ray.data.read_csv}.get(kind)
         texts = read(source) if read else ray.data.read_text(source, drop_empty_lines=False)
         if arguments.column not in (columns := texts.columns() or []):
-            raise ValueError(f"{source} has no {arguments.column!r}, but {', '.join(columns)}")
+            has = ", ".join(columns) or "nothing"
+            raise ValueError(f"{source} has no column {arguments.column!r}; it has {has}")
         labelled = texts.select_columns(arguments.column).map_batches(
             Actor,
             fn_constructor_args=(model, arguments.precision, arguments.column, arguments.cpus),
@@ -110,3 +114,6 @@ if __name__ == "__main__":
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; what is in the output folder is incomplete", file=sys.stderr)
+        sys.exit(130)

@@ -33,7 +33,7 @@ from minibert import data
 from minibert.files import check_new_folder
 from minibert.training.ranks import Ranks, torchrun_ranks
 from minibert.training.report import plot_history
-from minibert.training.state import LOG
+from minibert.training.state import LOG, prepare_run_folder, remove_run, run_folder
 
 SENTENCES = ["This is not my idea of fun", "This was beyond incredible"]
 
@@ -88,10 +88,13 @@ def main(ranks: Ranks) -> None:
         train = sample(train, arguments.limit, arguments.seed)
     majority = describe(train, development)
 
-    states = Path(f"{arguments.output}.run")
+    seeds = range(arguments.seed, arguments.seed + arguments.seeds)
+    states = run_folder(arguments.output)
+    for seed in seeds if first else ():  # what is wrong with one is said before the first is used
+        prepare_run_folder(states / f"seed-{seed}", arguments.resume)
     best: minibert.TextClassifier | None = None
     accuracies = []
-    for seed in range(arguments.seed, arguments.seed + arguments.seeds):
+    for seed in seeds:
         classifier = new_classifier(arguments, seed)
         print(f"fine-tuning: {classifier}", flush=True)
         classifier.fit(
@@ -108,9 +111,9 @@ def main(ranks: Ranks) -> None:
     assert best is not None
     if arguments.seeds > 1:
         print(
-            f"{arguments.seeds} seeds: development accuracy {statistics.mean(accuracies):.2%} "
-            f"± {statistics.stdev(accuracies):.2%} (mean, standard deviation); the best is saved, "
-            "and its figure flatters, since it was chosen by it"
+            f"{arguments.seeds} seeds: mean development accuracy {statistics.mean(accuracies):.2%},"
+            f" standard deviation {statistics.stdev(accuracies):.2%}; the best is saved, and its "
+            "figure flatters, since it was chosen by it"
         )
     if not first:
         return
@@ -120,9 +123,10 @@ def main(ranks: Ranks) -> None:
         about += f" The best of {arguments.seeds} seeds on the development texts, which flatters."
     best.save(arguments.output, arguments.overwrite, data=about)
     print(f"model saved to {arguments.output}")
-    shutil.copy2(states / f"seed-{best.seed}" / LOG, arguments.output)
-    for seed in range(arguments.seed, arguments.seed + arguments.seeds):
-        shutil.rmtree(states / f"seed-{seed}")
+    with suppress(FileNotFoundError):  # somebody may have tidied up
+        shutil.copy2(states / f"seed-{best.seed}" / LOG, arguments.output)
+    for seed in seeds:
+        remove_run(states / f"seed-{seed}")
     with suppress(OSError):  # it stays if another run has states there
         states.rmdir()
     predictions = best.predict(development.texts).tolist()

@@ -31,6 +31,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,7 +54,7 @@ from minibert.training.pretrain_task import (
 )
 from minibert.training.ranks import Ranks, torchrun_ranks
 from minibert.training.report import plot_history
-from minibert.training.state import LOG, prepare_run_folder
+from minibert.training.state import LOG, prepare_run_folder, remove_run, run_folder
 
 EVALUATIONS = 10  # in a run
 
@@ -98,13 +99,14 @@ def main(ranks: Ranks) -> None:
     device = find_device(arguments.device)
     config = make_config(arguments)  # refuses sizes that do not fit, before anything is read
     texts = [TextFile.at(path) for path in arguments.text]
-    states = Path(f"{arguments.output}.run")
+    states = run_folder(arguments.output)
+    made = states / f"corpus-{arguments.vocabulary_size}"
     if first:
         prepare_run_folder(states, arguments.resume)
-        prepare_corpus(texts, states, arguments)
+        prepare_corpus(texts, made, arguments)
     ranks.wait_for_first()
-    tokenizer = WordPieceTokenizer.from_pretrained(states / "tokenizer")
-    corpus = Corpus(states / "corpus")
+    tokenizer = WordPieceTokenizer.from_pretrained(made / "tokenizer")
+    corpus = Corpus(made)
     config = replace(config, vocab_size=tokenizer.vocabulary.size)
 
     training, held_out = open_spans(corpus, arguments.max_length)
@@ -167,8 +169,9 @@ def main(ranks: Ranks) -> None:
         print(f"learning curve drawn to {path}")
     except ImportError as error:
         print(f"no learning curve: {error}")
-    shutil.copy2(states / LOG, arguments.output)
-    shutil.rmtree(states)
+    with suppress(FileNotFoundError):  # somebody may have tidied up
+        shutil.copy2(states / LOG, arguments.output)
+    remove_run(states, "corpus-*")
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -180,16 +183,19 @@ def check(arguments: argparse.Namespace) -> None:
         if value < lowest:
             option = "--" + name.replace("_", "-")
             raise ValueError(f"{option} is {value}; it must be at least {lowest}")
+    if arguments.seed >= 2**63:
+        raise ValueError(f"--seed is {arguments.seed}; it must be below 2**63")
     if not 0 < arguments.lr < math.inf:
         raise ValueError(f"--lr is {arguments.lr}; it must be above 0, for small models about 1e-3")
 
 
 def make_config(arguments: argparse.Namespace) -> minibert.BertConfig:
     """The shape of the model; the size of the vocabulary is known only when it was learned."""
+    heads = arguments.heads
     return minibert.BertConfig(
         hidden_size=arguments.hidden,
         num_hidden_layers=arguments.layers,
-        num_attention_heads=arguments.heads or max(1, arguments.hidden // 64),
+        num_attention_heads=max(1, arguments.hidden // 64) if heads is None else heads,
         intermediate_size=4 * arguments.hidden,
         # Rows of one pass over a small corpus hardly repeat, and a small model has no numbers to
         # spare (Geiping & Goldstein 2022, arXiv 2212.14034, section 4.3).
@@ -199,17 +205,16 @@ def make_config(arguments: argparse.Namespace) -> minibert.BertConfig:
     )
 
 
-def prepare_corpus(texts: Sequence[TextFile], states: Path, arguments: argparse.Namespace) -> None:
-    """Write tokenizer, corpus and the table of its rows into the run's folder; those of a run that
-    is resumed are kept, if it got that far."""
-    folder = states / "corpus"
+def prepare_corpus(texts: Sequence[TextFile], folder: Path, arguments: argparse.Namespace) -> None:
+    """Write the corpus, the table of its rows and its tokenizer; those of a run that is resumed are
+    kept, if it got that far."""
     if arguments.resume and (folder / "corpus.json").is_file():
         corpus = Corpus(folder)
-        corpus.check_made_from(texts, WordPieceTokenizer.from_pretrained(states / "tokenizer"))
+        corpus.check_made_from(texts, WordPieceTokenizer.from_pretrained(folder / "tokenizer"))
     else:
         print("learning the vocabulary and reading the texts", flush=True)
         tokenizer = WordPieceTokenizer(train_vocabulary(texts, arguments.vocabulary_size))
-        tokenizer.save_pretrained(states / "tokenizer")
+        tokenizer.save_pretrained(folder / "tokenizer")
         corpus = Corpus.build(texts, tokenizer, folder)
     make_spans(corpus, arguments.max_length)
 
@@ -243,7 +248,9 @@ def save(
     )
     with new_model_folder(arguments.output, arguments.overwrite) as unfinished:
         model.write_files(unfinished)
-        tokenizer.write_files(unfinished)
+        # transformers cuts a text only if the tokenizer says at what length.
+        longest = replace(tokenizer.vocabulary, model_max_length=arguments.max_length)
+        WordPieceTokenizer(longest).write_files(unfinished)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ import torch
 import minibert
 from minibert import data
 from minibert.data import LabelledTexts
+from minibert.files import sha256
 from minibert.hub import find_folder
 from minibert.training.state import check_same
 
@@ -91,7 +92,7 @@ def main() -> None:
     arguments = parse_arguments()
     train, development = data.load(arguments.data)
     sizes, methods = plan(arguments, train)
-    find_folder(arguments.model)  # or an error, before anything is written
+    model = find_folder(arguments.model)  # or an error, before anything is written
     if arguments.test_limit is not None:  # at random, for a file may be sorted by label
         number = min(arguments.test_limit, len(development))
         development = take(development, random.Random(0).sample(range(len(development)), number))
@@ -104,6 +105,9 @@ def main() -> None:
     settings = {
         **{name: getattr(arguments, name) for name in ("model", "data", "test_limit")},
         **{f"recipe of {name}": [recipe(name, size) for size in (16, 1000)] for name in METHODS},
+        "files of the model": hashlib.sha256(
+            "".join(sha256(file) for file in sorted(model.iterdir()) if file.is_file()).encode()
+        ).hexdigest()[:16],
         "texts": hashlib.sha256(repr((train, development)).encode()).hexdigest()[:16],
         "torch": torch.__version__,
     }
@@ -176,13 +180,16 @@ def begin(path: Path, settings: dict[str, Any], resume: bool) -> list[Fit]:
     if path.exists() and not resume:
         raise ValueError(f"{path} exists; add --resume to go on with it, or give another --output")
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} cannot be resumed from: {error}") from error
     whole = text[: text.rfind("\n") + 1]  # a crash may have cut the last line
     if not whole:
         whole = json.dumps({"settings": settings}) + "\n"
     try:
         first, *fits = map(json.loads, whole.splitlines())
-        then, found = first["settings"], [Fit(**fit) for fit in fits]
+        then, found = dict(first["settings"]), [Fit(**fit) for fit in fits]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} cannot be resumed from: {error!r}") from error
     check_same(then, settings)

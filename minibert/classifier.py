@@ -36,6 +36,7 @@ from minibert.training.batches import Classification, Examples
 from minibert.training.frozen import ClassificationOfVectors, Head, first_vectors
 from minibert.training.loop import Evaluation, History, Recipe, train
 from minibert.training.optimizer import train_only_last
+from minibert.training.ranks import Ranks
 from minibert.training.report import model_card
 
 # Keys of config.json by which a saved classifier remembers that its labels were numbers, and to how
@@ -190,7 +191,12 @@ class TextClassifier:
             "texts": len(texts),
             "classes": dict(Counter(str(_plain(label)) for label in labels)),
             "validation texts": 0 if held_out is None else len(held_out),
-            "recipe": self.get_params(),
+            "recipe": {
+                **self.get_params(),
+                "max_length": max_length,  # the model may take less than was asked for
+                **{name: getattr(recipe, name) for name in ("warmup", "weight_decay", "clip")},
+            },
+            "processes": Ranks().number,
         }
         # Held-out texts of one label would look the same if the model were perfect.
         mixed = held_out if held_out and len(set(held_out.labels)) > 1 else examples

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from minibert.config import BertConfig
@@ -125,6 +126,18 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
 # --- writing -------------------------------------------------------------------------------------
 
 
+def write_weights(tensors: dict[str, Tensor], folder: Path) -> None:
+    """Write `model.safetensors`. Raises `OSError` where it cannot be written."""
+    path = folder / SAFETENSORS
+    path.touch()
+    mode = path.stat().st_mode  # what new files here may be read by
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(f"{path} could not be written: {error}; is the disk full?") from error
+    path.chmod(mode)  # safetensors writes for the owner alone
+
+
 # What a model folder may hold and still be replaced: the files of ours and of transformers.
 _MODEL_FILES = (
     *("config.json", "*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json"),
@@ -186,7 +199,9 @@ def check_new_folder(path: str | Path, overwrite: bool = False) -> None:
     if not path.is_dir() or not (path / CONFIG).is_file():
         raise FileExistsError(f"{path} exists and is not a model folder; choose another name")
     if not overwrite:
-        raise FileExistsError(f"{path} exists; choose another name, or allow to overwrite it")
+        raise FileExistsError(
+            f"{path} exists; choose another name, or overwrite it (overwrite=True, --overwrite)"
+        )
     for entry in path.iterdir():
         if entry.is_dir() or not any(entry.match(pattern) for pattern in _MODEL_FILES):
             raise FileExistsError(

@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from minibert.config import BertConfig, ProblemType
 from minibert.files import (
     CONFIG,
-    SAFETENSORS,
     TOKENIZER_FILES,
     new_model_folder,
     read_config,
     read_weights,
+    write_weights,
 )
 from minibert.hub import find_folder
 from minibert.weights import LoadReport, from_hf, to_hf
@@ -150,7 +149,7 @@ class Pretrained(nn.Module):
         }
         text = json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True)
         (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
-        save_file(to_hf(self.state_dict()), folder / SAFETENSORS, metadata={"format": "pt"})
+        write_weights(to_hf(self.state_dict()), folder)
 
 
 class PretrainedWithLabels(Pretrained):

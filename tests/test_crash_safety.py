@@ -281,7 +281,7 @@ def test_a_finished_run_resumes_to_its_end(uninterrupted):
 
 
 def test_folders_that_cannot_be_used_are_found_first(tmp_path, uninterrupted):
-    with pytest.raises(FileExistsError, match="resume it, delete them, or give"):
+    with pytest.raises(FileExistsError, match=r"resume it \(resume=True, --resume\), delete"):
         run(uninterrupted[2])
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="cannot hold the states"):

@@ -198,14 +198,14 @@ def test_corpus_has_the_tokens_of_the_text(text, tokenizer, corpus):
     words = tokenizer.decode(corpus.ids(0, 960)).replace(" .", "").replace(".", "").split()
     assert words == text.read_text().lower().replace(".", "").split()
     again = Corpus(corpus.folder)
-    assert again.fingerprint() == corpus.fingerprint()
+    assert again.fingerprint == corpus.fingerprint
     again.check_made_from([TextFile.at(text)], tokenizer)
 
 
 def test_windows_and_cut_lines_lose_nothing(text, tokenizer, corpus, tmp_path, monkeypatch):
     monkeypatch.setattr("minibert.training.corpus.WINDOW", 100)
     small = Corpus.build([TextFile.at(text)], tokenizer, tmp_path / "small")
-    assert small.fingerprint() == corpus.fingerprint()
+    assert small.fingerprint == corpus.fingerprint
     monkeypatch.setattr("minibert.training.corpus.LINE", 50)
     cut = Corpus.build([TextFile.at(text)], tokenizer, tmp_path / "cut")
     letters = tokenizer.decode(cut.tokens.tolist()).replace(" ", "").replace("#", "")

@@ -65,15 +65,25 @@ def read_table(path: Path) -> LabelledTexts:
     suffix = path.suffix.lower()
     if suffix not in (".tsv", ".csv"):
         raise ValueError(f"{path} is neither a .tsv nor a .csv file; rename or convert it")
+    limit = csv.field_size_limit(2**31 - 1)  # it guards against unclosed quotes; texts may be long
+    line = 0
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             if suffix == ".tsv":
                 table = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             else:
                 table = csv.reader(file, strict=True)
-            rows = [(table.line_num, row) for row in table if row]
+            rows = []
+            for row in table:
+                line = table.line_num
+                if row:
+                    rows.append((line, row))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} cannot be read as UTF-8 {path.suffix[1:]}: {error}") from error
+        raise ValueError(
+            f"{path} cannot be read as UTF-8 {path.suffix[1:]} after line {line}: {error}"
+        ) from error
+    finally:
+        csv.field_size_limit(limit)
     if len(rows) < 2:
         raise ValueError(f"{path} has no rows; it needs a header and a row for each text")
     header = [name.strip().lower() for name in rows[0][1]]

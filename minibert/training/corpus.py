@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -75,7 +76,7 @@ class TextFile:
         status = Path(path).stat()
         if status.st_size == 0:
             raise ValueError(f"{path} is empty; give a file with text")
-        return cls(str(path), status.st_size, status.st_mtime_ns)
+        return cls(os.path.abspath(path), status.st_size, status.st_mtime_ns)
 
     def check_unchanged(self) -> None:
         """Raise `ValueError` if the file is no longer what it was."""
@@ -187,7 +188,8 @@ class Corpus:
     """Sentences and documents as ids, mapped from a folder that `build` wrote.
 
     tokens, sentences, documents: the arrays of the module's text. texts: what it was made from.
-    several: how many documents have two sentences or more.
+    several: how many documents have two sentences or more. fingerprint: SHA-256 of the three arrays
+    as they were built.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -196,11 +198,18 @@ class Corpus:
         if not (self.folder / _META).is_file():
             raise FileNotFoundError(f"{folder} has no {_META}, so it holds no corpus")
         self.meta: dict[str, Any] = read_json(self.folder / _META)
-        self.texts = [TextFile(**text) for text in self.meta["texts"]]
-        self.several: int = self.meta["several"]
-        self.tokens = self._map("tokens", np.dtype(self.meta["dtype"]))
-        self.sentences = self._map("sentences", np.dtype(np.int64))
-        self.documents = self._map("documents", np.dtype(np.int64))
+        try:
+            self.texts = [TextFile(**text) for text in self.meta["texts"]]
+            self.several: int = self.meta["several"]
+            self.fingerprint: str = self.meta["fingerprint"]
+            self.tokens = self._map("tokens", np.dtype(self.meta["dtype"]))
+            self.sentences = self._map("sentences", np.dtype(np.int64))
+            self.documents = self._map("documents", np.dtype(np.int64))
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self.folder / _META} is damaged ({error!r}); delete {self.folder}, and it will "
+                "be made again"
+            ) from error
 
     @property
     def number_of_documents(self) -> int:
@@ -221,13 +230,9 @@ class Corpus:
         reached = first + int(np.searchsorted(self.sentences[first : end + 1], needed))
         return min(max(reached, first + 1), end)
 
-    def fingerprint(self) -> str:
-        """SHA-256 of the three files."""
-        digests = [sha256(self.folder / name) for name in _ARRAYS]
-        return hashlib.sha256("".join(digests).encode()).hexdigest()
-
     def check_made_from(self, texts: Sequence[TextFile], tokenizer: WordPieceTokenizer) -> None:
-        """Raise `ValueError` if this is the corpus of other texts, or of another vocabulary."""
+        """Raise `ValueError` if this is the corpus of other texts or of another vocabulary, or if a
+        file was damaged since it was built."""
         if self.texts != list(texts):
             now = {text.path: text for text in texts}
             changed = [text.path for text in self.texts if now.get(text.path) != text]
@@ -240,6 +245,8 @@ class Corpus:
             raise ValueError(
                 f"{self.folder} was made with another vocabulary; begin anew elsewhere"
             )
+        if self.fingerprint != _fingerprint(self.folder):
+            raise ValueError(f"{self.folder} is damaged; delete it, and it will be made again")
 
     @classmethod
     def build(
@@ -269,6 +276,7 @@ class Corpus:
             "dtype": dtype.name,
             "vocabulary": vocabulary_fingerprint(tokenizer),
             "texts": [asdict(text) for text in texts],
+            "fingerprint": _fingerprint(folder),
         }
         unfinished = folder / f".{_META}"
         unfinished.write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
@@ -285,6 +293,11 @@ class Corpus:
             raise ValueError(f"{path} is missing or damaged; it must have {expected} bytes")
         # As a plain array over the mapped file: numpy's own subclass is slow to index.
         return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
+
+
+def _fingerprint(folder: Path) -> str:
+    digests = [sha256(folder / name) for name in _ARRAYS]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def vocabulary_fingerprint(tokenizer: WordPieceTokenizer) -> str:

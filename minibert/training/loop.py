@@ -279,7 +279,8 @@ class _Run:
                 f"the loss is {value} and the norm of the gradient {norm} at step {step + 1} with "
                 f"a learning rate of {self.rate:.2g}, in the batch of "
                 f"examples {examples}{', ...' if len(batch) > 8 else ''}; "
-                f"lower lr (now {self.recipe.lr:g})" + self._where_to_go_on()
+                f"lower lr (now {self.recipe.lr:g}) and begin a new run"
+                + ("" if self.folder is None else f": delete {self.folder}, or give another folder")
             )
         nn.utils.clip_grads_with_norm_(self.trainable, self.recipe.clip, torch.tensor(norm))
         self.optimizer.step()

@@ -259,7 +259,7 @@ class PreTraining(Task[PreTrainingExample]):
             raise ValueError(f"seed is {seed}; it must not be negative")
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
         self.steps_per_epoch = steps
-        self.fingerprint = rows.corpus.fingerprint()
+        self.fingerprint = rows.corpus.fingerprint
         self.settings = {
             "batch_size": batch_size,
             "seed of the data": seed,

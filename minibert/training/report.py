@@ -63,14 +63,16 @@ def model_card(
 ) -> str:
     """The README.md of a fine-tuned classifier, as model hubs show it.
 
-    training: "texts", "validation texts", "classes" with the number of texts of each, and "recipe",
-    the classifier's settings. data: what the texts are.
+    training: "texts", "validation texts", "classes" with the number of texts of each, "recipe", the
+    settings by name, and "processes". data: what the texts are.
     """
     recipe = training["recipe"]
     balance = ", ".join(
         f"{label} {number} ({number / training['texts']:.1%})"
         for label, number in training["classes"].items()
     )
+    number = training["processes"]
+    processes = f" in each of {number} processes" if number > 1 else ""
     start = "fine-tuned with minibert from"
     if recipe["weights"] == "random":
         start = "trained with minibert from random weights in the shape of"
@@ -112,7 +114,7 @@ def model_card(
         "",
         f"{len(history.losses)} steps, {history.examples} examples, {history.seconds:.0f} s on "
         f"{datetime.date.today()}; Python {platform.python_version()}, torch {torch.__version__} "
-        f"with {torch.get_num_threads()} threads, tokenizers {tokenizers.__version__}, "
+        f"with {torch.get_num_threads()} threads{processes}, tokenizers {tokenizers.__version__}, "
         f"numpy {numpy.__version__}.",
     ]
     return "\n".join(lines) + "\n"

@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -90,6 +91,25 @@ def check_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         )
 
 
+def run_folder(output: str | Path) -> Path:
+    """Where a program keeps its states while it makes the model folder `output`: `<output>.run`."""
+    path = Path(os.path.abspath(output))  # "mine/" and "." have a name, too
+    return path.with_name(f"{path.name}.run")
+
+
+def remove_run(folder: Path, *also: str) -> None:
+    """Remove what a run left in its folder, and folders of its owner's by a pattern; the folder
+    itself stays if something else is in it."""
+    for pattern in ("step-*.state", "step-*.damaged", ".unfinished.*", LOG):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+    for pattern in also:
+        for path in folder.glob(pattern):
+            shutil.rmtree(path)
+    with suppress(OSError):
+        folder.rmdir()
+
+
 def prepare_run_folder(folder: str | Path, resume: bool) -> Path:
     """Make the folder of a run, or raise the `OSError` or `ValueError` that would end the run
     later: it cannot be written, or has states of a run that nobody asked to resume."""
@@ -103,8 +123,8 @@ def prepare_run_folder(folder: str | Path, resume: bool) -> Path:
         raise OSError(f"{folder} cannot hold the states of a run: {error}") from error
     if states(folder) and not resume:
         raise FileExistsError(
-            f"{folder} has the states of an earlier run; resume it, delete them, or give another "
-            "folder"
+            f"{folder} has the states of an earlier run; resume it (resume=True, --resume), delete "
+            "them, or give another folder"
         )
     return folder
 
