@@ -14,7 +14,16 @@ import pytest
 import torch
 
 from minibert.training.loop import noted_signals
-from minibert.training.state import Log, check_same, newest_state, save_state, states
+from minibert.training.state import (
+    LOG,
+    Log,
+    check_same,
+    newest_state,
+    remove_run,
+    run_folder,
+    save_state,
+    states,
+)
 from tests.crash_run import EPOCHS, STEPS, run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -286,6 +295,25 @@ def test_folders_that_cannot_be_used_are_found_first(tmp_path, uninterrupted):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="cannot hold the states"):
         run(tmp_path / "file" / "run")
+
+
+def test_the_folder_of_a_run_stands_beside_its_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for output in ("mine", "mine/", "./mine", tmp_path / "x" / ".." / "mine"):
+        assert run_folder(output) == tmp_path / "mine.run"
+    assert run_folder(".") == tmp_path.with_name(f"{tmp_path.name}.run"), "and not inside it"
+
+
+def test_a_run_removes_what_is_its_own(tmp_path):
+    save_state(tmp_path, 1, {})
+    (tmp_path / LOG).touch()
+    (tmp_path / "corpus-100").mkdir()
+    (tmp_path / "seed-0").mkdir()  # another program's
+    remove_run(tmp_path, "corpus-*")
+    assert [path.name for path in tmp_path.iterdir()] == ["seed-0"]
+    remove_run(tmp_path / "seed-0")
+    remove_run(tmp_path)
+    assert not tmp_path.exists()
 
 
 def test_nothing_to_resume_begins_anew(tmp_path, uninterrupted, caplog):

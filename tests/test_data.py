@@ -1,5 +1,7 @@
 """Reading labelled texts, and the sample that comes with minibert."""
 
+import csv
+
 import pytest
 
 from minibert import data
@@ -67,7 +69,7 @@ def test_sample_copies_nothing_from_sst2(shared):
         ("a.tsv", "text\tlabel\nx\n", "line 2: 1 columns"),
         ("a.tsv", "text\tlabel\nx\ty\n\t1\n", "line 3: the text is empty"),
         ("a.tsv", "text\tlabel\nx\t \n", "line 2: the label is empty"),
-        ("a.csv", 'text,label\n"x,1\n', "cannot be read"),
+        ("a.csv", 'text,label\ny,2\n"x,1\n', "cannot be read as UTF-8 csv after line 2"),
         ("a.txt", "text\tlabel\nx\t1\n", "neither"),
     ],
 )
@@ -76,6 +78,13 @@ def test_bad_tables_are_named_with_the_line(tmp_path, name, content, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_table(path)
     assert name in str(caught.value)
+
+
+def test_a_text_may_be_long(tmp_path):
+    limit = csv.field_size_limit()
+    path = write(tmp_path / "a.csv", f"text,label\n{'long ' * 40_000},yes\n")
+    assert len(read_table(path).texts[0]) == 199_999
+    assert csv.field_size_limit() == limit, "others keep theirs"
 
 
 def test_not_utf8_is_named(tmp_path):

@@ -296,6 +296,26 @@ def test_impossible_places_are_named_before_long_work(tmp_path):
         check_new_folder(tmp_path / "file" / "model")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_full_disk_is_an_os_error_that_names_the_file(ours, tmp_path):
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+    try:
+        with pytest.raises(OSError, match="model.safetensors could not be written.*disk full"):
+            ours.save_pretrained(tmp_path / "m")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not any(tmp_path.iterdir())
+
+
+def test_whoever_may_read_the_config_may_read_the_weights(ours, tmp_path):
+    ours.save_pretrained(tmp_path / "m")
+    modes = {path.stat().st_mode for path in (tmp_path / "m").iterdir()}
+    assert len(modes) == 1
+
+
 def test_failed_save_leaves_nothing_or_the_old_state(ours, tmp_path):
     ours.save_pretrained(tmp_path / "m")
     before = (tmp_path / "m" / "config.json").read_bytes()

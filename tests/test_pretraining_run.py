@@ -202,6 +202,18 @@ def test_corpus_has_the_tokens_of_the_text(text, tokenizer, corpus):
     again.check_made_from([TextFile.at(text)], tokenizer)
 
 
+def test_a_damaged_corpus_is_refused(text, tokenizer, tmp_path):
+    damaged = Corpus.build([TextFile.at(text)], tokenizer, tmp_path)
+    content = bytearray((tmp_path / "tokens").read_bytes())
+    content[100] ^= 1
+    (tmp_path / "tokens").write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged; delete it"):
+        damaged.check_made_from([TextFile.at(text)], tokenizer)
+    (tmp_path / "corpus.json").write_text('{"texts": []}')
+    with pytest.raises(ValueError, match="corpus.json is damaged"):
+        Corpus(tmp_path)
+
+
 def test_windows_and_cut_lines_lose_nothing(text, tokenizer, corpus, tmp_path, monkeypatch):
     monkeypatch.setattr("minibert.training.corpus.WINDOW", 100)
     small = Corpus.build([TextFile.at(text)], tokenizer, tmp_path / "small")
@@ -406,7 +418,7 @@ def test_unigram_baseline_is_what_it_says(spans, corpus, tokenizer):
 # --- the example ---------------------------------------------------------------------------------
 
 # Runs the example once for each list of arguments, in one process, for importing torch takes most
-# of the time. "INTERRUPT" stands for Ctrl-C in the fifth step.
+# of the time. "INTERRUPT 4" stands for Ctrl-C in the fifth step.
 PROGRAM = """
 import contextlib, io, json, logging, runpy, sys
 from minibert.training.pretrain_task import PreTraining
@@ -414,14 +426,15 @@ from minibert.training.pretrain_task import PreTraining
 batch = PreTraining.batch
 
 def interrupted(task, step):
-    if step == 4:
+    if f"INTERRUPT {step}" in arguments:
         raise KeyboardInterrupt
     return batch(task, step)
 
+PreTraining.batch = interrupted
+
 results = []
 for arguments in json.loads(sys.argv[1]):
-    PreTraining.batch = interrupted if "INTERRUPT" in arguments else batch
-    sys.argv = ["pretrain.py", *(a for a in arguments if a != "INTERRUPT")]
+    sys.argv = ["pretrain.py", *(a for a in arguments if not a.startswith("INTERRUPT"))]
     logging.root.handlers.clear()
     out, error, code = io.StringIO(), io.StringIO(), 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
@@ -459,9 +472,12 @@ def runs(text, tmp_path_factory):
 
     cases = {
         "straight": arguments(text, "straight"),
-        "interrupted": arguments(text, "resumed", "INTERRUPT"),
+        "interrupted": arguments(text, "resumed", "INTERRUPT 4"),
         "not asked to resume": arguments(text, "resumed"),
         "resumed": arguments(text, "resumed", "--resume"),
+        # Interrupted before there was a state; the vocabulary was learned already.
+        "early": arguments(text, "larger", "INTERRUPT 0"),
+        "larger": arguments(text, "larger", "--resume", "--vocabulary-size", 120),
     }
     for name, (content, more, _) in REFUSED.items():
         path = folder / f"{name}.txt"
@@ -498,6 +514,7 @@ def test_example_pre_trains_and_its_folder_opens_everywhere(runs):
     sentence = "The red cat likes [MASK] wine."
     batch = tokenizer(sentence)
     assert theirs(sentence)["input_ids"] == batch["input_ids"][0].tolist()
+    assert len(theirs(sentence * 9, truncation=True)["input_ids"]) == 24
     reference = transformers.AutoModelForPreTraining.from_pretrained(output).eval()
     ours = minibert.BertForPreTraining.from_pretrained(output)
     with torch.inference_mode():
@@ -514,12 +531,23 @@ def test_a_resumed_run_ends_with_the_same_bits(runs):
     folder, results = runs
     assert results["interrupted"][0] == 130
     code, _, errors = results["not asked to resume"]
-    assert code == 2 and "earlier run; resume it" in errors
+    assert code == 2 and "earlier run; resume it (resume=True, --resume)" in errors
     code, printed, errors = results["resumed"]
     assert code == 0, errors
     assert "resuming after step 4" in printed
     files = [folder / name / "model.safetensors" for name in ("straight", "resumed")]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_run_without_a_state_may_be_resumed_with_another_vocabulary(runs):
+    folder, results = runs
+    assert results["early"][0] == 130
+    code, printed, errors = results["larger"]
+    assert code == 0, errors
+    assert "no state to resume from" in printed
+    size = json.loads((folder / "larger" / "config.json").read_text())["vocab_size"]
+    assert 100 < size <= 120
+    assert not (folder / "larger.run").exists()
 
 
 @pytest.mark.parametrize("name", REFUSED)

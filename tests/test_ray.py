@@ -104,10 +104,12 @@ def test_text_that_is_none_is_named_in_the_last_line(model, tmp_path):
 
 
 def test_mistakes_are_one_line_before_ray_starts(model, tmp_path):
-    (tmp_path / "lines.txt").write_text("a film\n", encoding="utf-8")
+    for name in ("lines.txt", "table.TSV"):
+        (tmp_path / name).write_text("a film\n", encoding="utf-8")
     right = {"--model": model, "--input": tmp_path / "lines.txt", "--output": tmp_path / "out"}
     for change, message in (
         ({"--input": tmp_path / "nowhere.txt"}, "no file or folder .*nowhere.txt"),
+        ({"--input": tmp_path / "table.TSV"}, "neither .parquet, .csv nor lines"),
         ({"--output": tmp_path}, "exists; give a new folder"),
         ({"--model": tmp_path / "nothing"}, "nothing"),
         ({"--actors": 0}, "--actors.* at least 1"),
