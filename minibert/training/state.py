@@ -49,7 +49,9 @@ def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
             unfinished.unlink()
         # torch's writer reports a full disk as a RuntimeError.
         if isinstance(error, RuntimeError):
-            raise OSError(f"the state after step {step} could not be written: {error}") from error
+            raise OSError(
+                f"the state after step {step} could not be written (is the disk full?): {error}"
+            ) from error
         raise
     flush(folder)
     for old in states(folder)[KEPT:]:
