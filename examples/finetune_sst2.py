@@ -90,7 +90,7 @@ def main(ranks: Ranks) -> None:
 
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     states = run_folder(arguments.output)
-    for seed in seeds if first else ():  # what is wrong with one is said before the first is used
+    for seed in seeds[1:] if first else ():  # what is wrong with one is said before the first runs
         prepare_run_folder(states / f"seed-{seed}", arguments.resume)
     best: minibert.TextClassifier | None = None
     accuracies = []
