@@ -44,7 +44,9 @@ def plot_history(
     starts = range(0, len(history.losses), window)
     smooth = [sum(part) / len(part) for part in (history.losses[s : s + window] for s in starts)]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
-    left.plot([s + window / 2 for s in starts], smooth, label=f"{training}, mean of {window} steps")
+    left.plot(
+        [s + window / 2 for s in starts], smooth, label=f"{training},\nmean of {window} steps"
+    )
     steps = [evaluation.step for evaluation in history.evaluations]
     left.plot(steps, [e.loss for e in history.evaluations], "o-", label=evaluated)
     left.set(xlabel="step", ylabel="cross-entropy (nats)", title="Loss", ylim=(0, None))
@@ -52,7 +54,7 @@ def plot_history(
     right.plot(steps, [e.accuracy for e in history.evaluations], "o-", label=evaluated)
     right.axhline(to_beat, color="grey", linestyle="--", label=baseline)
     right.set(xlabel="step", ylabel="share correct", title="Accuracy", ylim=(0, 1))
-    right.legend(loc="lower right")
+    right.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
