@@ -107,8 +107,8 @@ class SelfAttention(nn.Module):
     Evidence (benchmarks/attention.py; figures in benchmarks/RESULTS.md): on a CPU "fused" in groups
     was the fastest of nine ways, or within 10 % of it, in 78 of 81 cells of length and padding.
     With half of the slots padded, this module and its LayerNorm, forward and backward, were 1.6 to
-    1.7 times as fast as transformers' with its fused kernel. The bare formula, forward, takes two to
-    four times as long as the kernel from 512 tokens on, and memory that grows with T squared.
+    1.7 times as fast as transformers' with its fused kernel. The bare formula, forward, takes two
+    to four times as long as the kernel from 512 tokens on, and memory that grows with T squared.
     """
 
     def __init__(self, config: BertConfig) -> None:
