@@ -35,13 +35,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from minibert import BertConfig, kernels
+from minibert import BertConfig
 from minibert.attention import (
     SelfAttention,
     fused_attention,
     grouped_attention,
     readable_attention,
 )
+from minibert.engine import bodies as kernels
 from minibert.linear import Linear
 from minibert.packing import Packing
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend
 
-from minibert import kernels
+from minibert.engine import bodies as kernels
 
 Run = Callable[[], Any]
 

@@ -74,7 +74,7 @@ def in_batches(compute: Callable[[Batch], np.ndarray], ordered: bool = True) -> 
 def minibert(precision: str) -> Callable[[Path, int], Run]:
     def build(folder: Path, threads: int) -> Run:
         import minibert
-        from minibert.inference import compute_rows
+        from minibert.engine.streams import compute_rows
         from minibert.tokenizer import Row, WordPieceTokenizer
 
         model = minibert.BertForClassification.from_pretrained(folder)
@@ -323,7 +323,7 @@ def ceiling(config: Any, precision: str, tokens: int, threads: int, pipe: Connec
     """The best rate of any body at a layer's four products, FLOP/s, with nothing between them."""
     import torch
 
-    from minibert import kernels
+    from minibert.engine import bodies as kernels
     from minibert.linear import Linear
 
     torch.set_num_threads(threads)
@@ -555,7 +555,7 @@ def compete(arguments: argparse.Namespace) -> None:
     import torch
 
     import minibert
-    from minibert.hub import find_folder
+    from minibert.checkpoint.hub import find_folder
 
     lines = [
         f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {arguments.threads} "

@@ -4,7 +4,7 @@
 
 GFLOP/s, median of alternating runs, for MiniLM's and BERT-base's shapes with some hundred tokens
 and with few: forward alone, and forward with backward. The evidence for the body that
-`minibert.linear.Linear` has, and for the rule by which `minibert.kernels` chooses others.
+`minibert.linear.Linear` has, and for the rule by which `minibert.engine.bodies` chooses others.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minibert import kernels
+from minibert.engine import bodies as kernels
 from minibert.linear import Linear
 
 SHAPES = [

@@ -38,12 +38,9 @@ from pathlib import Path
 import torch
 
 import minibert
-from minibert.files import check_new_folder, new_model_folder
-from minibert.inference import find_device
-from minibert.tokenizer import WordPieceTokenizer
-from minibert.training.corpus import SMALLEST_VOCABULARY, Corpus, TextFile, train_vocabulary
-from minibert.training.loop import Evaluation, History, Recipe, train
-from minibert.training.pretrain_task import (
+from minibert.checkpoint.files import check_new_folder, new_model_folder
+from minibert.corpus.corpus import SMALLEST_VOCABULARY, Corpus, TextFile, train_vocabulary
+from minibert.corpus.rows import (
     SHORTEST,
     HeldOut,
     PreTraining,
@@ -52,6 +49,9 @@ from minibert.training.pretrain_task import (
     make_spans,
     open_spans,
 )
+from minibert.engine.streams import find_device
+from minibert.tokenizer import WordPieceTokenizer
+from minibert.training.loop import Evaluation, History, Recipe, train
 from minibert.training.ranks import Ranks, torchrun_ranks
 from minibert.training.report import plot_history
 from minibert.training.state import LOG, prepare_run_folder, remove_run, run_folder

@@ -31,9 +31,9 @@ import torch
 
 import minibert
 from minibert import data
+from minibert.checkpoint.files import sha256
+from minibert.checkpoint.hub import find_folder
 from minibert.data import LabelledTexts
-from minibert.files import sha256
-from minibert.hub import find_folder
 from minibert.training.state import check_same
 
 # The recipes, one for each method: its name in table and plot, the least number of steps, settings.

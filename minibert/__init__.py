@@ -1,18 +1,18 @@
 """BERT from scratch in plain PyTorch, to be read like a book and used like an engine."""
 
-from minibert.classifier import TextClassifier
+from minibert.checkpoint.names import LoadReport
 from minibert.config import BertConfig
+from minibert.engine.optimize import optimize
 from minibert.heads import (
     BertForClassification,
     BertForQuestionAnswering,
     BertForTokenClassification,
 )
-from minibert.inference import optimize
 from minibert.model import BertModel
 from minibert.pretraining import BertForMaskedLM, BertForPreTraining
-from minibert.text_encoder import TextEncoder
+from minibert.tasks.text_classifier import TextClassifier
+from minibert.tasks.text_encoder import TextEncoder
 from minibert.tokenizer import WordPieceTokenizer
-from minibert.weights import LoadReport
 
 __version__ = "0.1.0"
 

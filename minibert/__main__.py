@@ -1,5 +1,5 @@
 """`python -m minibert`: the same as the `minibert` command."""
 
-from minibert.cli import main
+from minibert.cli.main import main
 
 main()

@@ -191,8 +191,8 @@ class BertConfig:
     @classmethod
     def from_pretrained(cls, dir_or_name: str | Path) -> BertConfig:
         """Read the config of a folder, an alias such as `minilm-l6`, or a hub name."""
-        from minibert.files import read_config
-        from minibert.hub import find_folder  # it stands on this file
+        from minibert.checkpoint.files import read_config
+        from minibert.checkpoint.hub import find_folder  # it stands on this file
 
         return read_config(find_folder(dir_or_name, weights=False))
 

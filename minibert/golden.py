@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import torch
 
-from minibert.files import PICKLE, SAFETENSORS, sha256
-from minibert.hub import find_folder
+from minibert.checkpoint.files import PICKLE, SAFETENSORS, sha256
+from minibert.checkpoint.hub import find_folder
 from minibert.model import BertModel
 from minibert.pretraining import BertForMaskedLM
 from minibert.tokenizer import WordPieceTokenizer

@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minibert.checks import IGNORED, check_labels, check_spans, check_targets, check_token_labels
+from minibert._checks import IGNORED, check_labels, check_spans, check_targets, check_token_labels
+from minibert.checkpoint.pretrained import Pretrained, PretrainedWithLabels
 from minibert.config import BertConfig
 from minibert.model import BertModel, at_least_fp32, unpack_all
-from minibert.pretrained import Pretrained, PretrainedWithLabels
 
 
 class ClassificationOutput(NamedTuple):

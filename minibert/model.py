@@ -13,13 +13,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from minibert.checks import check_batch
+from minibert._checks import check_batch
+from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
 from minibert.embeddings import Embeddings
 from minibert.encoder import Encoder, EncoderOutput
 from minibert.linear import Linear
 from minibert.packing import Packing
-from minibert.pretrained import Pretrained
 
 
 class Pooler(nn.Module):

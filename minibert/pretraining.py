@@ -21,12 +21,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minibert.checks import IGNORED, check_labels, check_predict, check_token_labels
+from minibert._checks import IGNORED, check_labels, check_predict, check_token_labels
+from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
 from minibert.linear import Linear
 from minibert.model import BertModel, at_least_fp32, unpack_all
 from minibert.packing import Packing
-from minibert.pretrained import Pretrained
 
 
 class MaskedLMHead(nn.Module):

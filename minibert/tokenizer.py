@@ -26,9 +26,9 @@ from typing import Literal, NamedTuple, TypeVar, get_args
 import torch
 from torch import Tensor
 
-from minibert.backends import Backend, PythonBackend, RustBackend, all_ids, build_rust
-from minibert.hub import find_folder
-from minibert.vocabulary import TOKENIZER_CONFIG, TOKENIZER_JSON, Vocabulary
+from minibert.checkpoint.hub import find_folder
+from minibert.text.backends import Backend, PythonBackend, RustBackend, all_ids, build_rust
+from minibert.text.vocabulary import TOKENIZER_CONFIG, TOKENIZER_JSON, Vocabulary
 from minibert.wordpiece import Piece
 
 Text = str | tuple[str, str]

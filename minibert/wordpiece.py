@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from typing import NamedTuple
 
-from minibert.characters import (
+from minibert.text.characters import (
     ACCENTS,
     CJK,
     CONTROL,

@@ -17,8 +17,8 @@ import torch
 import transformers
 
 import minibert
-from minibert.hub import find_folder
-from minibert.weights import from_hf
+from minibert.checkpoint.hub import find_folder
+from minibert.checkpoint.names import from_hf
 
 transformers.utils.logging.disable_progress_bar()
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,7 +20,7 @@ sys.path.insert(0, str(BENCHMARKS))
 import attention  # noqa: E402
 import devices  # noqa: E402
 
-from minibert import kernels  # noqa: E402
+from minibert.engine import bodies as kernels  # noqa: E402
 from minibert.packing import Packing  # noqa: E402
 
 

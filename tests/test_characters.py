@@ -4,7 +4,15 @@ import pytest
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from minibert.characters import ACCENTS, CJK, CONTROL, PUNCTUATION, WHITESPACE, decompose, lowercase
+from minibert.text.characters import (
+    ACCENTS,
+    CJK,
+    CONTROL,
+    PUNCTUATION,
+    WHITESPACE,
+    decompose,
+    lowercase,
+)
 
 # Planes 3 to 13 are unassigned or more ideographs; one code point in 64 is looked at there.
 POINTS = [

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 import minibert
-from minibert import BertModel, TextClassifier, TextEncoder, inference, kernels, optimize
-from minibert.inference import batches_by_length, read_windows
-from minibert.kernels import Body
+from minibert import BertModel, TextClassifier, TextEncoder, optimize
+from minibert.engine import bodies as kernels
+from minibert.engine import streams as inference
+from minibert.engine.bodies import Body
+from minibert.engine.streams import batches_by_length, read_windows
 from minibert.linear import Linear
 from minibert.tokenizer import Row, WordPieceTokenizer
 from tests.conftest import BATCHES, TEXTS, TINY, hf_model, ours_from

@@ -14,9 +14,11 @@ import torch
 import torch.nn.functional as F
 
 import minibert
-from minibert import TextClassifier, TextEncoder, inference, kernels, optimize
+from minibert import TextClassifier, TextEncoder, optimize
 from minibert.attention import fused_attention
-from minibert.kernels import (
+from minibert.engine import bodies as kernels
+from minibert.engine import optimize as optimize_module
+from minibert.engine.bodies import (
     Body,
     Choice,
     HalfWeights,
@@ -247,7 +249,7 @@ def test_rows_far_from_zero(integers, linear, offset):
 @pytest.fixture()
 def optimized(body, monkeypatch):
     """A whole model with this body."""
-    monkeypatch.setattr(inference, "body_for", lambda *_: body)
+    monkeypatch.setattr(optimize_module, "body_for", lambda *_: body)
     torch.manual_seed(0)
     return optimize(minibert.BertModel(minibert.BertConfig(**TINY)))
 
@@ -576,7 +578,7 @@ def test_attention_over_the_packed_list_needs_ampere_and_half_precision(
 
 FAULTS = """
 import resource, sys, torch
-from minibert.kernels import keep_freed_memory
+from minibert.engine.bodies import keep_freed_memory
 
 def layer():  # of 512 tokens
     up = torch.ones(512, 3072)

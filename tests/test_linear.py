@@ -9,8 +9,8 @@ import torch.nn.functional as F
 import minibert
 from minibert.attention import fused_attention, readable_attention
 from minibert.linear import Linear, dropout
-from minibert.training import products as products_module
-from minibert.training.products import choose_product, convolution, cpu_vendor, products
+from minibert.training import speed as products_module
+from minibert.training.speed import choose_product, convolution, cpu_vendor, products
 from tests.conftest import TINY
 
 

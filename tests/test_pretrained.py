@@ -14,9 +14,9 @@ import transformers
 from safetensors.torch import save_file
 
 import minibert
-from minibert import hub
-from minibert.files import check_new_folder, new_model_folder
-from minibert.hub import find_folder
+from minibert.checkpoint import hub
+from minibert.checkpoint.files import check_new_folder, new_model_folder
+from minibert.checkpoint.hub import find_folder
 from tests.conftest import ROOT, hf_model
 
 

@@ -13,13 +13,10 @@ import torch
 import transformers
 
 import minibert
-from minibert.checks import IGNORED
-from minibert.tokenizer import WordPieceTokenizer
-from minibert.training.batches import split
-from minibert.training.corpus import Corpus, TextFile, clean, train_vocabulary
-from minibert.training.loop import Recipe, train
-from minibert.training.masking import TokenKinds, mask_tokens
-from minibert.training.pretrain_task import (
+from minibert._checks import IGNORED
+from minibert.corpus.corpus import Corpus, TextFile, clean, train_vocabulary
+from minibert.corpus.masking import TokenKinds, mask_tokens
+from minibert.corpus.rows import (
     HeldOut,
     PreTraining,
     Rows,
@@ -27,7 +24,10 @@ from minibert.training.pretrain_task import (
     generator,
     make_spans,
 )
-from minibert.vocabulary import Vocabulary
+from minibert.text.vocabulary import Vocabulary
+from minibert.tokenizer import WordPieceTokenizer
+from minibert.training.batches import split
+from minibert.training.loop import Recipe, train
 from tests.conftest import ROOT
 
 # Whoever has a colour likes the drink that goes with it: what a masked word was, its context tells.
@@ -215,10 +215,10 @@ def test_a_damaged_corpus_is_refused(text, tokenizer, tmp_path):
 
 
 def test_windows_and_cut_lines_lose_nothing(text, tokenizer, corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("minibert.training.corpus.WINDOW", 100)
+    monkeypatch.setattr("minibert.corpus.corpus.WINDOW", 100)
     small = Corpus.build([TextFile.at(text)], tokenizer, tmp_path / "small")
     assert small.fingerprint == corpus.fingerprint
-    monkeypatch.setattr("minibert.training.corpus.LINE", 50)
+    monkeypatch.setattr("minibert.corpus.corpus.LINE", 50)
     cut = Corpus.build([TextFile.at(text)], tokenizer, tmp_path / "cut")
     letters = tokenizer.decode(cut.tokens.tolist()).replace(" ", "").replace("#", "")
     assert letters == "".join(text.read_text().lower().split()), "a letter more or less"
@@ -421,7 +421,7 @@ def test_unigram_baseline_is_what_it_says(spans, corpus, tokenizer):
 # of the time. "INTERRUPT 4" stands for Ctrl-C in the fifth step.
 PROGRAM = """
 import contextlib, io, json, logging, runpy, sys
-from minibert.training.pretrain_task import PreTraining
+from minibert.corpus.rows import PreTraining
 
 batch = PreTraining.batch
 

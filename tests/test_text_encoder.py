@@ -11,7 +11,7 @@ from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 import minibert
-from minibert.text_encoder import TextEncoder
+from minibert.tasks.text_encoder import TextEncoder
 from tests.conftest import TEXTS
 
 SENTENCES = [

@@ -13,10 +13,11 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minibert import backends, tokenizer, wordpiece
-from minibert.characters import CONTROL, PUNCTUATION
+from minibert import tokenizer, wordpiece
+from minibert.text import backends
+from minibert.text.characters import CONTROL, PUNCTUATION
+from minibert.text.vocabulary import Vocabulary
 from minibert.tokenizer import Encoding, WordPieceTokenizer, truncated_lengths
-from minibert.vocabulary import Vocabulary
 from minibert.wordpiece import Piece, WordPiece
 from tests import strategies
 

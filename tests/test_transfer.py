@@ -18,9 +18,9 @@ import yaml
 from sklearn.utils.class_weight import compute_class_weight
 
 import minibert
-import minibert.classifier
 import minibert.data
 import minibert.encoder
+import minibert.tasks.text_classifier
 from minibert import TextClassifier
 from minibert.training.batches import Classification, Examples
 from minibert.training.frozen import ClassificationOfVectors, Head, first_vectors
@@ -83,7 +83,7 @@ def planned(monkeypatch):
     def stop(model, task, recipe, *_, **__):
         raise Stop(model, task, recipe)
 
-    monkeypatch.setattr(minibert.classifier, "train", stop)
+    monkeypatch.setattr(minibert.tasks.text_classifier, "train", stop)
 
     def plan(classifier, texts=TEXTS, labels=LABELS, **arguments):
         with pytest.raises(Stop) as caught:
@@ -339,7 +339,7 @@ def test_truncation_is_applied_everywhere_and_survives_a_folder(start, planned, 
     classifier.model_, classifier.tokenizer_ = model, tokenizer
     classifier.classes_, classifier._engine = (
         np.array(["bad", "good"]),
-        minibert.classifier.Engine(),
+        minibert.tasks.text_classifier.Engine(),
     )
     classifier.save(tmp_path / "m")
     again = TextClassifier.load(tmp_path / "m")
@@ -438,14 +438,14 @@ def test_a_model_with_one_answer_is_reported(start, monkeypatch, validation, col
             model.classifier.weight.zero_()
             if collapsed:
                 model.classifier.bias.copy_(torch.tensor([0.0, 1.0]))
-                return minibert.classifier.History()
+                return minibert.tasks.text_classifier.History()
             tokenizer = minibert.WordPieceTokenizer.from_pretrained(start)
             first = model.eval().bert(**tokenizer(TEXTS[:12])).pooler_output[:, 0]
             model.classifier.weight[1, 0] = 1.0
             model.classifier.bias.copy_(torch.tensor([first.median().item(), 0.0]))
-        return minibert.classifier.History()
+        return minibert.tasks.text_classifier.History()
 
-    monkeypatch.setattr(minibert.classifier, "_train", fake)
+    monkeypatch.setattr(minibert.tasks.text_classifier, "_train", fake)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         new(start).fit(TEXTS, LABELS, validation)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import minibert
-from minibert.weights import TABLE, from_hf, hf_names, to_hf
+from minibert.checkpoint.names import TABLE, from_hf, hf_names, to_hf
 from tests.conftest import OURS, hf_model
 
 

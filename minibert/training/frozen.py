@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from minibert.engine.optimize import optimize
+from minibert.engine.streams import compute_rows
 from minibert.heads import BertForClassification
-from minibert.inference import compute_rows, optimize
 from minibert.tokenizer import Row, WordPieceTokenizer
 from minibert.training.batches import Classification, Example
 

@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from minibert.checkpoint.pretrained import Pretrained
 from minibert.encoder import Encoder
-from minibert.kernels import cpu_features, keep_freed_memory
-from minibert.pretrained import Pretrained
+from minibert.engine.bodies import cpu_features, keep_freed_memory
 from minibert.training.batches import Task, split
 from minibert.training.optimizer import (
     make_optimizer,
@@ -35,8 +35,8 @@ from minibert.training.optimizer import (
     row_gradients,
     warmup_linear,
 )
-from minibert.training.products import choose_product, products
 from minibert.training.ranks import Ranks
+from minibert.training.speed import choose_product, products
 from minibert.training.state import (
     Log,
     check_same,

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from minibert.files import flush, sha256
+from minibert.checkpoint.files import flush, sha256
 
 logger = logging.getLogger(__name__)
 

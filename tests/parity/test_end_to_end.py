@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import minibert
-from minibert.weights import to_hf
+from minibert.checkpoint.names import to_hf
 from tests.conftest import BATCHES, OURS, at_real, hf_model, ours_from, ragged_batch
 
 HEADS = {name: {} for name in OURS} | {"BertForSequenceClassification": {"num_labels": 3}}

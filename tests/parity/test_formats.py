@@ -12,7 +12,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import minibert
-from minibert.weights import from_hf, to_hf
+from minibert.checkpoint.names import from_hf, to_hf
 from tests.conftest import BATCHES, OURS, at_real, hf_model, ours_from
 
 KINDS = [*OURS]

@@ -16,8 +16,8 @@ import minibert.encoder
 import minibert.linear
 import minibert.model
 from minibert.attention import fused_attention, readable_attention
+from minibert.checkpoint.names import from_hf
 from minibert.packing import Packing
-from minibert.weights import from_hf
 from tests.conftest import BATCHES, at_real, hf_model, ours_from, ragged_batch
 
 

@@ -6,9 +6,9 @@ import argparse
 import sys
 from itertools import islice
 
-from minibert.classifier import TextClassifier
-from minibert.inference import WINDOW_TEXTS
+from minibert.engine.streams import WINDOW_TEXTS
 from minibert.model import BertModel
+from minibert.tasks.text_classifier import TextClassifier
 from minibert.tokenizer import WordPieceTokenizer
 
 

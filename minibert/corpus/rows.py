@@ -28,15 +28,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minibert.checks import IGNORED
-from minibert.inference import BATCH_TOKENS, batches_by_length
+from minibert._checks import IGNORED
+from minibert.corpus.corpus import Corpus
+from minibert.corpus.masking import TokenKinds, mask_tokens
+from minibert.engine.streams import BATCH_TOKENS, batches_by_length
 from minibert.model import at_least_fp32
 from minibert.pretraining import BertForPreTraining, PreTrainingOutput
 from minibert.tokenizer import Row, WordPieceTokenizer, frame, truncated_lengths
 from minibert.training.batches import Task
-from minibert.training.corpus import Corpus
 from minibert.training.loop import Evaluation
-from minibert.training.masking import TokenKinds, mask_tokens
 
 SHORT_ROWS = 0.1  # the share of shorter rows: later tasks have such, and Google made as many
 SHORTEST = 8  # tokens of a row, special ones included

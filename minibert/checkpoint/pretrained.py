@@ -13,8 +13,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from minibert.config import BertConfig, ProblemType
-from minibert.files import (
+from minibert.checkpoint.files import (
     CONFIG,
     TOKENIZER_FILES,
     new_model_folder,
@@ -22,8 +21,9 @@ from minibert.files import (
     read_weights,
     write_weights,
 )
-from minibert.hub import find_folder
-from minibert.weights import LoadReport, from_hf, to_hf
+from minibert.checkpoint.hub import find_folder
+from minibert.checkpoint.names import LoadReport, from_hf, to_hf
+from minibert.config import BertConfig, ProblemType
 
 
 class Pretrained(nn.Module):

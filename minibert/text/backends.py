@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from minibert.vocabulary import Vocabulary
+from minibert.text.vocabulary import Vocabulary
 from minibert.wordpiece import CONTINUATION, MAX_CHARACTERS, Character, Piece, WordPiece
 
 # Beginnings of words that joining does not put a space before; the Rust decoder's list.

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minibert.checks import IGNORED
+from minibert._checks import IGNORED
 from minibert.tokenizer import WordPieceTokenizer
 from minibert.wordpiece import CONTINUATION
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minibert.files import read_json
+from minibert.checkpoint.files import read_json
 
 TOKENIZER_JSON, TOKENIZER_CONFIG, VOCAB = "tokenizer.json", "tokenizer_config.json", "vocab.txt"
 

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from minibert.checkpoint.files import PICKLE, SAFETENSORS, TOKENIZER_FILES, read_config, sha256
 from minibert.config import SIZES
-from minibert.files import PICKLE, SAFETENSORS, TOKENIZER_FILES, read_config, sha256
 
 
 @dataclass(frozen=True)

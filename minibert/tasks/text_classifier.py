@@ -18,19 +18,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from minibert.checkpoint.files import new_model_folder
+from minibert.checkpoint.hub import find_folder
 from minibert.config import BertConfig
-from minibert.files import new_model_folder
-from minibert.heads import BertForClassification
-from minibert.hub import find_folder
-from minibert.inference import (
-    Engine,
+from minibert.engine.bodies import Precision, check_precision
+from minibert.engine.optimize import Engine
+from minibert.engine.streams import (
     check_vocabulary,
     compute_rows,
     encode_texts,
     find_device,
     run,
 )
-from minibert.kernels import Precision, check_precision
+from minibert.heads import BertForClassification
 from minibert.tokenizer import TRUNCATIONS, Row, Text, Truncation, WordPieceTokenizer, listed
 from minibert.training.batches import Classification, Examples
 from minibert.training.frozen import ClassificationOfVectors, Head, first_vectors

@@ -27,11 +27,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minibert.checkpoint.files import flush, read_json, sha256
+from minibert.corpus.masking import TokenKinds
 from minibert.data import read_table
-from minibert.files import flush, read_json, sha256
+from minibert.text.vocabulary import Vocabulary
 from minibert.tokenizer import WordPieceTokenizer
-from minibert.training.masking import TokenKinds
-from minibert.vocabulary import Vocabulary
 from minibert.wordpiece import CONTINUATION
 
 # How much is read and tokenized at a time, in characters: the most that a file without line breaks,

@@ -16,13 +16,14 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from minibert.files import read_json
-from minibert.hub import find_folder
-from minibert.inference import Engine, check_vocabulary, find_device, run
-from minibert.kernels import Precision, check_precision
+from minibert.checkpoint.files import read_json
+from minibert.checkpoint.hub import find_folder
+from minibert.engine.bodies import Precision, check_precision
+from minibert.engine.optimize import Engine
+from minibert.engine.streams import check_vocabulary, find_device, run
 from minibert.model import BertModel, BertOutput
+from minibert.text.vocabulary import Vocabulary
 from minibert.tokenizer import Text, WordPieceTokenizer
-from minibert.vocabulary import Vocabulary
 
 Pooling = Literal["cls", "mean", "pooler"]
 
