@@ -1,4 +1,4 @@
-"""What the models refuse, before computing anything.
+"""What the models refuse before they compute anything, and how the library warns.
 
 An id outside its table would read foreign memory on some devices and stop others for good, and a
 label in the wrong place would train the wrong thing in silence. So each forward looks at its
@@ -8,19 +8,48 @@ arguments first, even where that costs a synchronisation with the device. Every 
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
-from typing import cast
+from pathlib import Path
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
-from minibert.config import BertConfig
-
 IGNORED = -100  # a label that means "nothing to predict here": PyTorch's ignore_index
+
+# Where a warning never points to: into this library, and into PyTorch, which calls it.
+_INSIDE = tuple(str(Path(file).resolve().parent) + os.sep for file in (__file__, torch.__file__))
+
+
+def warn(message: str) -> None:
+    """A `UserWarning` at the line of the user's own code that led here.
+
+    That is the innermost one outside of this library and PyTorch, however many calls, hooks and
+    wrappers lie between.
+    """
+    frame, level = sys._getframe(1), 2  # 2: the line that called this function
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
+
+
+class Sizes(Protocol):
+    """What of a `BertConfig` decides which batches a model takes."""
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def type_vocab_size(self) -> int: ...
+    @property
+    def max_position_embeddings(self) -> int: ...
+    @property
+    def pad_token_id(self) -> int | None: ...
 
 
 def check_batch(
-    config: BertConfig,
+    config: Sizes,
     input_ids: Tensor,
     token_type_ids: Tensor | None,
     attention_mask: Tensor | None,
@@ -47,10 +76,9 @@ def check_batch(
         _check_range(name, ids, size, "does the tokenizer belong to the model?")
     if attention_mask is None:
         if config.pad_token_id is not None and bool((input_ids == config.pad_token_id).any()):
-            warnings.warn(
+            warn(
                 f"input_ids contains the padding id {config.pad_token_id} but no attention_mask "
-                "was given, so padding is read as text; pass attention_mask",
-                stacklevel=6,  # past make_packing, forward and two frames of nn.Module
+                "was given, so padding is read as text; pass attention_mask"
             )
         return torch.ones_like(input_ids, dtype=torch.bool)
     mask = attention_mask.bool()
