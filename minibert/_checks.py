@@ -20,7 +20,7 @@ from torch import Tensor
 IGNORED = -100  # a label that means "nothing to predict here": PyTorch's ignore_index
 
 # Where a warning never points to: into this library, and into PyTorch, which calls it.
-_INSIDE = tuple(str(Path(file).resolve().parent) + os.sep for file in (__file__, torch.__file__))
+_INSIDE = tuple(str(Path(file).parent) + os.sep for file in (__file__, torch.__file__))
 
 
 def warn(message: str) -> None:
