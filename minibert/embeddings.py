@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
-from minibert.linear import dropout
 
 
 class Embeddings(nn.Module):
@@ -21,18 +20,22 @@ class Embeddings(nn.Module):
     LayerNorm makes the C numbers of each token have mean 0 and variance 1, then scales and shifts
     them by learned vectors: g (x - mean) / sqrt(var + eps) + b (Ba et al. 2016, arXiv 1607.06450).
     eps is 1e-12 here, not PyTorch's 1e-5.
+
+    Dropout sets each number to zero with probability p while the model is trained and divides the
+    others by 1 - p, so that no number can rely on another one being there (Srivastava et al. 2014,
+    JMLR 15). Outside of training it does nothing.
     """
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         width = config.hidden_size
         # padding_idx: looking [PAD] up gives it no gradient, as in transformers. (The masked LM
-        # head does, which compares with every row of this table.)
+        # head does, which compares with every vector of this table.)
         self.token = unfilled_embedding(config.vocab_size, width, config.pad_token_id)
         self.position = unfilled_embedding(config.max_position_embeddings, width)
         self.segment = unfilled_embedding(config.type_vocab_size, width)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.dropout = config.hidden_dropout_prob
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, tokens: Tensor, positions: Tensor, segments: Tensor) -> Tensor:
         """Three LongTensors (N,) -> (N, C).
@@ -41,14 +44,14 @@ class Embeddings(nn.Module):
         segments: 0 for the first text of a pair and 1 for the second.
         """
         x = self.token(tokens) + self.segment(segments) + self.position(positions)  # (N, C)
-        return dropout(self.norm(x), self.dropout, self.training)
+        return self.dropout(self.norm(x))
 
 
-def unfilled_embedding(rows: int, width: int, padding_idx: int | None = None) -> nn.Embedding:
-    """An nn.Embedding (rows, width) whose values are still to come, from a file or `init_weights`.
+def unfilled_embedding(entries: int, width: int, padding_idx: int | None = None) -> nn.Embedding:
+    """An nn.Embedding (entries, width) whose values are still to come, from a file or `init_weights`.
 
     The plain constructor draws normal numbers at once. A model about to be loaded is built on the
     meta device, and there drawing them costs two seconds of imports.
     """
-    empty = torch.empty(rows, width)
+    empty = torch.empty(entries, width)
     return nn.Embedding.from_pretrained(empty, freeze=False, padding_idx=padding_idx)

@@ -4,50 +4,77 @@ Paper: Vaswani et al. 2017, section 3.1 and 3.3 (equation 2); Devlin et al. 2019
 Reference: google-research/bert modeling.py, `transformer_model`.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from minibert.attention import SelfAttention
 from minibert.config import BertConfig
 from minibert.linear import Linear
-from minibert.packing import Packing
+from minibert.packing import Packing, Record
+
+
+def gelu(x: Tensor) -> Tensor:
+    """x times the probability that a standard normal variable is below x, computed exactly (erf).
+
+    Source: Hendrycks & Gimpel 2016, arXiv 1606.08415. It is what `hidden_act: gelu` means in a
+    Hugging Face config, and so in nearly every BERT checkpoint.
+    """
+    return F.gelu(x)
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """The tanh approximation of GELU, within 1e-3 of it: `gelu_new` in a config.
+
+    The function `gelu` in Google's modeling.py is this one.
+    """
+    return F.gelu(x, approximate="tanh")
+
+
+# By the names that `hidden_act` has in a config.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": gelu,
+    "gelu_new": gelu_tanh,
+    "gelu_pytorch_tanh": gelu_tanh,
+}
 
 
 class FeedForward(nn.Module):
-    """x + Dropout(GELU(x W1 + b1) W2 + b2), for each token by itself.
+    """GELU(x W1 + b1) W2 + b2, for each token by itself.
 
     Two thirds of a layer's weights are here. The paper's equation 2 has ReLU; BERT has GELU.
     """
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.activation = config.hidden_act
         self.up = Linear(config.hidden_size, config.intermediate_size)
-        self.down = Linear(
-            config.intermediate_size, config.hidden_size, dropout=config.hidden_dropout_prob
-        )
+        self.activation = ACTIVATIONS[config.hidden_act]
+        self.down = Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C) -> (N, C), by way of (N, I)."""
-        return self.down(self.up(x, activation=self.activation), residual=x)
+        return self.down(self.activation(self.up(x)))
 
 
 class EncoderLayer(nn.Module):
-    """LayerNorm(attention(x)), then LayerNorm(feed_forward(x)).
+    """LayerNorm(x + Dropout(attention(x))), then LayerNorm(x + Dropout(feed_forward(x))).
 
-    Each sub-layer returns x + Dropout(f(x)), so both lines are the paper's LayerNorm(x +
-    Sublayer(x)). The LayerNorm stands after the sum (post-LN), as in the original Transformer;
-    GPT-2 and most decoders since moved it before the sub-layer.
+    Both lines are the paper's LayerNorm(x + Dropout(Sublayer(x))), sections 3.1 and 5.4. The
+    LayerNorm stands after the sum (post-LN), as in the original Transformer; GPT-2 and most
+    decoders since moved it before the sub-layer.
+
+    A forward hook on a layer sees the packed list, (N, C). The packing is the layer's second
+    argument, and the way back to the batch: `packing.unpack(x)` is (B, T, C).
     """
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.attention = SelfAttention(config)
+        self.attention_dropout = nn.Dropout(config.hidden_dropout_prob)
         self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.feed_forward = FeedForward(config)
+        self.feed_forward_dropout = nn.Dropout(config.hidden_dropout_prob)
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(
@@ -55,27 +82,14 @@ class EncoderLayer(nn.Module):
         x: Tensor,
         packing: Packing,
         wanted: Tensor | None = None,
-        output_attentions: bool = False,
-    ) -> tuple[Tensor, Tensor | None]:
+        record: Record | None = None,
+    ) -> Tensor:
         """(N, C) -> (N, C) or (R, C); arguments as in `SelfAttention.forward`."""
-        x, attentions = self.attention(x, packing, wanted, output_attentions)  # x + attention
-        x = self.attention_norm(x)
-        x = self.feed_forward(x)  # x + feed-forward
-        x = self.feed_forward_norm(x)
-        return x, attentions
-
-
-class EncoderOutput(NamedTuple):
-    """What the stack returns.
-
-    last: (N, C), or (R, C) when only R tokens were wanted.
-    hidden_states: (N, C) before the first layer and after each, or None.
-    attentions: (B, H, T, T) for each layer, or None.
-    """
-
-    last: Tensor
-    hidden_states: tuple[Tensor, ...] | None
-    attentions: tuple[Tensor, ...] | None
+        gathered = self.attention(x, packing, wanted, record)  # (N, C) or (R, C)
+        if wanted is not None:
+            x = x[wanted]  # (R, C)
+        x = self.attention_norm(x + self.attention_dropout(gathered))
+        return self.feed_forward_norm(x + self.feed_forward_dropout(self.feed_forward(x)))
 
 
 class Encoder(nn.Module):
@@ -84,44 +98,28 @@ class Encoder(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_hidden_layers))
-        # Training may keep only each layer's input and compute the rest again when gradients are
-        # asked for: less memory for a third more time (Chen et al. 2016, arXiv 1604.06174).
-        self.checkpointing = False
 
     def forward(
         self,
         x: Tensor,
         packing: Packing,
         wanted: Tensor | None = None,
-        *,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
-    ) -> EncoderOutput:
-        """x: (N, C), the embedded tokens in packed order.
+        record: Record | None = None,
+    ) -> Tensor:
+        """x: (N, C), the embedded tokens in packed order -> (N, C), or (R, C).
 
         wanted: (R,) packed indices of the tokens whose final vector is needed; None: all. Nobody
         looks at the last layer's other outputs. The last layer still attends with all N tokens, but
-        applies W^O, LayerNorm and the feed-forward to these R only, unless hidden states or
-        attentions are asked for, too. Without dropout the result is the same up to rounding.
+        applies W^O, LayerNorm and the feed-forward to these R only, unless a record is kept, which
+        is of all tokens. Without dropout the result is the same up to rounding.
+        record: is handed the embeddings and each layer's output.
         """
-        hidden_states, attentions = [x], []
-        in_last_layer = None if output_hidden_states or output_attentions else wanted
-        for layer in self.layers:
-            keep = in_last_layer if layer is self.layers[-1] else None
-            if self.checkpointing and torch.is_grad_enabled():
-                x, weights = checkpoint(
-                    layer, x, packing, keep, output_attentions, use_reentrant=False
-                )
-            else:
-                x, weights = layer(x, packing, keep, output_attentions)
-            if output_hidden_states:
-                hidden_states.append(x)
-            if output_attentions:
-                attentions.append(weights)
-        if wanted is not None and in_last_layer is None:
-            x = x[wanted]  # (R, C)
-        return EncoderOutput(
-            last=x,
-            hidden_states=tuple(hidden_states) if output_hidden_states else None,
-            attentions=tuple(attentions) if output_attentions else None,
-        )
+        keeps = record is not None and record.is_kept
+        if record is not None:
+            record.add_hidden_state(x)
+        for number, layer in enumerate(self.layers, 1):
+            only = wanted if number == len(self.layers) and not keeps else None
+            x = layer(x, packing, only, record)
+            if record is not None:
+                record.add_hidden_state(x)
+        return x[wanted] if keeps and wanted is not None else x

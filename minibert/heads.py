@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from minibert._checks import IGNORED, check_labels, check_spans, check_targets, check_token_labels
 from minibert.checkpoint.pretrained import Pretrained, PretrainedWithLabels
 from minibert.config import BertConfig
-from minibert.model import BertModel, at_least_fp32, unpack_all
+from minibert.model import BertModel, at_least_fp32
+from minibert.packing import Record
 
 
 class ClassificationOutput(NamedTuple):
@@ -79,23 +80,18 @@ class BertForClassification(LabelledHead):
         Raises `ValueError` for a batch or labels the model cannot take, before computing anything.
         """
         packing = self.bert.make_packing(input_ids, token_type_ids, attention_mask)
+        record = Record(packing, output_hidden_states, output_attentions)
         if labels is not None:
             self._check(labels, len(input_ids))
-        encoded = self.bert.encode(
-            input_ids,
-            token_type_ids,
-            packing,
-            packing.first,  # only [CLS] is read: encoded.last is (P, C), in packed order
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-        )
-        pooled = self.bert.pool(encoded.last, packing)  # (B, C), in the batch's order again
+        # Only [CLS] is read, so only its vectors are asked for: (P, C), in packed order.
+        first = self.bert.encode(input_ids, token_type_ids, packing, packing.first, record)
+        pooled = self.bert.pool(first, packing)  # (B, C), in the batch's order again
         logits = self.classifier(self.dropout(pooled))  # (B, L)
         return ClassificationOutput(
             logits=logits,
             loss=None if labels is None else self._loss(at_least_fp32(logits), labels),
-            hidden_states=unpack_all(packing, encoded.hidden_states),
-            attentions=encoded.attentions,
+            hidden_states=record.hidden_states,
+            attentions=record.attentions,
         )
 
     def _check(self, labels: Tensor, batch_size: int) -> None:
@@ -143,16 +139,11 @@ class BertForTokenClassification(LabelledHead):
         Raises as `BertForClassification.forward`.
         """
         packing = self.bert.make_packing(input_ids, token_type_ids, attention_mask)
+        record = Record(packing, output_hidden_states, output_attentions)
         if labels is not None:
             check_token_labels(labels, packing.mask, self.config.num_labels)
-        encoded = self.bert.encode(
-            input_ids,
-            token_type_ids,
-            packing,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-        )
-        logits = self.classifier(self.dropout(encoded.last))  # (N, L)
+        x = self.bert.encode(input_ids, token_type_ids, packing, record=record)  # (N, C)
+        logits = self.classifier(self.dropout(x))  # (N, L)
         loss = None
         if labels is not None:
             targets = packing.pack(labels)  # (N,)
@@ -160,8 +151,8 @@ class BertForTokenClassification(LabelledHead):
         return ClassificationOutput(
             logits=packing.unpack(logits),
             loss=loss,
-            hidden_states=unpack_all(packing, encoded.hidden_states),
-            attentions=encoded.attentions,
+            hidden_states=record.hidden_states,
+            attentions=record.attentions,
         )
 
 
@@ -221,15 +212,10 @@ class BertForQuestionAnswering(Pretrained):
         Raises as `BertForClassification.forward`.
         """
         packing = self.bert.make_packing(input_ids, token_type_ids, attention_mask)
+        record = Record(packing, output_hidden_states, output_attentions)
         check_spans(start_positions, end_positions, packing.mask)
-        encoded = self.bert.encode(
-            input_ids,
-            token_type_ids,
-            packing,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-        )
-        logits = packing.unpack(self.span(encoded.last))  # (B, T, 2)
+        x = self.bert.encode(input_ids, token_type_ids, packing, record=record)  # (N, C)
+        logits = packing.unpack(self.span(x))  # (B, T, 2)
         # Not minus infinity, of which a row of nothing but padding would make NaN.
         logits = logits.masked_fill(~packing.mask[..., None], torch.finfo(logits.dtype).min)
         start_logits, end_logits = logits.unbind(dim=-1)  # (B, T), (B, T)
@@ -244,6 +230,6 @@ class BertForQuestionAnswering(Pretrained):
             start_logits=start_logits,
             end_logits=end_logits,
             loss=loss,
-            hidden_states=unpack_all(packing, encoded.hidden_states),
-            attentions=encoded.attentions,
+            hidden_states=record.hidden_states,
+            attentions=record.attentions,
         )

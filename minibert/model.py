@@ -17,9 +17,9 @@ from minibert._checks import check_batch
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
 from minibert.embeddings import Embeddings
-from minibert.encoder import Encoder, EncoderOutput
+from minibert.encoder import Encoder
 from minibert.linear import Linear
-from minibert.packing import Packing
+from minibert.packing import Packing, Record
 
 
 class Pooler(nn.Module):
@@ -90,23 +90,19 @@ class BertModel(Pretrained):
         token_type_ids: Tensor | None,
         packing: Packing,
         wanted: Tensor | None = None,
-        *,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
-    ) -> EncoderOutput:
-        """The second step: pack the batch, embed it, encode it. wanted: as `Encoder.forward`."""
+        record: Record | None = None,
+    ) -> Tensor:
+        """The second step: pack the batch, embed it, encode it, -> (N, C) or (R, C).
+
+        wanted, record: as for `Encoder.forward`.
+        """
         tokens = packing.pack(input_ids)  # (N,)
         if token_type_ids is None:
             segments = torch.zeros_like(tokens)
         else:
             segments = packing.pack(token_type_ids)  # (N,)
-        return self.encoder(
-            self.embeddings(tokens, packing.column, segments),  # (N, C)
-            packing,
-            wanted,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-        )
+        x = self.embeddings(tokens, packing.column, segments)  # (N, C)
+        return self.encoder(x, packing, wanted, record)
 
     def forward(
         self,
@@ -126,19 +122,13 @@ class BertModel(Pretrained):
         Raises `ValueError` for a batch the model cannot take, before anything is computed.
         """
         packing = self.make_packing(input_ids, token_type_ids, attention_mask)
-        encoded = self.encode(
-            input_ids,
-            token_type_ids,
-            packing,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-        )
-        first = encoded.last[packing.first]  # (P, C)
+        record = Record(packing, output_hidden_states, output_attentions)
+        x = self.encode(input_ids, token_type_ids, packing, record=record)  # (N, C)
         return BertOutput(
-            last_hidden_state=packing.unpack(encoded.last),
-            pooler_output=None if self.pooler is None else self.pool(first, packing),
-            hidden_states=unpack_all(packing, encoded.hidden_states),
-            attentions=encoded.attentions,
+            last_hidden_state=packing.unpack(x),
+            pooler_output=None if self.pooler is None else self.pool(x[packing.first], packing),
+            hidden_states=record.hidden_states,
+            attentions=record.attentions,
         )
 
     def pool(self, first: Tensor, packing: Packing) -> Tensor:
@@ -151,8 +141,3 @@ class BertModel(Pretrained):
 def at_least_fp32(x: Tensor) -> Tensor:
     """Half precision to fp32, for losses; fp32 and fp64 stay."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def unpack_all(packing: Packing, states: tuple[Tensor, ...] | None) -> tuple[Tensor, ...] | None:
-    """Hidden states (N, C) each -> (B, T, C) each; None stays None."""
-    return None if states is None else tuple(packing.unpack(state) for state in states)

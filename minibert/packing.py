@@ -7,12 +7,16 @@ sideways. So they need no rectangle. The N real tokens can stand in one long lis
 padding need not exist. Only attention looks sideways, and it alone must know which tokens share a
 row.
 
+A row here is always one text, or pair of texts, of the batch. Letters of this file and the next: a
+group of n tokens has G rows of S slots; P, the rows whose [CLS] is not hidden; R, the tokens whose
+result is wanted.
+
 The first step of model.py packs `input_ids`. On first reading, take in the drawing and imagine a
-batch without padding: then N = B * T, there is one group, G = B and W = T, and pack, unpack, pad
-and unpad only change the view. Skip `unpack_weights`.
+batch without padding: then N = B * T, there is one group, G = B and S = T, and pack, unpack, pad
+and unpad only change the view.
 
 The list holds whole rows, longest first. Rows of one length are then neighbours, and attention can
-lift each run of them into a small rectangle of its own, a `Group` of G rows and W slots. (A slot is
+lift each run of them into a small rectangle of its own, a `Group` of G rows and S slots. (A slot is
 not a column of the batch: a row with holes in its mask is closed up.)
 
     batch                 packed list, N = 12           groups             groups in training
@@ -39,8 +43,8 @@ class Group:
     """Rows of one length, or in training of similar length, side by side in the packed list.
 
     start, stop: the group's tokens are list[start:stop], n = stop - start of them.
-    rows, width: the rectangle that holds them has G rows of W slots.
-    mask: (G, W) bool, True where a slot holds a real token; None when every slot does.
+    rows, width: the rectangle that holds them has G rows of S slots.
+    mask: (G, S) bool, True where a slot holds a real token; None when every slot does.
     """
 
     start: int
@@ -55,16 +59,16 @@ class Group:
         return None if self.mask is None else self.mask.flatten().nonzero().squeeze(1)
 
     def pad(self, x: Tensor) -> Tensor:
-        """The group's part of a packed (N, ...), as a rectangle (G, W, ...), zeros at padding."""
+        """The group's part of a packed (N, ...), as a rectangle (G, S, ...), zeros at padding."""
         x = x[self.start : self.stop]  # (n, ...)
         if self.slots is not None:
             empty = x.new_zeros(self.rows * self.width, *x.shape[1:])
-            x = empty.index_copy(0, self.slots, x)  # (G * W, ...)
-        return x.view(self.rows, self.width, *x.shape[1:])  # (G, W, ...)
+            x = empty.index_copy(0, self.slots, x)  # (G * S, ...)
+        return x.view(self.rows, self.width, *x.shape[1:])  # (G, S, ...)
 
     def unpad(self, x: Tensor) -> Tensor:
-        """The reverse: (G, W, ...) -> (n, ...), the padding dropped."""
-        x = x.flatten(0, 1)  # (G * W, ...)
+        """The reverse: (G, S, ...) -> (n, ...), the padding dropped."""
+        x = x.flatten(0, 1)  # (G * S, ...)
         return x if self.slots is None else x.index_select(0, self.slots)  # (n, ...)
 
 
@@ -77,9 +81,10 @@ class Packing:
     mask: (B, T), the mask itself.
     row, column: (N,) where each real token stands in the batch, in packed order. The column is
         also its position, so the result equals the padded model's whatever the mask.
+    order: (B,) the numbers of the rows in packed order, the longest first.
+    lengths: how many real tokens each of the B rows has, in packed order.
     first: (P,) packed index of each row's first token, [CLS]. first_row: (P,) the number of that
         row. P < B only if the mask hides the [CLS] of some row.
-    lengths: real tokens of each of the B rows, in packed order: the longest first.
     groups: the rectangles attention works on, in order, covering all N tokens.
     starts: where each row begins, for an attention that needs no rectangles.
 
@@ -92,12 +97,12 @@ class Packing:
         self.batch_size, self.length = mask.shape
         lengths = mask.sum(dim=1)  # (B,) real tokens of each row
         # Longest row first; stable, so that a batch without padding keeps its order.
-        order = lengths.argsort(descending=True, stable=True)  # (B,)
-        rank, self.column = mask[order].nonzero(as_tuple=True)  # (N,), (N,)
-        self.row = order[rank]  # (N,)
+        self.order = lengths.argsort(descending=True, stable=True)  # (B,)
+        rank, self.column = mask[self.order].nonzero(as_tuple=True)  # (N,), (N,)
+        self.row = self.order[rank]  # (N,)
         self.first = (self.column == 0).nonzero().squeeze(1)  # (P,)
         self.first_row = self.row[self.first]  # (P,)
-        self.lengths = lengths[order].tolist()
+        self.lengths = lengths[self.order].tolist()
         self.groups = _groups(self.lengths, mixed, mask.device)
 
     @property
@@ -132,21 +137,45 @@ class Packing:
         return x.new_zeros(self.batch_size, x.shape[1]).index_copy(0, self.first_row, x)
 
     def unpack_weights(self, weights: list[Tensor]) -> Tensor:
-        """Attention weights of each group, (G, H, W, W), -> (B, H, T, T), zeros at padding."""
-        heads = weights[0].shape[1]
-        # A padding slot writes to column T, one past the end, which is cut off again. pad fills
-        # with 0, so columns are shifted to make that 0 mean T; and a row's number is the largest
-        # of what its slots hold, itself or 0.
-        size = (self.batch_size, heads, self.length + 1, self.length + 1)
-        padded = weights[0].new_zeros(size)
-        head = torch.arange(heads, device=padded.device)[:, None, None]  # (H, 1, 1)
-        for group, weight in zip(self.groups, weights, strict=True):
-            columns = group.pad(self.column[:, None] - self.length) + self.length  # (G, W, 1)
-            rows = group.pad(self.row[:, None]).amax(dim=1)  # (G, 1)
-            row = rows[:, :, None, None]  # (G, 1, 1, 1)
-            to, of = columns.mT[:, None], columns[:, None]  # (G, 1, 1, W), (G, 1, W, 1)
-            padded = padded.index_put((row, head, of, to), weight)
-        return padded[:, :, : self.length, : self.length]
+        """Attention weights of each group, (G, H, S, S), -> (B, H, T, T), zeros at padding."""
+        padded = weights[0].new_zeros(
+            self.batch_size, weights[0].shape[1], self.length, self.length
+        )
+        columns = self.column.split(self.lengths)  # of each row, in packed order, as the groups
+        for row, at, weight in zip(self.order, columns, (w for group in weights for w in group)):
+            n = len(at)  # slots beyond are the group's padding
+            padded[row][:, at[:, None], at] = weight[:, :n, :n]  # (H, n, n)
+        return padded
+
+
+class Record:
+    """What the layers hand over as they go, for whoever asked to see it, unpacked to the batch.
+
+    hidden_states: (B, T, C) each, the embeddings and each layer's output; None: not asked for.
+    attentions: (B, H, T, T) each, every layer's weights; None: not asked for.
+    """
+
+    def __init__(
+        self, packing: Packing, hidden_states: bool = False, attentions: bool = False
+    ) -> None:
+        self.packing = packing
+        self.hidden_states: tuple[Tensor, ...] | None = () if hidden_states else None
+        self.attentions: tuple[Tensor, ...] | None = () if attentions else None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether anything was asked for."""
+        return self.hidden_states is not None or self.attentions is not None
+
+    def add_hidden_state(self, x: Tensor) -> None:
+        """x: (N, C)."""
+        if self.hidden_states is not None:
+            self.hidden_states += (self.packing.unpack(x),)
+
+    def add_attentions(self, weights: list[Tensor]) -> None:
+        """weights: (G, H, S, S) of each group."""
+        if self.attentions is not None:
+            self.attentions += (self.packing.unpack_weights(weights),)
 
 
 def _groups(lengths: list[int], mixed: bool, device: torch.device) -> list[Group]:
@@ -169,7 +198,7 @@ def _groups(lengths: list[int], mixed: bool, device: torch.device) -> list[Group
         mask = None
         if filled[-1] < width:
             counts = torch.tensor(filled, device=device)
-            mask = torch.arange(width, device=device) < counts[:, None]  # (G, W)
+            mask = torch.arange(width, device=device) < counts[:, None]  # (G, S)
         groups.append(Group(start, start + sum(filled), len(filled), width, mask))
         start, first_row = start + sum(filled), stop_row
     return groups or [Group(0, 0, 0, 1, None)]  # a batch of nothing but padding

@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from minibert._checks import IGNORED, check_labels, check_predict, check_token_labels
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
+from minibert.encoder import ACTIVATIONS
 from minibert.linear import Linear
-from minibert.model import BertModel, at_least_fp32, unpack_all
-from minibert.packing import Packing
+from minibert.model import BertModel, at_least_fp32
+from minibert.packing import Packing, Record
 
 
 class MaskedLMHead(nn.Module):
@@ -46,14 +47,14 @@ class MaskedLMHead(nn.Module):
                 "the config says tie_word_embeddings = False, so its scores come from a matrix of "
                 "their own; minibert's masked language model is BERT's, which shares the embeddings"
             )
-        self.activation = config.hidden_act
         self.dense = Linear(config.hidden_size, config.hidden_size)
+        self.activation = ACTIVATIONS[config.hidden_act]
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.bias = nn.Parameter(torch.empty(config.vocab_size))  # filled by init_weights
 
     def forward(self, x: Tensor, token_table: Tensor) -> Tensor:
         """x: (R, C) final vectors, token_table: (V, C) -> scores before softmax, (R, V)."""
-        x = self.norm(self.dense(x, activation=self.activation))  # (R, C)
+        x = self.norm(self.activation(self.dense(x)))  # (R, C)
         return F.linear(x, token_table, self.bias)
 
 
@@ -112,21 +113,15 @@ class BertForMaskedLM(Pretrained):
         that are -100 everywhere are among them.
         """
         packing = self.bert.make_packing(input_ids, token_type_ids, attention_mask)
+        record = Record(packing, output_hidden_states, output_attentions)
         wanted = indices_to_predict(packing, predict, labels, self.config)  # (R,) or None
-        encoded = self.bert.encode(
-            input_ids,
-            token_type_ids,
-            packing,
-            wanted,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-        )
-        logits = self.masked_lm(encoded.last, self.bert.embeddings.token.weight)  # (N or R, V)
+        x = self.bert.encode(input_ids, token_type_ids, packing, wanted, record)  # (N or R, C)
+        logits = self.masked_lm(x, self.bert.embeddings.token.weight)  # (N or R, V)
         return MaskedLMOutput(
             logits=packing.unpack(logits) if wanted is None else logits,
             loss=None if labels is None else masked_lm_loss(logits, labels, packing, wanted),
-            hidden_states=unpack_all(packing, encoded.hidden_states),
-            attentions=encoded.attentions,
+            hidden_states=record.hidden_states,
+            attentions=record.attentions,
         )
 
 
@@ -176,22 +171,17 @@ class BertForPreTraining(Pretrained):
         was taken from elsewhere. transformers has a loss only when both labels are given.
         """
         packing = self.bert.make_packing(input_ids, token_type_ids, attention_mask)
+        record = Record(packing, output_hidden_states, output_attentions)
         wanted = indices_to_predict(packing, predict, labels, self.config)  # (R,) or None
         if next_sentence_label is not None:
             check_labels(next_sentence_label, len(input_ids), 2, "next_sentence_label")
-        encoded = self.bert.encode(
-            input_ids,
-            token_type_ids,
-            packing,
-            # The two heads read different tokens; the last layer computes both kinds, no others.
-            None if wanted is None else torch.cat([packing.first, wanted]),
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-        )
+        # The two heads read different tokens; the last layer computes both kinds, no others.
+        both = None if wanted is None else torch.cat([packing.first, wanted])
+        x = self.bert.encode(input_ids, token_type_ids, packing, both, record)
         if wanted is None:
-            first, x = encoded.last[packing.first], encoded.last  # (P, C), (N, C)
+            first = x[packing.first]  # (P, C), and x is (N, C)
         else:
-            first, x = encoded.last.split([len(packing.first), len(wanted)])  # (P, C), (R, C)
+            first, x = x.split([len(packing.first), len(wanted)])  # (P, C), (R, C)
         logits = self.masked_lm(x, self.bert.embeddings.token.weight)  # (N or R, V)
         next_sentence_logits = self.next_sentence(self.bert.pool(first, packing))  # (B, 2)
         losses = []
@@ -203,8 +193,8 @@ class BertForPreTraining(Pretrained):
             prediction_logits=packing.unpack(logits) if wanted is None else logits,
             seq_relationship_logits=next_sentence_logits,
             loss=torch.stack(losses).sum() if losses else None,
-            hidden_states=unpack_all(packing, encoded.hidden_states),
-            attentions=encoded.attentions,
+            hidden_states=record.hidden_states,
+            attentions=record.attentions,
         )
 
 

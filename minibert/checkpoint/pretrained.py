@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -75,14 +75,6 @@ class Pretrained(nn.Module):
     def device(self) -> torch.device:
         """Where the model's weights are."""
         return next(self.parameters()).device
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        # `to`, `half` and the like: a part that refuses does so before another one has moved.
-        for module in self.modules():
-            check_move = getattr(module, "check_move", None)
-            if check_move is not None:
-                check_move(fn)
-        return super()._apply(fn, recurse)
 
     def warn_of_new_weights(self, expected: str | None = None) -> None:
         """Warn of random weights; expected: the beginning of names that were asked to be new."""

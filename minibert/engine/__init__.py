@@ -1,6 +1,12 @@
 """Behind `optimize`: the same model, made fast for inference.
 
-bodies      other bodies for `Linear`, and the rule that chooses one
-optimize    a copy of a model with these bodies
+optimize    a copy of a model with other bodies in it
+exchange    the one way in which a model is changed from outside
+bodies      other bodies for `Linear`
+integers    those that multiply 8-bit integers
+rule        which body serves a precision on a device
+probe       a body is tried before it is trusted
+attention   a kernel for packed rows, on GPUs
+memory      what the process does with memory it has freed
 streams     any number of texts through a model
 """

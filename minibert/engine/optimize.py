@@ -1,63 +1,82 @@
-"""A copy of a model that computes the same, fast: for inference only."""
+"""optimize: a copy of a model that computes the same, fast, for inference only."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from minibert.attention import SelfAttention
 from minibert.checkpoint.pretrained import Pretrained
-from minibert.engine.bodies import (
-    Body,
-    Plain,
-    Precision,
-    body_for,
-    choose,
-    has_varlen,
-    keep_freed_memory,
-    refuse_state_dict,
-    varlen_attention,
-)
+from minibert.embeddings import Embeddings
+from minibert.engine.attention import VarlenAttention, has_varlen
+from minibert.engine.bodies import Body, Plain, refuse_move, refuse_state_dict
+from minibert.engine.exchange import exchange
+from minibert.engine.memory import keep_freed_memory
+from minibert.engine.probe import body_for
+from minibert.engine.rule import Precision, choose
 from minibert.linear import Linear
 
 ModelT = TypeVar("ModelT", bound=Pretrained)
 
 
+class SettledEmbeddings(Embeddings):
+    """Embeddings that refuse to move, as the bodies after them do.
+
+    They are the first part of every model. So a model that is told to move refuses before any part
+    of it has.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SettledEmbeddings:
+        refuse_move(self.norm.bias, fn)
+        return self
+
+
 def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
     """A new model with the same forward and outputs, for inference only, as fast as is known here.
 
-    Its `Linear` layers have the bodies that `kernels.choose` names for the model's device and this
+    Its `Linear` layers have the bodies that rule.py names for the model's device and this
     precision, "fp32", "bf16" or "int8"; where they compute in bfloat16, all the rest and the
     outputs are in it, too. Where a precision has no fast kernel, a warning says what is used
-    instead. Call the result in `torch.inference_mode()`; with
-    gradients enabled it raises `RuntimeError`. It can be copied, pickled and used by threads, but
-    not saved, moved or trained: for that there is the original, which stays as it is.
+    instead. Call the result in `torch.inference_mode()`; with gradients enabled it raises
+    `RuntimeError`. It can be copied, pickled and used by threads, but not saved, moved or trained:
+    for that there is the original, which stays as it is.
     """
     if not isinstance(model, Pretrained):
         raise ValueError(
             f"optimize takes a model such as BertForClassification, not a {type(model).__name__}; "
             "a TextClassifier or TextEncoder is loaded with precision= instead"
         )
-    if any(isinstance(module, Body) for module in model.modules()):
+    if is_optimized(model):
         raise ValueError("this model is optimized already; optimize the one it was made from")
     keep_freed_memory()
     with torch.inference_mode(False), torch.no_grad():
         body = body_for(precision, model.device)
-        linears = [module for module in model.modules() if type(module) is Linear]
+        # A deep copy takes what it finds in its memo for a copy made already, so the weights that
+        # are about to be packed are not copied first.
+        weights = [module.weight for module in model.modules() if type(module) is Linear]
+        optimized = copy.deepcopy(model, {id(weight): weight for weight in weights})
+        linears = [module for module in optimized.modules() if type(module) is Linear]
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # packing one uses one core
-            bodies = dict(zip(map(id, linears), pool.map(body, linears), strict=True))
-        # A deep copy takes what it finds here for copies already made.
-        optimized = copy.deepcopy(model, bodies).to(body.dtype)
-    if has_varlen(model.device, body.dtype):
-        for module in optimized.modules():
-            if isinstance(module, SelfAttention):
-                module.attend_packed = varlen_attention
+            list(pool.map(lambda linear: exchange(linear, body), linears))
+        optimized.to(body.dtype)
+    for module in optimized.modules():
+        if type(module) is SelfAttention and has_varlen(model.device, body.dtype):
+            exchange(module, VarlenAttention)
+        elif type(module) is Embeddings:
+            exchange(module, SettledEmbeddings)
     optimized.register_load_state_dict_pre_hook(refuse_state_dict)
     return optimized.eval().requires_grad_(False)
+
+
+def is_optimized(model: torch.nn.Module) -> bool:
+    """Whether `optimize` made this model."""
+    return any(isinstance(module, Body) for module in model.modules())
 
 
 class Engine:
@@ -80,9 +99,8 @@ class Engine:
     def optimized(self, model: Pretrained) -> Any:
         """The model to compute with instead of this one: itself, if it is optimized already or
         plain products in fp32 are the best there is."""
-        if any(isinstance(module, Body) for module in model.modules()) or (
-            self.precision == "fp32" and choose("fp32", model.device).body is Plain
-        ):
+        plain_is_best = self.precision == "fp32" and choose("fp32", model.device).body is Plain
+        if plain_is_best or is_optimized(model):
             return model
         state = [(p.data_ptr(), 0 if p.is_inference() else p._version) for p in model.parameters()]
         with self._lock:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
-from minibert.engine.bodies import keep_freed_memory
+from minibert.engine.memory import keep_freed_memory
 from minibert.tokenizer import Row, Text, Truncation, WordPieceTokenizer, text_parts
 
 # A window ends at so many texts or characters. Sorting more than this gains nothing.

@@ -8,15 +8,11 @@ arXiv 2006.04884; Zhang et al. 2021, arXiv 2006.05987).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import torch
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from minibert.embeddings import Embeddings
 from minibert.model import BertModel
 
 
@@ -74,42 +70,6 @@ def train_only_last(model: nn.Module, layers: int) -> None:
     below = depths(model)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(below[name] <= layers)
-
-
-@contextmanager
-def row_gradients(model: nn.Module) -> Iterator[None]:
-    """Inside, the table of token embeddings keeps one gradient, to which a step adds its rows.
-
-    A batch looks up some hundred of 30,000 rows. PyTorch's own gradient is a new tensor of zeros
-    each step, 47 MB for `minilm-l6`, which has to be found, zeroed and given back. The sums are
-    the same; `reset_gradients` has to be called instead of `optimizer.zero_grad`. For the CPU, and
-    where nothing else, DistributedDataParallel for one, works on gradients.
-    """
-    tables = [module.token for module in model.modules() if isinstance(module, Embeddings)]
-    tables = [table for table in tables if table.weight.requires_grad]
-    try:
-        for table in tables:
-            table.sparse = True  # PyTorch then adds rows, in place, to the gradient that is there
-            table.weight.grad = torch.zeros_like(table.weight)
-        yield
-    finally:
-        for table in tables:
-            table.sparse = False
-            table.weight.grad = None
-
-
-def reset_gradients(optimizer: AdamW, model: nn.Module) -> None:
-    """Forget the gradients of a step, but keep the tensors that `row_gradients` put there."""
-    kept = [
-        module.token.weight
-        for module in model.modules()
-        if isinstance(module, Embeddings) and module.token.sparse
-    ]
-    gradients = [table.grad for table in kept]
-    optimizer.zero_grad()
-    for table, gradient in zip(kept, gradients, strict=True):
-        assert gradient is not None
-        table.grad = gradient.zero_()
 
 
 def warmup_linear(optimizer: AdamW, steps: int, warmup: float) -> LambdaLR:

@@ -1,37 +1,77 @@
-"""The product with weights that `Linear` makes while it is trained.
+"""What makes a training step fast, put in place from outside while a model is trained.
 
-`kernels.py` has products for inference. They take packed weights and have no gradient, so training
-has a choice of its own, of functions with the arguments of `F.linear`.
+The book's modules compute what the papers say, by PyTorch's plainest means. Here are other classes
+for them (see `engine/exchange.py`): the same sums, made cheaper on a CPU, or with less memory. Those
+of engine/bodies.py cannot be differentiated; these can.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from minibert.attention import SelfAttention, grouped_attention, readable_attention
+from minibert.embeddings import Embeddings
+from minibert.encoder import EncoderLayer
+from minibert.engine.exchange import exchanged
+from minibert.engine.memory import keep_freed_memory
 from minibert.linear import Linear
+from minibert.packing import Packing, Record
 
-Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+@contextmanager
+def fast_training(
+    model: nn.Module, precision: str = "fp32", *, recompute: bool = False, alone: bool = True
+) -> Iterator[None]:
+    """Inside, the model trains as fast as is known for its device; after, it is as before.
+
+    precision: "fp32" or "bf16", that of the products. recompute: keep only each layer's input and
+    compute the rest again when gradients are asked for: less memory for a third more time (Chen et
+    al. 2016, arXiv 1604.06174). alone: whether nothing else works on the gradients;
+    DistributedDataParallel does.
+    """
+    keep_freed_memory()
+    device = next(model.parameters()).device
+    linear = matmul_class(device, precision)
+    parts: list[tuple[nn.Module, type[nn.Module]]] = []
+    for module in model.modules():
+        if type(module) is Linear and linear is not Linear:
+            parts.append((module, linear))
+        elif type(module) is EncoderLayer and recompute:
+            parts.append((module, RecomputedLayer))
+        elif device.type == "cpu":
+            if type(module) is nn.Dropout:
+                parts.append((module, SharedBitsDropout))
+            elif type(module) is SelfAttention:
+                parts.append((module, FormulaWithDropout))
+            elif type(module) is Embeddings and alone and module.token.weight.requires_grad:
+                parts.append((module.token, RowGradients))
+    with exchanged(parts):
+        yield
 
 
-def convolution(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+class ConvolutionLinear(Linear):
     """x W^T + b as a 1x1 convolution: the tokens are a picture of one line, their numbers its
-    channels. x: (..., in) -> (..., out).
+    channels.
 
     The same sums, made by oneDNN instead of MKL, forward and backward, by public functions only.
     """
-    picture = x.reshape(1, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)  # (1, in, 1, N), channels last
-    y = F.conv2d(picture, weight[:, :, None, None], bias)  # (1, out, 1, N)
-    return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        picture = x.reshape(1, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)  # (1, in, 1, N)
+        y = F.conv2d(picture, self.weight[:, :, None, None], self.bias)  # (1, out, 1, N)
+        return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
 
 
-def choose_product(device: torch.device, precision: str) -> Product:
+def matmul_class(device: torch.device, precision: str) -> type[Linear]:
     """The rule. It looks at device, precision and CPU only, so that a resumed run chooses alike.
 
     Evidence (benchmarks/RESULTS.md, "Matrix products"; "elsewhere" was measured on another
@@ -45,8 +85,8 @@ def choose_product(device: torch.device, precision: str) -> Product:
     """
     avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
     if device.type == "cpu" and precision == "fp32" and avx512 and cpu_vendor() == "AuthenticAMD":
-        return convolution
-    return F.linear
+        return ConvolutionLinear
+    return Linear
 
 
 def cpu_vendor() -> str:
@@ -60,15 +100,62 @@ def cpu_vendor() -> str:
     return platform.processor().rpartition(" ")[2]  # Windows: "AMD64 Family 25 ..., AuthenticAMD"
 
 
-@contextmanager
-def products(model: nn.Module, product: Product) -> Iterator[None]:
-    """Inside, every `Linear` of the model multiplies by this function."""
-    linears = [module for module in model.modules() if type(module) is Linear]
-    before = [linear.product for linear in linears]
-    try:
-        for linear in linears:
-            linear.product = product
-        yield
-    finally:
-        for linear, product in zip(linears, before, strict=True):
-            linear.product = product
+class SharedBitsDropout(nn.Dropout):
+    """`nn.Dropout` for CPUs, where random numbers are what it costs.
+
+    `F.dropout` makes 64 random bits for each number, and here four numbers share them. p is then a
+    multiple of 1/65536 (0.1 is 0.100006), and the scale goes by that.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0.0:
+            return x
+        dropped = min(round(self.p * 65536), 65535)  # of the 65536 values of 16 bits
+        bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        sixteen = bits.view(torch.int16)[: x.numel()].view(x.shape)  # -32768 to 32767, equally
+        # Written as 0.0 and 1.0 at once, without another pass over truth values.
+        kept = torch.ge(sixteen, dropped - 32768, out=torch.empty_like(x, requires_grad=False))
+        return (x * kept).mul_(65536 / (65536 - dropped))
+
+
+class FormulaWithDropout(SelfAttention):
+    """Attention by the formula where its weights are dropped: PyTorch has no fused kernel with
+    dropout for CPUs, and what it does instead is slower than the formula."""
+
+    def attend(self, qkv: Tensor, packing: Packing, record: Record | None = None) -> Tensor:
+        asked = record is not None and record.attentions is not None
+        drops = self.training and self.dropout.p > 0
+        if asked or not drops or self.config.attention != "auto":
+            return super().attend(qkv, packing, record)
+        return grouped_attention(qkv, packing, readable_attention, self.dropout)[0]
+
+
+class RecomputedLayer(EncoderLayer):
+    """An `EncoderLayer` whose activations are computed again in the backward pass."""
+
+    def forward(self, *arguments: Any) -> Tensor:
+        if not torch.is_grad_enabled():
+            return super().forward(*arguments)
+        return checkpoint(super().forward, *arguments, use_reentrant=False)
+
+
+class RowGradients(nn.Embedding):
+    """An `nn.Embedding` that keeps one gradient, to which each step adds the rows it looked up.
+
+    A batch looks up some hundred of 30,000 vectors. PyTorch's own gradient is a new tensor of zeros
+    each step, 47 MB for `minilm-l6`, which has to be found, zeroed and given back. The sums are the
+    same.
+    """
+
+    def enter(self) -> None:
+        self.kept = torch.zeros_like(self.weight)
+
+    def leave(self) -> None:
+        del self.kept
+        self.weight.grad = None
+
+    def forward(self, ids: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and self.weight.grad is None:  # a new step, after zero_grad
+            self.weight.grad = self.kept.zero_()
+        # sparse: PyTorch then adds rows, in place, to the gradient that is there.
+        return F.embedding(ids, self.weight, self.padding_idx, sparse=True)

@@ -1,0 +1,95 @@
+"""The rule: which body of `Linear` serves a precision on a device."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal, NamedTuple, get_args
+
+import torch
+
+from minibert.engine.bodies import (
+    Body,
+    HalfWeights,
+    OneDnn,
+    OneDnnBf16,
+    OneDnnTiles,
+    Plain,
+    PlainBf16,
+)
+from minibert.engine.integers import Int7, Int7Few, Int8
+
+Precision = Literal["fp32", "bf16", "int8"]
+
+
+class Choice(NamedTuple):
+    """What serves a precision: a body, and what to tell a user who asked for something else."""
+
+    body: type[Body]
+    note: str = ""
+
+
+def choose(precision: Precision, device: torch.device) -> Choice:
+    """The rule. It looks at device and CPU features only, so that a machine always chooses alike.
+
+    Evidence (benchmarks/RESULTS.md has the figures and their commands; "elsewhere" are figures
+    brought from another machine), GFLOP/s at BERT-base's shapes with some 500 tokens, two cores:
+
+    fp32, AVX-512 (Zen 5, elsewhere): F.linear 170-200, oneDNN 410-450.
+    fp32, AVX2 (Zen 3, here): F.linear 110-130, oneDNN 120-130 (with 16 tokens 35-60 against 30-45),
+        tiles 125-155.
+    bf16, AVX512_BF16 (Zen 5, elsewhere): F.linear and oneDNN about 880.
+    bf16, AVX2 (here): emulated, 20; fp16 weights 120-145.
+    int8, AVX2 (here): 170-220, quantizing included; PyTorch's _int_mm 3; with 16 tokens oneDNN
+        40-90, FBGEMM 50-135. With VNNI (Zen 5, elsewhere): _int_mm and oneDNN about 1,700.
+
+    GPUs, MPS and other CPUs have the plain body, in fp32 and where asked for, on GPUs, bf16.
+    """
+    check_precision(precision)
+    if device.type != "cpu":
+        if precision == "fp32":
+            return Choice(Plain)
+        if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+            note = "" if precision == "bf16" else "int8 has no kernel for GPUs here; bf16 is used"
+            return Choice(PlainBf16, note)
+        return Choice(Plain, f"{precision} is not supported on {device.type} here; fp32 is used")
+    features = cpu_features()
+    if precision == "fp32":
+        if "onednn" not in features:
+            return Choice(Plain)
+        return Choice(OneDnn if "avx512" in features else OneDnnTiles)
+    if precision == "bf16":
+        if features >= {"onednn", "bf16"}:
+            return Choice(OneDnnBf16)
+        if "fbgemm" in features:
+            return Choice(
+                HalfWeights,
+                "this CPU has no bf16 instructions, and emulating them is slower than fp32; "
+                "weights of fp16 with fp32 activations are used, closer to fp32 than bf16 is",
+            )
+    elif "onednn int8" in features:
+        without = Int7Few if "fbgemm" in features else Int7
+        return Choice(Int8 if "vnni" in features else without)
+    missing = f"this CPU has no {precision} kernel here; fp32 is used"
+    return Choice(choose("fp32", device).body, missing)
+
+
+def check_precision(precision: str) -> None:
+    """Raise `ValueError` for a name that is no precision."""
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision is {precision!r}; it must be one of {get_args(Precision)}")
+
+
+@cache
+def cpu_features() -> frozenset[str]:
+    """What this CPU and this build of PyTorch have, of what the rule asks for."""
+    x86 = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+    engines = torch.backends.quantized.supported_engines
+    found = {
+        "onednn": x86 and torch.backends.mkldnn.is_available(),
+        "onednn int8": x86 and "onednn" in engines,
+        "fbgemm": x86 and "fbgemm" in engines,
+        "avx512": torch.backends.cpu.get_cpu_capability() == "AVX512",
+        "bf16": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
+        "vnni": torch.cpu._is_vnni_supported(),
+    }
+    return frozenset(name for name, there in found.items() if there)
