@@ -185,3 +185,24 @@ def at_real(difference: torch.Tensor, batch: dict[str, torch.Tensor]) -> float:
 @pytest.fixture(params=BATCHES, ids=lambda name: name.replace(" ", "-"))
 def batch(request: pytest.FixtureRequest) -> dict[str, torch.Tensor]:
     return BATCHES[request.param]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return minibert.WordPieceTokenizer.from_pretrained("minilm-l6")
+
+
+def small_model(**changes):
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 30522, "max_position_embeddings": 40}
+    config = minibert.BertConfig(**{**TINY, **sizes, **changes})
+    return randomize(minibert.BertForClassification(config), 0)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory, tokenizer):
+    """A tiny encoder whose biases and norms, too, differ from those of a new one."""
+    folder = tmp_path_factory.mktemp("start") / "model"
+    small_model().bert.save_pretrained(folder)
+    tokenizer.write_files(folder)
+    return folder
