@@ -1,17 +1,76 @@
 """What a new user meets first: the import, and the README."""
 
+import tomllib
+from importlib.metadata import packages_distributions, requires
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from tests.conftest import ROOT
 from tests.programs import run
 
 
-def test_import_needs_the_core_packages_only():
+def canonical(line: str) -> str:
+    return canonicalize_name(Requirement(line).name)
+
+
+def core_packages(installed: set[str]) -> set[str]:
+    """The distributions that `pip install minibert` brings, without extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    lines, found = project["dependencies"], {"minibert"}
+    while lines:
+        new = {canonical(line) for line in lines} & installed - found
+        found |= new
+        needed = [line for name in new for line in requires(name) or ()]
+        lines = [line for line in needed if applies(Requirement(line))]
+    return found
+
+
+def applies(needed: Requirement) -> bool:
+    """To this machine, with no extra asked for."""
+    return needed.marker is None or needed.marker.evaluate({"extra": ""})
+
+
+def test_every_module_needs_the_core_packages_only():
+    owners = {  # of what can be imported
+        name: {canonicalize_name(owner) for owner in found}
+        for name, found in packages_distributions().items()
+    }
+    core = core_packages(set().union(*owners.values()))
+    refused = [name for name, found in owners.items() if core.isdisjoint(found)]
+    assert {"transformers", "matplotlib", "sklearn", "hypothesis"} <= set(refused)
     program = """
-import sys, minibert
-import minibert.tasks.text_classifier, minibert.data, minibert.training.loop, minibert.cli.main
-roots = {name.partition(".")[0] for name in sys.modules}
-print(sorted(roots & {"transformers", "matplotlib", "huggingface_hub", "sklearn"}))
+import sys
+from importlib import import_module
+from pkgutil import walk_packages
+
+class Refused:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[1:]:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Refused)
+import minibert
+
+for module in walk_packages(minibert.__path__, "minibert."):
+    if module.name != "minibert.__main__":  # it is the command, and would run
+        import_module(module.name)
+        print(module.name)
 """
-    assert run("-c", program, check=True).stdout.strip() == "[]"
+    result = run("-c", program, *refused)
+    assert result.returncode == 0, result.stderr
+    assert {"minibert.heads", "minibert.cli.main"} <= set(result.stdout.split())
+
+
+def test_import_waits_for_nothing_that_downloads_or_draws():
+    program = """
+import sys, torch, numpy, tokenizers, safetensors.torch  # torch itself imports tqdm
+for name in ("huggingface_hub", "tqdm", "matplotlib"):
+    sys.modules[name] = None  # and an import of it fails
+import minibert
+"""
+    result = run("-c", program)
+    assert result.returncode == 0, result.stderr
 
 
 def test_python_of_the_readme_runs(tmp_path):
