@@ -36,6 +36,13 @@ TINY = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A slow test may take half an hour; pyproject.toml gives the others five minutes."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(1800))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of data sets beside a developer's checkout."""
@@ -188,11 +195,13 @@ def batch(request: pytest.FixtureRequest) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def tokenizer():
+def tokenizer() -> minibert.WordPieceTokenizer:
+    """The tokenizer of the packaged checkpoint."""
     return minibert.WordPieceTokenizer.from_pretrained("minilm-l6")
 
 
-def small_model(**changes):
+def small_model(**changes: object) -> minibert.BertForClassification:
+    """A tiny random classifier with room for the packaged vocabulary."""
     torch.manual_seed(0)
     sizes = {"vocab_size": 30522, "max_position_embeddings": 40}
     config = minibert.BertConfig(**{**TINY, **sizes, **changes})
@@ -200,8 +209,8 @@ def small_model(**changes):
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory, tokenizer):
-    """A tiny encoder whose biases and norms, too, differ from those of a new one."""
+def start(tmp_path_factory: pytest.TempPathFactory, tokenizer: minibert.WordPieceTokenizer) -> Path:
+    """The folder of a tiny encoder whose biases and norms, too, differ from those of a new one."""
     folder = tmp_path_factory.mktemp("start") / "model"
     small_model().bert.save_pretrained(folder)
     tokenizer.write_files(folder)
