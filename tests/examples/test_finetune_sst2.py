@@ -10,8 +10,12 @@ def test_example_fine_tunes_and_saves(tmp_path):
     rows = [f"{'a fine' if i % 2 else 'a poor'} film,{'yes' if i % 2 else 'no'}" for i in range(60)]
     table.write_text("\n".join(["Text,Label", *rows]))
     result = run(
-        *("examples/finetune_sst2.py", "--data", table, "--limit", 32, "--epochs", 1),
-        *("--max-length", 32, "--output", output),
+        "examples/finetune_sst2.py",
+        f"--data={table}",
+        "--limit=32",
+        "--epochs=1",
+        "--max-length=32",
+        f"--output={output}",
     )
     assert result.returncode == 0, result.stderr
     for line in (
@@ -26,8 +30,13 @@ def test_example_fine_tunes_and_saves(tmp_path):
         assert line in result.stdout
     written = {path.name for path in output.iterdir()}
     assert written == {
-        *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
-        *("learning_curve.png", "README.md", "log.jsonl"),
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "learning_curve.png",
+        "README.md",
+        "log.jsonl",
     }
     assert (output / "learning_curve.png").read_bytes()[:4] == b"\x89PNG"
     again = run("examples/finetune_sst2.py", "--output", output)

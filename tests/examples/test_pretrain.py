@@ -43,8 +43,14 @@ for arguments in json.loads(sys.argv[1]):
 print(json.dumps(results))
 """
 TINY_RUN = (
-    *("--steps", 8, "--batch-size", 4, "--layers", 1, "--hidden", 16, "--max-length", 24),
-    *("--vocabulary-size", 100, "--whole-word", "--save-every", 2),
+    "--steps=8",
+    "--batch-size=4",
+    "--layers=1",
+    "--hidden=16",
+    "--max-length=24",
+    "--vocabulary-size=100",
+    "--whole-word",
+    "--save-every=2",
 )
 REFUSED = {
     "empty": (b"", (), "is empty"),
@@ -107,8 +113,12 @@ def test_example_pre_trains_and_its_folder_opens_everywhere(runs):
         assert line in printed
     output = folder / "straight"
     assert {path.name for path in output.iterdir()} == {
-        *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
-        *("learning_curve.png", "log.jsonl"),
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "learning_curve.png",
+        "log.jsonl",
     }
     assert not (folder / "straight.run").exists(), "nothing is left of a run that ended well"
 
