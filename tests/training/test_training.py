@@ -7,7 +7,6 @@ import torch
 import transformers
 
 import minibert
-from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.batches import Classification, Examples, split
 from minibert.training.loop import Evaluation, Recipe, train
 from minibert.training.optimizer import (
@@ -19,11 +18,6 @@ from minibert.training.optimizer import (
 from tests.conftest import TEXTS, TINY
 
 LABELS = [i % 2 for i in range(24)]
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return WordPieceTokenizer.from_pretrained("minilm-l6")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """A short training run, also in a process of its own for tests that kill it.
 
-    python -m tests.crash_run FOLDER [resume]
+    python -m tests.training.crash_run FOLDER [resume]
 
 Writes FOLDER/final.pt when it ends.
 """
