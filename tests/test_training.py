@@ -73,7 +73,7 @@ def test_an_epoch_has_every_example_once_in_random_order(examples, tokenizer):
         steps = range(epoch * 5, epoch * 5 + 5)
         assert task.steps_per_epoch == 5
         assert [len(task.batch(step)) for step in steps] == [5, 5, 5, 5, 4]
-        return [example.number for step in steps for example in task.batch(step)]
+        return [example.index for step in steps for example in task.batch(step)]
 
     first = order(0)
     assert sorted(first) == list(range(24))
@@ -87,8 +87,8 @@ def test_labels_stay_with_their_texts(examples, tokenizer):
     task = Classification(examples, tokenizer, 5, 3)
     for step in range(task.steps_per_epoch):
         for example in task.batch(step):
-            assert example.row is examples.rows[example.number]
-            assert example.label == LABELS[example.number]
+            assert example.row is examples.rows[example.index]
+            assert example.label == LABELS[example.index]
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
@@ -96,7 +96,7 @@ def test_split_shares_a_batch_by_tokens(examples, tokenizer, parts):
     batch = Classification(examples, tokenizer, 24).batch(0)
     shares = split(batch, parts)
     assert len(shares) == parts
-    assert sorted(example.number for share in shares for example in share) == list(range(24))
+    assert sorted(example.index for share in shares for example in share) == list(range(24))
     tokens = [sum(len(example.row.ids) for example in share) for share in shares]
     assert max(tokens) - min(tokens) <= max(len(row.ids) for row in examples.rows)
     assert split(batch[:1], 3)[1:] == [[], []]
