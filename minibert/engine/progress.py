@@ -62,7 +62,8 @@ def _is_shown(logger: logging.Logger) -> bool:
         return False
     place: logging.Logger | None = logger
     while place is not None:
-        if any(handler.level <= logging.INFO for handler in place.handlers):
-            return True
+        for handler in place.handlers:
+            if handler.level <= logging.INFO and not isinstance(handler, logging.NullHandler):
+                return True
         place = place.parent if place.propagate else None
     return False

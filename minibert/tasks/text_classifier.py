@@ -346,8 +346,8 @@ class TextClassifier(Classifier):
         if self.epochs is None and epochs > _EPOCHS:
             announce(
                 logger,
-                f"{texts} texts make {steps_per_epoch} steps an epoch, so epochs={epochs} is "
-                f"taken, {steps} steps; set epochs to change it",
+                f"{texts} texts make few steps an epoch, {steps_per_epoch}, so epochs={epochs} is "
+                f"taken, which makes {steps}; set epochs to change it",
             )
         elif self.epochs is not None and steps < _FEW_STEPS:
             warn(

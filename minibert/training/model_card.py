@@ -68,7 +68,7 @@ def _metadata(name: str, fit: Fit, history: History) -> str:
         pipeline_tag="text-classification",
         tags=["minibert"],
         metrics=None if kept is None else ["accuracy"],
-        model_name=name,
+        model_name=None if kept is None else name,
         eval_results=results,
     )
     return card.to_yaml().strip()
