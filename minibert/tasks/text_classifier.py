@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,35 +15,23 @@ from minibert.checkpoint.files import new_model_folder
 from minibert.checkpoint.hub import find_folder
 from minibert.engine.bodies import Precision, check_precision
 from minibert.engine.optimize import Engine
-from minibert.engine.progress import announce
 from minibert.engine.streams import check_vocabulary, encode_texts, find_device, run
 from minibert.heads import BertForClassification
-from minibert.tasks.estimator import Classifier
 from minibert.tasks.labels import KIND, Labels, plain
-from minibert.tokenizer import TRUNCATIONS, Text, Truncation, WordPieceTokenizer, listed
+from minibert.tasks.settings import Settings
+from minibert.tokenizer import TRUNCATIONS, Text, WordPieceTokenizer, listed
 from minibert.training.batches import Classification, Examples
 from minibert.training.finetune import finetune, logits_of
 from minibert.training.history import History
 from minibert.training.model_card import Fit, hub_name, licence_of, model_card
 from minibert.training.ranks import Ranks
-from minibert.training.recipe import Recipe, check_choice, whole_number
-
-logger = logging.getLogger(__name__)
 
 # Keys of config.json by which a saved classifier remembers to how many tokens its texts were cut,
 # and where. Other readers keep them and pay no attention.
 _MAX_LENGTH, _TRUNCATION = "minibert_max_length", "minibert_truncation"
-# Above this, full fine-tuning tends to end up predicting one class (Mosbach et al. 2021).
-_HIGH_LR = 1e-4
-# Without `epochs` there are this many, or more, until there were so many steps: few texts need as
-# many steps as many texts do, and what looks like failure on small data is often only too few of
-# them (Mosbach et al. 2021, arXiv 2006.04884, section 6; Zhang et al. 2021, arXiv 2006.05987,
-# section 6). Fewer than _FEW_STEPS are warned of.
-_EPOCHS, _STEPS, _FEW_STEPS = 3, 100, 30
 
 
-@dataclass(eq=False, kw_only=True)
-class TextClassifier(Classifier):
+class TextClassifier(Settings):
     """A BERT classifier for texts, or (text, pair) tuples.
 
     It follows scikit-learn's conventions without needing scikit-learn. `model` is what to start
@@ -77,24 +62,6 @@ class TextClassifier(Classifier):
     >>> classifier.set_params(epochs=1).epochs
     1
     """
-
-    model: str | Path = field(default="minilm-l6", kw_only=False)
-    epochs: int | None = None  # times every text is taken
-    batch_size: int = 32  # texts a step
-    lr: float = 5e-5  # the highest learning rate
-    max_length: int = 128  # tokens
-    precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 0  # of the new head, the order of texts and dropout
-    device: str | None = None  # as for torch
-    trained_layers: int | None = None
-    layer_decay: float = 1.0
-    weights: Literal["pretrained", "random"] = "pretrained"
-    class_weight: Literal["balanced"] | Mapping[Any, float] | None = None
-    truncation: Truncation = "head"
-    patience: int | None = None  # evaluations without a better one, after which to stop
-    keep_best: bool = False  # end with the weights of the best evaluation, not the last
-    accumulate: int = 1  # parts in which a batch is computed
-    checkpoint: bool = False  # compute activations twice instead of keeping them
 
     def fit(
         self,
@@ -229,6 +196,7 @@ class TextClassifier(Classifier):
         check_precision(precision)
         folder = find_folder(dir_or_name)
         model = BertForClassification.from_pretrained(folder)
+        _check_is_classifier(model, dir_or_name)
         config = model.config
         longest = config.extra.get(_MAX_LENGTH, config.max_position_embeddings)
         truncation = config.extra.get(_TRUNCATION, "head")
@@ -239,21 +207,6 @@ class TextClassifier(Classifier):
             device=device,
             truncation=truncation if truncation in TRUNCATIONS else "head",
         )
-        if config.problem != "single_label_classification" or config.num_labels < 2:
-            raise ValueError(
-                f"{dir_or_name} has {config.num_labels} label(s) and is made for {config.problem}; "
-                "TextClassifier tells two or more classes apart, of which one is right; use "
-                "BertForClassification for other problems"
-            )
-        if model.load_report and model.load_report.newly_initialised:
-            raise ValueError(
-                f"{dir_or_name} is no trained classifier of texts: it has no weights for "
-                f"{', '.join(model.load_report.newly_initialised)}, or those of another task; "
-                "train them with "
-                f"TextClassifier(model={str(dir_or_name)!r}).fit(texts, labels)"
-            )
-        if len(set(config.labels)) < config.num_labels:
-            raise ValueError(f"{dir_or_name} names some labels twice: {config.labels}")
         tokenizer = WordPieceTokenizer.from_pretrained(folder)
         check_vocabulary(tokenizer, config)
         self.classes_ = Labels.read(config).classes
@@ -312,50 +265,6 @@ class TextClassifier(Classifier):
         model.config = replace(model.config, extra=extra)
         return model.to(device), tokenizer
 
-    def _recipe(self, texts: int, has_validation: bool) -> Recipe:
-        """How to train on so many texts, or a `ValueError` for settings that cannot be used."""
-        batch_size = whole_number("batch_size", self.batch_size, 1)
-        whole_number("max_length", self.max_length, 1)
-        if self.trained_layers is not None:
-            whole_number("trained_layers", self.trained_layers, 0)
-        check_choice("weights", self.weights, ("pretrained", "random"))
-        check_choice("truncation", self.truncation, TRUNCATIONS)
-        if (self.patience is not None or self.keep_best) and not has_validation:
-            raise ValueError("patience and keep_best need validation texts; give fit some")
-        recipe = Recipe(
-            epochs=_enough_epochs(texts, batch_size) if self.epochs is None else self.epochs,
-            lr=self.lr,
-            layer_decay=self.layer_decay,
-            precision=self.precision,
-            accumulate=self.accumulate,
-            checkpoint=self.checkpoint,
-            seed=self.seed,
-            patience=self.patience,
-            keep_best=self.keep_best,
-        )
-        if recipe.lr > _HIGH_LR and self.trained_layers != 0 and self.weights != "random":
-            warn(
-                f"lr={recipe.lr:g} is high for fine-tuning a whole BERT: above {_HIGH_LR:g} "
-                "training tends to collapse into predicting one class"
-            )
-        return recipe
-
-    def _tell_steps(self, epochs: int, texts: int, steps_per_epoch: int) -> None:
-        """Say how many epochs were chosen for few texts, or warn that those given are few."""
-        steps = epochs * steps_per_epoch
-        if self.epochs is None and epochs > _EPOCHS:
-            announce(
-                logger,
-                f"{texts} texts make few steps an epoch, {steps_per_epoch}, so epochs={epochs} is "
-                f"taken, which makes {steps}; set epochs to change it",
-            )
-        elif self.epochs is not None and steps < _FEW_STEPS:
-            warn(
-                f"epochs={epochs} makes only {steps} steps of {texts} texts, too few to learn "
-                f"much; leave epochs out, or set epochs={_enough_epochs(texts, self.batch_size)} "
-                f"for some {_STEPS} steps"
-            )
-
     def _warn_of_one_class(self, examples: Examples) -> None:
         rows = examples.rows[:: max(1, len(examples) // 256)]
         found = logits_of(self.model_, self.tokenizer_, rows).argmax(dim=1).unique()
@@ -370,6 +279,21 @@ class TextClassifier(Classifier):
             raise ValueError("this TextClassifier is not trained; call fit, or TextClassifier.load")
 
 
-def _enough_epochs(texts: int, batch_size: int) -> int:
-    """The usual number of epochs or, of few texts, as many as make enough steps."""
-    return max(_EPOCHS, math.ceil(_STEPS / max(1, math.ceil(texts / batch_size))))
+def _check_is_classifier(model: BertForClassification, name: str | Path) -> None:
+    """Raise `ValueError` for a model that cannot tell which of several classes a text is of."""
+    config = model.config
+    if config.problem != "single_label_classification" or config.num_labels < 2:
+        raise ValueError(
+            f"{name} has {config.num_labels} label(s) and is made for {config.problem}; "
+            "TextClassifier tells two or more classes apart, of which one is right; use "
+            "BertForClassification for other problems"
+        )
+    if model.load_report and model.load_report.newly_initialised:
+        raise ValueError(
+            f"{name} is no trained classifier of texts: it has no weights for "
+            f"{', '.join(model.load_report.newly_initialised)}, or those of another task; "
+            "train them with "
+            f"TextClassifier(model={str(name)!r}).fit(texts, labels)"
+        )
+    if len(set(config.labels)) < config.num_labels:
+        raise ValueError(f"{name} names some labels twice: {config.labels}")

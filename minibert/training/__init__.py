@@ -7,6 +7,7 @@ loop        the steps, evaluations, and what is written down
 history     losses and evaluations of a run
 state       what survives a crash
 speed       the product with weights that `Linear` makes while it is trained
+signals     Ctrl-C and SIGTERM, noted
 ranks       several processes that train one model
 finetune    a classifier: which of its weights learn, and how it is evaluated on the way
 frozen      a head on an encoder that is not trained

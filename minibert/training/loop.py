@@ -13,7 +13,6 @@ import hashlib
 import logging
 import math
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -39,6 +38,7 @@ from minibert.training.optimizer import (
 )
 from minibert.training.ranks import Ranks
 from minibert.training.recipe import Recipe
+from minibert.training.signals import noted_signals
 from minibert.training.speed import choose_product, products
 from minibert.training.state import (
     Log,
@@ -360,29 +360,3 @@ def checkpointing(model: nn.Module) -> Iterator[None]:
     finally:
         for encoder in encoders:
             encoder.checkpointing = False
-
-
-@contextmanager
-def noted_signals(wanted: bool) -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM only leave their number in the list, the first time; the second time they
-    do what they always did. A signal that is ignored, as Ctrl-C is by what a shell runs in the
-    background, stays so. Without effect outside of the main thread, where Python has them."""
-    noted: list[int] = []
-    if not wanted or threading.current_thread() is not threading.main_thread():
-        yield noted
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: old for number, old in before.items() if old != signal.SIG_IGN}
-
-    def note(number: int, _: Any) -> None:
-        noted.append(number)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    try:
-        for number in before:
-            signal.signal(number, note)
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

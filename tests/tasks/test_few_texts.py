@@ -63,31 +63,27 @@ def test_enough_steps_are_not_warned_of(start):
 TOPICS = {
     "sports": "the striker scored|our goalkeeper was injured|she won the marathon|the coach "
     "praised the team|a tennis final in five sets|the league match was postponed|he broke the "
-    "swimming record|fans filled the stadium",
+    "swimming record|fans filled the stadium|the referee gave a penalty|a gold medal in rowing",
     "food": "simmer the soup gently|fresh bread with butter|a pinch of salt and pepper|the cake "
     "needs more sugar|roast the chicken with garlic|a bowl of noodles|peel and slice the onions|"
-    "the sauce tastes of basil",
+    "the sauce tastes of basil|grill the fish with lemon|mash the potatoes",
     "money": "the bank raised its rates|shares fell on the stock market|she paid back the loan|"
     "inflation eats our savings|the company reported a profit|file your tax return|the dollar "
-    "lost value|investors bought bonds",
+    "lost value|investors bought bonds|the budget deficit grew|a mortgage at a fixed interest",
     "weather": "heavy rain is expected|a sunny afternoon|snow fell all night|strong winds from "
     "the north|fog in the valleys|the storm moved east|a cold and frosty morning|thunder and "
-    "lightning",
-}
-NEW = {
-    "sports": "the referee gave a penalty|a gold medal in rowing",
-    "food": "grill the fish with lemon|mash the potatoes",
-    "money": "the budget deficit grew|a mortgage at a fixed interest",
-    "weather": "hail and gusts tonight|the temperature drops below freezing",
+    "lightning|hail and gusts tonight|the temperature drops below freezing",
 }
 
 
-def test_minilm_learns_32_texts_by_default():
-    """In the 3 epochs that it used to take it learns next to nothing."""
-    texts = [text for topic in TOPICS.values() for text in topic.split("|")]
-    labels = [label for label, topic in TOPICS.items() for _ in topic.split("|")]
-    new = [text for topic in NEW.values() for text in topic.split("|")]
-    expected = [label for label, topic in NEW.items() for _ in topic.split("|")]
-    classifier = TextClassifier("minilm-l6", batch_size=8).fit(texts, labels)
-    assert classifier.score(texts, labels) == 1.0
-    assert classifier.score(new, expected) >= 0.75
+@pytest.mark.filterwarnings("ignore:epochs=3 makes only 6 steps")
+def test_minilm_learns_from_16_texts_by_default_and_not_in_the_usual_3_epochs():
+    texts = [(text, label) for label, topic in TOPICS.items() for text in topic.split("|")]
+    taken = [i for i in range(40) if i % 10 < 4]  # four of each topic
+    train, new = (
+        list(zip(*(texts[i] for i in range(40) if (i in taken) == wanted), strict=True))
+        for wanted in (True, False)
+    )
+    by_default = TextClassifier("minilm-l6", batch_size=8).fit(*train).score(*new)
+    in_6_steps = TextClassifier("minilm-l6", batch_size=8, epochs=3).fit(*train).score(*new)
+    assert by_default >= 0.95 and in_6_steps <= 0.85
