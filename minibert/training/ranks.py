@@ -57,7 +57,7 @@ class Ranks:
         return value.item()
 
     def largest(self, value: int, device: torch.device) -> int:
-        """The largest of the numbers that the ranks have."""
+        """The largest of the ranks' numbers."""
         if self.world_size == 1:
             return value
         box = torch.tensor(value, device=device)
@@ -65,7 +65,7 @@ class Ranks:
         return int(box.item())
 
     def broadcast(self, value: T | None) -> T:
-        """What rank 0 has, for all of them."""
+        """Rank 0's value, in every rank."""
         if self.world_size == 1:
             return value  # type: ignore[return-value]
         box = [value]
@@ -73,12 +73,12 @@ class Ranks:
         return box[0]  # type: ignore[return-value]
 
     def wait_for_first(self) -> None:
-        """Until rank 0 comes here, too; it may have something to write that all will read."""
+        """Wait until rank 0 comes here, too; it may write something that all will read."""
         self.broadcast(None)
 
     def check_same(self, mine: Mapping[str, Any]) -> None:
         """Raise `ValueError`, in every rank, if one was given something else than rank 0: other
-        data, for example, for then their gradients do not belong together."""
+        data, for example, whose gradients do not belong to theirs."""
         if self.world_size == 1:
             return
         everyones: list[Any] = [None] * self.world_size
