@@ -22,7 +22,9 @@ import transformers
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [
-    *("tests/parity", "tests/test_tokenizer.py", "tests/test_text_encoder.py"),
+    "tests/parity",
+    "tests/test_tokenizer.py",
+    "tests/tasks/test_text_encoder.py",
     "tests/test_golden.py",
 ]
 

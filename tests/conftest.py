@@ -36,6 +36,13 @@ TINY = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A slow test may take half an hour; pyproject.toml gives the others five minutes."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(1800))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of data sets beside a developer's checkout."""
@@ -185,3 +192,26 @@ def at_real(difference: torch.Tensor, batch: dict[str, torch.Tensor]) -> float:
 @pytest.fixture(params=BATCHES, ids=lambda name: name.replace(" ", "-"))
 def batch(request: pytest.FixtureRequest) -> dict[str, torch.Tensor]:
     return BATCHES[request.param]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> minibert.WordPieceTokenizer:
+    """The tokenizer of the packaged checkpoint."""
+    return minibert.WordPieceTokenizer.from_pretrained("minilm-l6")
+
+
+def small_model(**changes: object) -> minibert.BertForClassification:
+    """A tiny random classifier with room for the packaged vocabulary."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 30522, "max_position_embeddings": 40}
+    config = minibert.BertConfig(**{**TINY, **sizes, **changes})
+    return randomize(minibert.BertForClassification(config), 0)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory, tokenizer: minibert.WordPieceTokenizer) -> Path:
+    """The folder of a tiny encoder whose biases and norms, too, differ from those of a new one."""
+    folder = tmp_path_factory.mktemp("start") / "model"
+    small_model().bert.save_pretrained(folder)
+    tokenizer.write_files(folder)
+    return folder

@@ -52,7 +52,8 @@ CASES = [
     (MASKED_LM, {"predict": marks((0, 1)).long()}, "int64.*bool"),
     (MASKED_LM, {"predict": marks((0, 1))[:1]}, r"\(1, 5\).*\(2, 5\)"),
     (
-        *(MASKED_LM, {"predict": marks((0, 1)), "labels": tokens(0, 2, 7)}),
+        MASKED_LM,
+        {"predict": marks((0, 1)), "labels": tokens(0, 2, 7)},
         "label at row 0, column 2.*predict=labels != -100",
     ),
     (PRE_TRAINING, {"next_sentence_label": long(0, 2)}, "next_sentence_label contains 2.*0 to 1"),
@@ -65,7 +66,8 @@ CASES = [
     (ANSWERS, {"start_positions": long(3, 1), "end_positions": long(2, 1)}, "row 0 starts at 3"),
     (ANSWERS, {"start_positions": long(1, -100), "end_positions": long(2, 1)}, "row 1 .*both"),
     (
-        *(ANSWERS, {"start_positions": long(-100, -100), "end_positions": long(-100, -100)}),
+        ANSWERS,
+        {"start_positions": long(-100, -100), "end_positions": long(-100, -100)},
         "-100 everywhere",
     ),
     (ANSWERS, {"start_positions": long(1), "end_positions": long(2)}, r"shape \(1,\)"),

@@ -113,8 +113,20 @@ def test_named_size_is_transformers_model(name, parity):
 
 
 FAMILIES = (
-    *("RoBERTa", "DistilBERT", "ALBERT", "ELECTRA", "XLMRoberta", "MPNet", "DeBERTaV2", "ConvBERT"),
-    *("MobileBERT", "SqueezeBERT", "BigBird", "Nystromformer", "ModernBERT", "MegatronBERT"),
+    "RoBERTa",
+    "DistilBERT",
+    "ALBERT",
+    "ELECTRA",
+    "XLMRoberta",
+    "MPNet",
+    "DeBERTaV2",
+    "ConvBERT",
+    "MobileBERT",
+    "SqueezeBERT",
+    "BigBird",
+    "Nystromformer",
+    "ModernBERT",
+    "MegatronBERT",
 )
 
 

@@ -135,32 +135,46 @@ FOLLOWS = torch.tensor([0, 1, 1, 0, 0, 1])
 
 LOSSES = {
     "single label": (
-        *("BertForSequenceClassification", {"num_labels": 3}, RAGGED),
+        "BertForSequenceClassification",
+        {"num_labels": 3},
+        RAGGED,
         {"labels": torch.tensor([0, 1, 2, 0, 1, 2])},
     ),
     "multi-label": (
-        *("BertForSequenceClassification", {"num_labels": 3}, RAGGED),
+        "BertForSequenceClassification",
+        {"num_labels": 3},
+        RAGGED,
         {"labels": (torch.arange(18).view(6, 3) % 4 == 0).float()},
     ),
     "regression, one number": (
-        *("BertForSequenceClassification", {"num_labels": 1}, RAGGED),
+        "BertForSequenceClassification",
+        {"num_labels": 1},
+        RAGGED,
         {"labels": torch.linspace(-1, 2, 6)},
     ),
     "regression, three numbers": (
-        *("BertForSequenceClassification", {"num_labels": 3}, RAGGED),
+        "BertForSequenceClassification",
+        {"num_labels": 3},
+        RAGGED,
         {"labels": torch.linspace(-1, 2, 18).view(6, 3)},
     ),
     "token classification": (
-        *("BertForTokenClassification", {"num_labels": 5}, RAGGED),
+        "BertForTokenClassification",
+        {"num_labels": 5},
+        RAGGED,
         {"labels": torch.where(TOKENS == -100, -100, TOKENS % 5)},
     ),
     "masked LM": ("BertForMaskedLM", {}, RAGGED, {"labels": TOKENS}),
     "masked LM and next sentence": (
-        *("BertForPreTraining", {}, RAGGED),
+        "BertForPreTraining",
+        {},
+        RAGGED,
         {"labels": TOKENS, "next_sentence_label": FOLLOWS},
     ),
     "question answering, nothing padded": (
-        *("BertForQuestionAnswering", {}, FULL),
+        "BertForQuestionAnswering",
+        {},
+        FULL,
         {"start_positions": torch.arange(6), "end_positions": torch.arange(6) + 2},
     ),
 }

@@ -30,7 +30,9 @@ from pathlib import Path
 import torch, minibert
 from minibert.tokenizer import Row, WordPieceTokenizer
 from minibert.training.batches import Classification, Examples
-from minibert.training.loop import Evaluation, Recipe, train
+from minibert.training.history import Evaluation
+from minibert.training.loop import train
+from minibert.training.recipe import Recipe
 from minibert.training.ranks import Ranks, torchrun_ranks
 
 random = torch.Generator().manual_seed(0)
@@ -322,9 +324,13 @@ def test_example_under_torchrun_prints_and_saves_once(tmp_path):
     rows = [f"{'a fine' if i % 2 else 'a poor'} film,{'yes' if i % 2 else 'no'}" for i in range(23)]
     (tmp_path / "mine.csv").write_text("\n".join(["text,label", *rows]))
     result = torchrun(
-        *(ROOT / "examples" / "finetune_sst2.py", "--model", tmp_path / "tiny"),
-        *("--data", tmp_path / "mine.csv", "--epochs", 1, "--batch-size", 5, "--max-length", 16),
-        *("--output", tmp_path / "out"),
+        ROOT / "examples" / "finetune_sst2.py",
+        f"--model={tmp_path / 'tiny'}",
+        f"--data={tmp_path / 'mine.csv'}",
+        "--epochs=1",
+        "--batch-size=5",
+        "--max-length=16",
+        f"--output={tmp_path / 'out'}",
     )
     assert result.returncode == 0, result.stderr
     for line in ("majority baseline", "epoch 1 of 1", "after training", "model saved", "'This was"):
@@ -344,9 +350,15 @@ def test_pretraining_under_torchrun_equals_one_process(tmp_path):
     ]
     (tmp_path / "text.txt").write_text("\n\n".join(documents))
     arguments = [
-        *(ROOT / "examples" / "pretrain.py", "--text", tmp_path / "text.txt"),
-        *("--steps", 8, "--batch-size", 5, "--layers", 1, "--hidden", 16, "--max-length", 24),
-        *("--vocabulary-size", 100, "--output"),
+        ROOT / "examples" / "pretrain.py",
+        f"--text={tmp_path / 'text.txt'}",
+        "--steps=8",
+        "--batch-size=5",
+        "--layers=1",
+        "--hidden=16",
+        "--max-length=24",
+        "--vocabulary-size=100",
+        "--output",
     ]
     result = torchrun(*arguments, tmp_path / "two")
     assert result.returncode == 0, result.stderr

@@ -70,8 +70,12 @@ def test_lines_to_json_by_two_actors(model, tmp_path):
         path = tmp_path / "corpus" / f"{part}.txt"
         path.write_text("\n".join(LINES[part * 100 : part * 100 + 100]) + "\n", encoding="utf-8")
     result = example(
-        *("--model", model, "--input", tmp_path / "corpus", "--output", tmp_path / "out"),
-        *("--format", "json", "--actors", 2, "--batch-size", 64),
+        f"--model={model}",
+        f"--input={tmp_path / 'corpus'}",
+        f"--output={tmp_path / 'out'}",
+        "--format=json",
+        "--actors=2",
+        "--batch-size=64",
     )
     assert result.returncode == 0, result.stderr
     files = (tmp_path / "out").glob("*.json")
@@ -87,8 +91,10 @@ def test_column_of_parquet_to_parquet(model, tmp_path):
     table = pyarrow.table({"number": range(len(LINES)), "body": LINES})
     pyarrow.parquet.write_table(table, tmp_path / "corpus.parquet")
     result = example(
-        *("--model", model, "--input", tmp_path / "corpus.parquet", "--column", "body"),
-        *("--output", tmp_path / "out"),
+        f"--model={model}",
+        f"--input={tmp_path / 'corpus.parquet'}",
+        "--column=body",
+        f"--output={tmp_path / 'out'}",
     )
     assert result.returncode == 0, result.stderr
     check(pyarrow.parquet.read_table(tmp_path / "out").to_pylist(), model)
@@ -97,7 +103,9 @@ def test_column_of_parquet_to_parquet(model, tmp_path):
 def test_text_that_is_none_is_named_in_the_last_line(model, tmp_path):
     (tmp_path / "numbers.csv").write_text("text\n1\n2\n", encoding="utf-8")
     result = example(
-        *("--model", model, "--input", tmp_path / "numbers.csv", "--output", tmp_path / "out")
+        f"--model={model}",
+        f"--input={tmp_path / 'numbers.csv'}",
+        f"--output={tmp_path / 'out'}",
     )
     assert result.returncode == 2
     assert "error: ValueError: text 0 is 1" in result.stderr

@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,9 +12,9 @@ import torch
 import minibert
 from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.batches import Classification
-from tests.conftest import TEXTS, TINY
+from tests.conftest import ROOT, TEXTS, TINY
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import finetune  # noqa: E402
 

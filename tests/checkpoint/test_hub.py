@@ -18,8 +18,8 @@ import pytest
 import torch
 import transformers
 
+from tests.checkpoint.hub_server import Hub, Repository, folder_files
 from tests.conftest import ROOT, TINY, hf_model
-from tests.hub_server import Hub, Repository, folder_files
 
 CLIENT = """
 import faulthandler, hashlib, json, sys, time

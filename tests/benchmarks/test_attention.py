@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +13,9 @@ import torch
 from torch.nn.attention import SDPBackend
 from torch.utils.flop_counter import FlopCounterMode
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+from tests.conftest import ROOT
+
+BENCHMARKS = ROOT / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import attention  # noqa: E402
@@ -41,8 +42,11 @@ def script(*arguments):
 def quick(tmp_path_factory):
     folder = tmp_path_factory.mktemp("attention")
     done = script(
-        *("--quick", "--tokens", 256, "--plots", folder / "plots"),
-        *("--json", folder / "new" / "a.json", "--csv", folder / "a.csv"),
+        "--quick",
+        "--tokens=256",
+        f"--plots={folder / 'plots'}",
+        f"--json={folder / 'new' / 'a.json'}",
+        f"--csv={folder / 'a.csv'}",
     )
     assert done.returncode == 0, done.stderr
     return folder, done
@@ -54,8 +58,14 @@ def test_a_quick_run_times_every_contender(quick):
     assert {row["status"] for row in rows} == {"ok"}
     names = {row["contender"] for row in rows}
     assert names >= {
-        *("minibert", "minibert readable", "minibert fused", "SDPA math", "SDPA flash"),
-        *("transformers eager", "transformers sdpa", "nn.MultiheadAttention"),
+        "minibert",
+        "minibert readable",
+        "minibert fused",
+        "SDPA math",
+        "SDPA flash",
+        "transformers eager",
+        "transformers sdpa",
+        "nn.MultiheadAttention",
     }
     assert {row["filling"] for row in rows} == {"full", "masked", "50% padding", "SST-2"}
     for row in rows:

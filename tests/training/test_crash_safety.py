@@ -8,12 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 
-from minibert.training.loop import noted_signals
+from minibert.training.signals import noted_signals
 from minibert.training.state import (
     LOG,
     Log,
@@ -24,9 +23,8 @@ from minibert.training.state import (
     save_state,
     states,
 )
-from tests.crash_run import EPOCHS, STEPS, run
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.conftest import ROOT
+from tests.training.crash_run import EPOCHS, STEPS, run
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,7 +45,7 @@ def uninterrupted(tmp_path_factory):
 
 
 def launch(folder, *options):
-    command = [sys.executable, "-m", "tests.crash_run", folder, *options]
+    command = [sys.executable, "-m", "tests.training.crash_run", folder, *options]
     return subprocess.Popen(
         list(map(str, command)),
         cwd=ROOT,

@@ -7,23 +7,19 @@ import torch
 import transformers
 
 import minibert
-from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.batches import Classification, Examples, split
-from minibert.training.loop import Evaluation, Recipe, train
+from minibert.training.history import Evaluation
+from minibert.training.loop import train
 from minibert.training.optimizer import (
     make_optimizer,
     reset_gradients,
     row_gradients,
     warmup_linear,
 )
+from minibert.training.recipe import Recipe
 from tests.conftest import TEXTS, TINY
 
 LABELS = [i % 2 for i in range(24)]
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return WordPieceTokenizer.from_pretrained("minilm-l6")
 
 
 @pytest.fixture(scope="module")

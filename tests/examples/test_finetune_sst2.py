@@ -1,0 +1,70 @@
+"""examples/finetune_sst2.py as a user runs it."""
+
+import json
+
+from tests.programs import run
+
+
+def test_example_fine_tunes_and_saves(tmp_path):
+    output, table = tmp_path / "out", tmp_path / "mine.csv"
+    rows = [f"{'a fine' if i % 2 else 'a poor'} film,{'yes' if i % 2 else 'no'}" for i in range(60)]
+    table.write_text("\n".join(["Text,Label", *rows]))
+    result = run(
+        "examples/finetune_sst2.py",
+        f"--data={table}",
+        "--limit=32",
+        "--epochs=1",
+        "--max-length=32",
+        f"--output={output}",
+    )
+    assert result.returncode == 0, result.stderr
+    for line in (
+        "majority baseline",
+        "accuracy before training",
+        "accuracy after training",
+        "confusion",
+        "examples/s",
+        "'This is not my idea of fun': ",
+        "'This was beyond incredible': ",
+    ):
+        assert line in result.stdout
+    written = {path.name for path in output.iterdir()}
+    assert written == {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "learning_curve.png",
+        "README.md",
+        "log.jsonl",
+    }
+    assert (output / "learning_curve.png").read_bytes()[:4] == b"\x89PNG"
+    again = run("examples/finetune_sst2.py", "--output", output)
+    assert again.returncode == 2 and "exists" in again.stderr, "refused before training"
+    line = run("-m", "minibert", "classify", output, input="A joy.\n", check=True).stdout
+    assert line.split("\t")[0] in ("no", "yes")
+
+
+def test_example_refuses_bad_input_in_one_line_with_exit_code_2(tmp_path):
+    refused = {
+        "nowhere.csv": ["--data", "nowhere.csv"],
+        "minilm-l6": ["--model", "minilm-l7"],
+        "epochs": ["--epochs", "0"],
+    }
+    # In one process, for importing torch takes most of the time.
+    program = """
+import json, runpy, sys
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["finetune_sst2.py", *arguments]
+    try:
+        runpy.run_path("examples/finetune_sst2.py", run_name="__main__")
+    except SystemExit as exit:
+        print(f"exit code {exit.code}", file=sys.stderr)
+"""
+    output = ["--output", str(tmp_path / "out")]
+    result = run("-c", program, json.dumps([[*case, *output] for case in refused.values()]))
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2 * len(refused), result.stderr
+    for named, line, code in zip(refused, lines[::2], lines[1::2], strict=True):
+        assert named in line and code == "exit code 2"
+    assert not (tmp_path / "out").exists()
