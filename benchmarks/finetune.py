@@ -46,7 +46,8 @@ import minibert
 from minibert import attention, data, embeddings, linear
 from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.batches import Classification, Example, Examples, random_order
-from minibert.training.loop import Recipe, train
+from minibert.training.loop import train
+from minibert.training.recipe import Recipe
 
 LR, DECAY, CLIP, WARMUP = 5e-5, 0.01, 1.0, 0.06
 MAX_LENGTH = 128  # tokens a text is cut to
@@ -144,7 +145,7 @@ def plain_loop(bf16: bool) -> Contender:
         torch.manual_seed(setup.seed)
         model, collate = load_transformers(setup.folder)
         task = setup.task()
-        order = [[example.number for example in task.batch(s)] for s in range(setup.steps)]
+        order = [[example.index for example in task.batch(s)] for s in range(setup.steps)]
         batches = iter(DataLoader(setup.features(), batch_sampler=order, collate_fn=collate))
         spared = [p for name, p in model.named_parameters() if is_spared(name)]
         decayed = [p for name, p in model.named_parameters() if not is_spared(name)]
@@ -198,7 +199,7 @@ def trainer(setup: Setup, wait: Wait) -> Trained:
             wait()
 
     features, task = setup.features(), setup.task()
-    in_order = [features[e.number] for step in range(setup.steps) for e in task.batch(step)]
+    in_order = [features[e.index] for step in range(setup.steps) for e in task.batch(step)]
     model, collate = load_transformers(setup.folder)
     with tempfile.TemporaryDirectory() as folder:
         arguments = transformers.TrainingArguments(

@@ -133,7 +133,7 @@ def main(ranks: Ranks) -> None:
     print_confusion(development.labels, predictions)
     try:
         path = Path(arguments.output) / "learning_curve.png"
-        plot_history(best.history_, majority, path)
+        plot_history(best.history_, majority).savefig(path)
         print(f"learning curve drawn to {path}")
     except ImportError as error:
         print(f"no learning curve: {error}")

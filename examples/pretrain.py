@@ -25,7 +25,6 @@ Needs `pip install -e '.[viz]'` in the checkout for the plot.
 
 import argparse
 import logging
-import math
 import os
 import shutil
 import sys
@@ -51,8 +50,10 @@ from minibert.corpus.rows import (
 )
 from minibert.engine.streams import find_device
 from minibert.tokenizer import WordPieceTokenizer
-from minibert.training.loop import Evaluation, History, Recipe, train
+from minibert.training.history import Evaluation, History
+from minibert.training.loop import train
 from minibert.training.ranks import Ranks, torchrun_ranks
+from minibert.training.recipe import Recipe
 from minibert.training.report import plot_history
 from minibert.training.state import LOG, prepare_run_folder, remove_run, run_folder
 
@@ -95,6 +96,14 @@ def main(ranks: Ranks) -> None:
         sys.stdout = open(os.devnull, "w")
         warnings.simplefilter("ignore")
     check(arguments)
+    recipe = Recipe(
+        epochs=1,  # of the task, which is as long as --steps says
+        lr=arguments.lr,
+        warmup=0.1,
+        precision=arguments.precision,
+        seed=arguments.seed,
+        evaluate_every=max(1, arguments.steps // EVALUATIONS),
+    )
     check_new_folder(arguments.output, arguments.overwrite)
     device = find_device(arguments.device)
     config = make_config(arguments)  # refuses sizes that do not fit, before anything is read
@@ -134,14 +143,6 @@ def main(ranks: Ranks) -> None:
         f"{config.num_hidden_layers} layers, {config.hidden_size} wide",
         flush=True,
     )
-    recipe = Recipe(
-        epochs=1,  # of the task, which is as long as --steps says
-        lr=arguments.lr,
-        warmup=0.1,
-        precision=arguments.precision,
-        seed=arguments.seed,
-        evaluate_every=max(1, arguments.steps // EVALUATIONS),
-    )
     history = train(
         model,
         task,
@@ -158,14 +159,14 @@ def main(ranks: Ranks) -> None:
     print(f"model saved to {arguments.output}")
     try:
         path = Path(arguments.output) / "learning_curve.png"
-        plot_history(
+        figure = plot_history(
             history,
             unigram.accuracy,
-            path,
             training="training, masked tokens + next sentence",
             evaluated="held out, masked tokens",
             baseline="unigram baseline",
         )
+        figure.savefig(path)
         print(f"learning curve drawn to {path}")
     except ImportError as error:
         print(f"no learning curve: {error}")
@@ -175,18 +176,14 @@ def main(ranks: Ranks) -> None:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Raise `ValueError` for a setting that would be found out late, or never."""
-    least = {"steps": 1, "batch_size": 1, "save_every": 1, "seed": 0}
+    """Raise `ValueError` for a setting that would be found out late; `Recipe` checks its own."""
+    least = {"steps": 1, "batch_size": 1, "save_every": 1}
     least |= {"max_length": SHORTEST, "vocabulary_size": SMALLEST_VOCABULARY}
     for name, lowest in least.items():
         value = getattr(arguments, name)
         if value < lowest:
             option = "--" + name.replace("_", "-")
             raise ValueError(f"{option} is {value}; it must be at least {lowest}")
-    if arguments.seed >= 2**63:
-        raise ValueError(f"--seed is {arguments.seed}; it must be below 2**63")
-    if not 0 < arguments.lr < math.inf:
-        raise ValueError(f"--lr is {arguments.lr}; it must be above 0, for small models about 1e-3")
 
 
 def make_config(arguments: argparse.Namespace) -> minibert.BertConfig:

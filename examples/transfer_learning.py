@@ -34,6 +34,7 @@ from minibert import data
 from minibert.checkpoint.files import sha256
 from minibert.checkpoint.hub import find_folder
 from minibert.data import LabelledTexts
+from minibert.training.report import new_figure
 from minibert.training.state import check_same
 
 # The recipes, one for each method: its name in table and plot, the least number of steps, settings.
@@ -141,7 +142,7 @@ def main() -> None:
         plot(groups, sizes, majority, path.with_name("accuracy.png"))
         print(f"plot drawn to {path.with_name('accuracy.png')}")
     except ImportError as error:
-        print(f"no plot: {error}; pip install -e '.[viz]'")
+        print(f"no plot: {error}")
 
 
 def plan(arguments: argparse.Namespace, train: LabelledTexts) -> tuple[list[int], list[str]]:
@@ -221,12 +222,8 @@ def print_table(groups: dict[str, list[list[Fit]]], sizes: list[int]) -> None:
 
 def plot(groups: dict[str, list[list[Fit]]], sizes: list[int], majority: float, path: Path) -> None:
     """Accuracy against the number of texts, on a logarithmic axis; bars: standard deviations."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 5))
+    figure = new_figure(8, 5)
+    axes = figure.subplots()
     for number, (title, row) in enumerate(groups.items()):
         means, stds = zip(*map(mean_std, row), strict=True)
         # Some per cent aside, or the bars of one method would cover those of the next.
@@ -237,9 +234,7 @@ def plot(groups: dict[str, list[list[Fit]]], sizes: list[int], majority: float, 
     axes.set_xticks(sizes, list(map(str, sizes)))
     axes.minorticks_off()
     axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+    figure.savefig(path)
 
 
 if __name__ == "__main__":

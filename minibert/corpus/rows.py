@@ -36,7 +36,7 @@ from minibert.model import at_least_fp32
 from minibert.pretraining import BertForPreTraining, PreTrainingOutput
 from minibert.tokenizer import Row, WordPieceTokenizer, frame, truncated_lengths
 from minibert.training.batches import Task
-from minibert.training.loop import Evaluation
+from minibert.training.history import Evaluation
 
 SHORT_ROWS = 0.1  # the share of shorter rows: later tasks have such, and Google made as many
 SHORTEST = 8  # tokens of a row, special ones included
@@ -161,11 +161,12 @@ def _cut(corpus: Corpus, first: int, end: int, max_length: int) -> Iterator[tupl
 # --- rows ----------------------------------------------------------------------------------------
 
 
-class PreTrainingExample(NamedTuple):
-    """A masked row. number: its place among the rows. labels: the token to be guessed, or -100, for
+@dataclass(frozen=True)
+class PreTrainingExample:
+    """A masked row. index: its place among the rows. labels: the token to be guessed, or -100, for
     each of `row.ids`. next_sentence: 0 where B follows A, 1 where it does not, -100 without B."""
 
-    number: int
+    index: int
     row: Row
     labels: list[int]
     next_sentence: int

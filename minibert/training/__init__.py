@@ -1,12 +1,16 @@
 """Training.
 
+recipe      how to train: a frozen set of numbers, checked where it is made
 batches     what a model learns from: which examples a step takes, and their loss
 optimizer   AdamW, its groups, the learning rate's rise and fall
 loop        the steps, evaluations, and what is written down
+history     losses and evaluations of a run
 state       what survives a crash
-products    the product with weights that `Linear` makes while it is trained
+speed       the product with weights that `Linear` makes while it is trained
+signals     Ctrl-C and SIGTERM, noted
 ranks       several processes that train one model
+finetune    a classifier: which of its weights learn, and how it is evaluated on the way
 frozen      a head on an encoder that is not trained
-report      learning curve and model card
-masking, corpus, pretrain_task      pre-training: what is hidden, from which text, in which rows
+report      the learning curve
+model_card  the model's card
 """

@@ -14,7 +14,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -26,10 +26,10 @@ from minibert.tokenizer import Row, WordPieceTokenizer
 
 
 class HasRow(Protocol):
-    """An example: a row of tokens, what is to be learned about it, and its place in the data."""
+    """An example: a row of tokens, and its place in the data."""
 
     @property
-    def number(self) -> int: ...
+    def index(self) -> int: ...
     @property
     def row(self) -> Row: ...
 
@@ -75,10 +75,10 @@ def split(batch: list[ExampleT], parts: int) -> list[list[ExampleT]]:
     return shares
 
 
-def random_order(number: int, seed: int, epoch: int) -> list[int]:
-    """All of `number` examples once, in the order of this epoch."""
+def random_order(size: int, seed: int, epoch: int) -> list[int]:
+    """The indices of `size` examples, each once, in the order of this epoch."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    return torch.randperm(number, generator=generator).tolist()
+    return torch.randperm(size, generator=generator).tolist()
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,11 @@ class Examples:
         return digest.hexdigest()
 
 
-class Example(NamedTuple):
-    """A tokenized text with its class id; number: its place in the data."""
+@dataclass(frozen=True)
+class Example:
+    """A tokenized text with its class id; index: its place in the data."""
 
-    number: int
+    index: int
     row: Row
     label: int
 

@@ -39,14 +39,17 @@ class ClassificationOfVectors(Classification):
     """Classification whose texts were encoded before. vectors: (examples, C)."""
 
     def __init__(self, task: Classification, vectors: Tensor) -> None:
-        self.__dict__.update(vars(task))
+        super().__init__(
+            task.examples, task.tokenizer, task.batch_size, task.seed, task.class_weights
+        )
+        self.settings |= task.settings
         self.vectors = vectors
         made = hashlib.sha256(vectors.numpy().tobytes())  # by this encoder, not by another
         self.fingerprint = f"{task.fingerprint}, vectors {made.hexdigest()}"
 
     def logits(self, model: nn.Module, part: list[Example]) -> tuple[Tensor, Tensor]:
         device = next(model.parameters()).device
-        chosen = self.vectors[[example.number for example in part]].to(device)  # (B, C)
+        chosen = self.vectors[[example.index for example in part]].to(device)  # (B, C)
         return model(chosen), torch.tensor([example.label for example in part], device=device)
 
 

@@ -13,11 +13,10 @@ import hashlib
 import logging
 import math
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,9 @@ from torch import Tensor, nn
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.encoder import Encoder
 from minibert.engine.bodies import cpu_features, keep_freed_memory
+from minibert.engine.progress import announce, progress_bar
 from minibert.training.batches import Task, split
+from minibert.training.history import Evaluation, History
 from minibert.training.optimizer import (
     make_optimizer,
     reset_gradients,
@@ -36,6 +37,8 @@ from minibert.training.optimizer import (
     warmup_linear,
 )
 from minibert.training.ranks import Ranks
+from minibert.training.recipe import Recipe
+from minibert.training.signals import noted_signals
 from minibert.training.speed import choose_product, products
 from minibert.training.state import (
     Log,
@@ -46,76 +49,6 @@ from minibert.training.state import (
 )
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
-
-    epochs: times every example is taken. lr: the highest learning rate; it rises over the first
-    `warmup` share of the steps and falls to zero after. layer_decay: the factor by which each layer
-    down learns slower. clip: the largest norm of a step's gradient.
-    precision: "fp32", or "bf16", which multiplies in bfloat16 and keeps weights and optimizer in
-    fp32. accumulate: parts in which a step's examples are computed one after another, for less
-    memory; it changes rounding, and which random numbers dropout draws. checkpoint: compute
-    activations twice instead of keeping them, for less memory; it changes nothing.
-    evaluate_every: steps from one evaluation to the next, None: an epoch. patience: stop after so
-    many evaluations without a better one, None: never. keep_best: end with the weights of the best
-    evaluation, by accuracy, then by loss.
-    """
-
-    epochs: int = 3
-    lr: float = 5e-5
-    warmup: float = 0.06
-    weight_decay: float = 0.01
-    layer_decay: float = 1.0
-    clip: float = 1.0
-    precision: str = "fp32"
-    accumulate: int = 1
-    checkpoint: bool = False
-    seed: int = 0
-    evaluate_every: int | None = None
-    patience: int | None = None
-    keep_best: bool = False
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Mean loss in nats and accuracy, 0 to 1, on held-out examples after `step` steps."""
-
-    step: int
-    loss: float
-    accuracy: float
-
-    def better_than(self, other: Evaluation) -> bool:
-        """More accurate, or as accurate with a lower loss."""
-        return (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
-
-
-@dataclass
-class History:
-    """What happened: the loss of every step, each evaluation (the first before any training), and
-    the time spent in training steps, in seconds, for this many examples."""
-
-    losses: list[float] = field(default_factory=list)
-    evaluations: list[Evaluation] = field(default_factory=list)
-    seconds: float = 0.0
-    examples: int = 0
-
-    @property
-    def best(self) -> Evaluation | None:
-        """The best evaluation, the first of several; None without any."""
-        best = None
-        for evaluation in self.evaluations:
-            if best is None or evaluation.better_than(best):
-                best = evaluation
-        return best
-
-    def ran_out_of(self, patience: int | None) -> bool:
-        """Whether the last `patience` evaluations were no better than one before them."""
-        if patience is None or self.best is None:
-            return False
-        return len(self.evaluations) - 1 - self.evaluations.index(self.best) >= patience
 
 
 def train(
@@ -131,9 +64,10 @@ def train(
     """Train a model in place, on the device it is on.
 
     The caller's random state is as before afterwards. evaluate: called with the number of steps
-    done, before the first and after every epoch or `recipe.evaluate_every` steps; the result is
-    logged at level INFO. Shows a progress bar on a terminal. In a process of several (see
-    `ranks.py`) the batch is shared among them.
+    done, before the first and after every epoch or `recipe.evaluate_every` steps. Each epoch and
+    each evaluation is a line of the log at level INFO, which an interactive session prints where
+    logging is not set up. A terminal and a notebook show a progress bar. In a process of several
+    (see `ranks.py`) the batch is shared among them.
 
     folder: where to keep the state of the run, after every evaluation and `save_every` steps, and
     its log. Ctrl-C and SIGTERM then save the state and end the run, after the step; a second time
@@ -190,29 +124,25 @@ class _Run:
                 prepare_run_folder(self.folder, resume)
             # Rank 0's, for threads may differ from machine to machine.
             mine = self._describe() if self.ranks.rank == 0 else None
-            self.description = self.ranks.from_first(mine)
+            self.description = self.ranks.broadcast(mine)
             if resume:
                 self._restore()
 
     # --- the run -------------------------------------------------------------------------------
 
     def train(self) -> History:
-        from tqdm import tqdm
         from tqdm.contrib.logging import logging_redirect_tqdm
 
         keep_freed_memory()
         wrapped = self.ranks.wrap(self.model)
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng(range(torch.cuda.device_count())))
-            # disable=None: a bar on a terminal, silence in a log file.
-            quiet = True if self.ranks.rank else None
             progress = stack.enter_context(
-                tqdm(
+                progress_bar(
+                    "step",
                     total=self.steps,
                     initial=len(self.history.losses),
-                    unit="step",
-                    disable=quiet,
-                    dynamic_ncols=True,
+                    silent=self.ranks.rank > 0,
                 )
             )
             stack.enter_context(logging_redirect_tqdm())
@@ -220,7 +150,7 @@ class _Run:
             if self.folder is not None and self.ranks.rank == 0:
                 self.log = stack.enter_context(Log(self.folder, len(self.history.losses)))
             stack.enter_context(products(self.model, self.product))
-            if self.device.type == "cpu" and self.ranks.number == 1:
+            if self.device.type == "cpu" and self.ranks.world_size == 1:
                 stack.enter_context(row_gradients(self.model))
             if self.recipe.checkpoint:
                 stack.enter_context(checkpointing(self.model))
@@ -230,6 +160,8 @@ class _Run:
                 due = self._evaluation_is_due(step)
                 if due:
                     self._evaluate(step)
+                elif step > start and step % self.task.steps_per_epoch == 0:
+                    announce(logger, self._line(step))
                 over = step == self.steps or self.history.ran_out_of(self.recipe.patience)
                 if step > start and (due or over or step % self.save_every == 0):
                     self._save()
@@ -254,7 +186,7 @@ class _Run:
         seed = np.random.SeedSequence([self.recipe.seed, step, self.ranks.rank])
         torch.manual_seed(int(seed.generate_state(1, np.uint64)[0]))
         batch = self.task.batch(step)
-        mine = split(batch, self.ranks.number)[self.ranks.rank]
+        mine = split(batch, self.ranks.world_size)[self.ranks.rank]
         # A rank without examples computes one for nothing: the others wait for its gradients.
         parts = [part for part in split(mine, self.recipe.accumulate) if part] or [batch[:1]]
         total = torch.zeros((), device=self.device)
@@ -269,12 +201,12 @@ class _Run:
                     loss = loss * 0
                 total += loss.detach()
                 # The ranks' gradients are averaged, so each is first multiplied: a sum is wanted.
-                (loss * self.ranks.number if self.ranks.number > 1 else loss).backward()
+                (loss * self.ranks.world_size if self.ranks.world_size > 1 else loss).backward()
         value = self.ranks.sum(total)
         norm = nn.utils.get_total_norm(p.grad for p in self.trainable if p.grad is not None).item()
         if not math.isfinite(value) or not math.isfinite(norm):
             reset_gradients(self.optimizer, self.model)
-            examples = ", ".join(str(example.number) for example in batch[:8])
+            examples = ", ".join(str(example.index) for example in batch[:8])
             raise FloatingPointError(
                 f"the loss is {value} and the norm of the gradient {norm} at step {step + 1} with "
                 f"a learning rate of {self.rate:.2g}, in the batch of "
@@ -301,21 +233,30 @@ class _Run:
         """Evaluate, and remember the weights if they are the best so far."""
         assert self.evaluate is not None
         self.model.eval()
-        result = self.ranks.from_first(self.evaluate(step) if self.ranks.rank == 0 else None)
+        result = self.ranks.broadcast(self.evaluate(step) if self.ranks.rank == 0 else None)
         # Plain numbers, for the state is read back without numpy's.
         result = Evaluation(int(result.step), float(result.loss), float(result.accuracy))
         self.history.evaluations.append(result)
-        logger.info(
-            "epoch %g of %d: development accuracy %.2f %%, loss %.3f",
-            *(round(step / self.task.steps_per_epoch, 2), self.recipe.epochs),
-            *(100 * result.accuracy, result.loss),
-        )
+        announce(logger, self._line(step, result))
         self._write(
             {"step": step, "evaluation": {"loss": result.loss, "accuracy": result.accuracy}}
         )
         if self.recipe.keep_best and self.history.best is result:
             weights = self.model.state_dict()
             self.best_weights = {name: tensor.clone() for name, tensor in weights.items()}
+
+    def _line(self, step: int, result: Evaluation | None = None) -> str:
+        """What is told of an epoch: the mean training loss of its steps, and the evaluation."""
+        parts = []
+        if recent := self.history.losses[-min(self.task.steps_per_epoch, self.evaluate_every) :]:
+            parts.append(f"training loss {sum(recent) / len(recent):.3f}")
+        if result is not None:
+            parts.append(
+                f"development accuracy {result.accuracy:.2%}, development loss {result.loss:.3f}"
+            )
+        done = round(step / self.task.steps_per_epoch, 2)
+        when = f"epoch {done:g} of {self.recipe.epochs}" if step else "before training"
+        return f"{when}: {', '.join(parts)}"
 
     def _figures(self) -> dict[str, float]:
         """For the progress bar and the log."""
@@ -348,7 +289,7 @@ class _Run:
             "trained parameters": sum(p.numel() for p in self.trainable),
             "product of Linear": self.product.__name__,
             "threads": torch.get_num_threads(),
-            "processes": self.ranks.number,
+            "processes": self.ranks.world_size,
             "device": self.device.type,
             "torch": str(torch.__version__),
         }
@@ -376,7 +317,7 @@ class _Run:
     def _restore(self) -> None:
         """Go on from the newest state of the folder, if there is one."""
         assert self.folder is not None
-        found = self.ranks.from_first(newest_state(self.folder) if self.ranks.rank == 0 else None)
+        found = self.ranks.broadcast(newest_state(self.folder) if self.ranks.rank == 0 else None)
         if found is None:
             logger.info("%s has no state to resume from; the run begins anew", self.folder)
             return
@@ -396,7 +337,9 @@ class _Run:
         self._save()
         logger.warning(
             "stopped by %s after step %d%s",
-            *(signal.Signals(number).name, len(self.history.losses), self._where_to_go_on()),
+            signal.Signals(number).name,
+            len(self.history.losses),
+            self._where_to_go_on(),
         )
         if number == signal.SIGINT:
             raise KeyboardInterrupt
@@ -417,29 +360,3 @@ def checkpointing(model: nn.Module) -> Iterator[None]:
     finally:
         for encoder in encoders:
             encoder.checkpointing = False
-
-
-@contextmanager
-def noted_signals(wanted: bool) -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM only leave their number in the list, the first time; the second time they
-    do what they always did. A signal that is ignored, as Ctrl-C is by what a shell runs in the
-    background, stays so. Without effect outside of the main thread, where Python has them."""
-    noted: list[int] = []
-    if not wanted or threading.current_thread() is not threading.main_thread():
-        yield noted
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: old for number, old in before.items() if old != signal.SIG_IGN}
-
-    def note(number: int, _: Any) -> None:
-        noted.append(number)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    try:
-        for number in before:
-            signal.signal(number, note)
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -30,16 +30,16 @@ WAIT = datetime.timedelta(hours=1)
 
 
 class Ranks:
-    """The processes of this run; only one, number 0 of 1, unless torchrun started more."""
+    """The processes of this run; only one, rank 0 of 1, unless torchrun started more."""
 
     def __init__(self) -> None:
         together = dist.is_available() and dist.is_initialized()
-        self.number = dist.get_world_size() if together else 1
+        self.world_size = dist.get_world_size() if together else 1
         self.rank = dist.get_rank() if together else 0
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """The model, with gradients averaged over the ranks where there are several."""
-        if self.number == 1:
+        if self.world_size == 1:
             return model
         # The gradients are laid into the buffers they are sent from, instead of copied.
         return DistributedDataParallel(model, gradient_as_bucket_view=True)
@@ -52,36 +52,36 @@ class Ranks:
 
     def sum(self, value: Tensor) -> float:
         """The sum of a number over the ranks."""
-        if self.number > 1:
+        if self.world_size > 1:
             dist.all_reduce(value)
         return value.item()
 
     def largest(self, value: int, device: torch.device) -> int:
-        """The largest of the numbers that the ranks have."""
-        if self.number == 1:
+        """The largest of the ranks' numbers."""
+        if self.world_size == 1:
             return value
         box = torch.tensor(value, device=device)
         dist.all_reduce(box, dist.ReduceOp.MAX)
         return int(box.item())
 
-    def from_first(self, make: T | None) -> T:
-        """What rank 0 has, for all of them."""
-        if self.number == 1:
-            return make  # type: ignore[return-value]
-        box = [make]
+    def broadcast(self, value: T | None) -> T:
+        """Rank 0's value, in every rank."""
+        if self.world_size == 1:
+            return value  # type: ignore[return-value]
+        box = [value]
         dist.broadcast_object_list(box, src=0)
         return box[0]  # type: ignore[return-value]
 
     def wait_for_first(self) -> None:
-        """Until rank 0 comes here, too; it may have something to write that all will read."""
-        self.from_first(None)
+        """Wait until rank 0 comes here, too; it may write something that all will read."""
+        self.broadcast(None)
 
     def check_same(self, mine: Mapping[str, Any]) -> None:
         """Raise `ValueError`, in every rank, if one was given something else than rank 0: other
-        data, for example, for then their gradients do not belong together."""
-        if self.number == 1:
+        data, for example, whose gradients do not belong to theirs."""
+        if self.world_size == 1:
             return
-        everyones: list[Any] = [None] * self.number
+        everyones: list[Any] = [None] * self.world_size
         dist.all_gather_object(everyones, dict(mine))
         for rank, other in enumerate(everyones):
             for name, value in everyones[0].items():
@@ -124,7 +124,7 @@ def torchrun_ranks() -> Iterator[Ranks]:
         if isinstance(error, dist.DistError) or "gloo/transport" in str(error):
             # Not for torchrun's report: that is to name the process that was the first to fail.
             raise ConnectionError(
-                f"rank {ranks.rank} of {ranks.number} lost another process of this run, which "
+                f"rank {ranks.rank} of {ranks.world_size} lost another process of this run, which "
                 "ended, was killed or is stuck; its own error or torchrun's report says why. A run "
                 "with a folder can be resumed from its last state "
                 f"({str(error).splitlines()[0]})"

@@ -1,5 +1,7 @@
 """Rows of pre-training: pairs of sentences, the task made of them, and what is learned from it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,8 @@ from minibert.corpus.rows import (
 from minibert.text.vocabulary import Vocabulary
 from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.batches import split
-from minibert.training.loop import Recipe, train
+from minibert.training.loop import train
+from minibert.training.recipe import Recipe
 from tests.corpus.conftest import SPECIAL, text_of, tiny_model
 
 
@@ -105,8 +108,8 @@ def test_batches_follow_from_seed_and_step(rows):
     taken = [example for step in range(100) for example in first.batch(step)]
     for epoch in range(2):
         part = taken[epoch * number : (epoch + 1) * number]
-        assert sorted(example.number for example in part) == list(range(number))
-    same = [example for example in taken if example.number == taken[0].number]
+        assert sorted(example.index for example in part) == list(range(number))
+    same = [example for example in taken if example.index == taken[0].index]
     assert len({tuple(example.row.ids) for example in same}) > 1, "masked anew in each epoch"
 
 
@@ -114,7 +117,7 @@ def test_losses_of_the_parts_add_up_and_are_those_of_the_model(rows, tokenizer):
     model = tiny_model(tokenizer, initializer_range=0.2).eval()
     task = PreTraining(rows, 10, 16)
     batch = task.batch(0)
-    lone = batch[0]._replace(next_sentence=IGNORED)  # and one without a pair
+    lone = replace(batch[0], next_sentence=IGNORED)  # and one without a pair
     for examples in (batch, [lone, *batch[1:]]):
         whole = task.loss(model, examples, examples)
         parts = sum(task.loss(model, part, examples) for part in split(examples, 3))
@@ -131,7 +134,7 @@ def test_losses_of_the_parts_add_up_and_are_those_of_the_model(rows, tokenizer):
 def test_rows_of_unknown_tokens_alone_cost_nothing(rows, tokenizer):
     task = PreTraining(rows, 10, 2)
     example = task.batch(0)[0]
-    empty = example._replace(labels=[IGNORED] * len(example.labels), next_sentence=IGNORED)
+    empty = replace(example, labels=[IGNORED] * len(example.labels), next_sentence=IGNORED)
     assert task.loss(tiny_model(tokenizer), [empty], [empty]).item() == 0
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 import minibert
-import minibert.tasks.text_classifier
+import minibert.training.finetune
 from minibert import TextClassifier
 from tests.conftest import TEXTS
 
@@ -26,7 +26,7 @@ def planned(monkeypatch):
     def stop(model, task, recipe, *_, **__):
         raise Stop(model, task, recipe)
 
-    monkeypatch.setattr(minibert.tasks.text_classifier, "train", stop)
+    monkeypatch.setattr(minibert.training.finetune, "train", stop)
 
     def plan(classifier, texts=TEXTS, labels=LABELS, **arguments):
         with pytest.raises(Stop) as caught:

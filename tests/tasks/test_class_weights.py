@@ -8,12 +8,16 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 import minibert
+from minibert.tasks.labels import Labels
 from tests.conftest import TEXTS, small_model
 from tests.tasks.conftest import LABELS, new
 from tests.training.conftest import STILL
 
 # A tiny random encoder learns little in an epoch, and most tests here do not ask it to.
-pytestmark = pytest.mark.filterwarnings("ignore:the trained model calls every text")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:the trained model calls every text"),
+    pytest.mark.filterwarnings("ignore:epochs=. makes only"),
+]
 UNEVEN = ["rare"] * 3 + ["some"] * 6 + ["usual"] * 15
 
 
@@ -43,7 +47,7 @@ def test_class_weights_reach_the_loss(start, layers):
     labels = ["good"] * 6 + ["bad"] * 18
     weighted = new(folder, **settings).fit(TEXTS, labels)
     plain = new(folder, **{**settings, "class_weight": None}).fit(TEXTS, labels)
-    model, _ = weighted._new_model(weighted.classes_)
+    model, _ = weighted._new_model(folder, Labels(weighted.classes_))
     batch = weighted.tokenizer_(TEXTS)
     with torch.no_grad():
         logits = model.eval()(**batch).logits

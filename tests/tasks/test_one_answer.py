@@ -28,10 +28,10 @@ def test_a_model_with_one_answer_is_reported(start, monkeypatch, validation, col
             model.classifier.bias.copy_(torch.tensor([first.median().item(), 0.0]))
         return minibert.tasks.text_classifier.History()
 
-    monkeypatch.setattr(minibert.tasks.text_classifier, "_train", fake)
+    monkeypatch.setattr(minibert.tasks.text_classifier, "finetune", fake)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        new(start).fit(TEXTS, LABELS, validation)
+        new(start, epochs=10).fit(TEXTS, LABELS, validation)
     messages = [str(warning.message) for warning in caught if warning.filename == __file__]
     assert len(messages) == len(caught) == collapsed
     assert not collapsed or "calls every text 'good'" in messages[0]

@@ -1,7 +1,8 @@
 """What the tests of training share: a short run, and what it changed."""
 
 from minibert.training.batches import Classification, Examples
-from minibert.training.loop import Recipe, train
+from minibert.training.loop import train
+from minibert.training.recipe import Recipe
 from tests.conftest import TEXTS
 
 STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}

@@ -15,7 +15,9 @@ import torch
 import minibert
 from minibert.tokenizer import Row, WordPieceTokenizer
 from minibert.training.batches import Classification, Examples
-from minibert.training.loop import Evaluation, Recipe, train
+from minibert.training.history import Evaluation
+from minibert.training.loop import train
+from minibert.training.recipe import Recipe
 from tests.conftest import TINY
 
 EPOCHS, STEPS = 4, 40

@@ -12,7 +12,7 @@ import time
 import pytest
 import torch
 
-from minibert.training.loop import noted_signals
+from minibert.training.signals import noted_signals
 from minibert.training.state import (
     LOG,
     Log,

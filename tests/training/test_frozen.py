@@ -4,8 +4,9 @@ import torch
 
 from minibert.training.batches import Classification, Examples
 from minibert.training.frozen import ClassificationOfVectors, Head, first_vectors
-from minibert.training.loop import Recipe, train
+from minibert.training.loop import train
 from minibert.training.optimizer import train_only_last
+from minibert.training.recipe import Recipe
 from tests.conftest import TEXTS, small_model
 from tests.training.conftest import STILL, fit, state
 

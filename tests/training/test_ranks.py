@@ -30,7 +30,9 @@ from pathlib import Path
 import torch, minibert
 from minibert.tokenizer import Row, WordPieceTokenizer
 from minibert.training.batches import Classification, Examples
-from minibert.training.loop import Evaluation, Recipe, train
+from minibert.training.history import Evaluation
+from minibert.training.loop import train
+from minibert.training.recipe import Recipe
 from minibert.training.ranks import Ranks, torchrun_ranks
 
 random = torch.Generator().manual_seed(0)
@@ -65,7 +67,7 @@ class Watched(Classification):
             os.kill(os.getpid(), self.stop[1])
         return super().batch(step)
     def loss(self, model, part, whole):
-        self.seen[-1][1].extend(example.number for example in part)
+        self.seen[-1][1].extend(example.index for example in part)
         return super().loss(model, part, whole)
 
 def run(evaluate=None, stop=(None, None), examples=EXAMPLES, class_weights=None, dropout=0.0,
@@ -297,8 +299,8 @@ def test_failure_of_a_rank_is_named_by_itself_by_the_others_and_by_torchrun(laun
 def test_one_process_needs_no_others(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with torchrun_ranks() as ranks:
-        assert (ranks.rank, ranks.number) == (0, 1) and not dist.is_initialized()
-        assert ranks.from_first("mine") == "mine"
+        assert (ranks.rank, ranks.world_size) == (0, 1) and not dist.is_initialized()
+        assert ranks.broadcast("mine") == "mine"
         assert ranks.largest(7, torch.device("cpu")) == 7
         ranks.check_same({"data": 1})
     assert isinstance(ranks, Ranks)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from minibert.training.loop import Evaluation
+from minibert.training.history import Evaluation
 from tests.conftest import small_model
 from tests.training.conftest import fit, state
 

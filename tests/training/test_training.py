@@ -8,13 +8,15 @@ import transformers
 
 import minibert
 from minibert.training.batches import Classification, Examples, split
-from minibert.training.loop import Evaluation, Recipe, train
+from minibert.training.history import Evaluation
+from minibert.training.loop import train
 from minibert.training.optimizer import (
     make_optimizer,
     reset_gradients,
     row_gradients,
     warmup_linear,
 )
+from minibert.training.recipe import Recipe
 from tests.conftest import TEXTS, TINY
 
 LABELS = [i % 2 for i in range(24)]
@@ -67,7 +69,7 @@ def test_an_epoch_has_every_example_once_in_random_order(examples, tokenizer):
         steps = range(epoch * 5, epoch * 5 + 5)
         assert task.steps_per_epoch == 5
         assert [len(task.batch(step)) for step in steps] == [5, 5, 5, 5, 4]
-        return [example.number for step in steps for example in task.batch(step)]
+        return [example.index for step in steps for example in task.batch(step)]
 
     first = order(0)
     assert sorted(first) == list(range(24))
@@ -81,8 +83,8 @@ def test_labels_stay_with_their_texts(examples, tokenizer):
     task = Classification(examples, tokenizer, 5, 3)
     for step in range(task.steps_per_epoch):
         for example in task.batch(step):
-            assert example.row is examples.rows[example.number]
-            assert example.label == LABELS[example.number]
+            assert example.row is examples.rows[example.index]
+            assert example.label == LABELS[example.index]
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
@@ -90,7 +92,7 @@ def test_split_shares_a_batch_by_tokens(examples, tokenizer, parts):
     batch = Classification(examples, tokenizer, 24).batch(0)
     shares = split(batch, parts)
     assert len(shares) == parts
-    assert sorted(example.number for share in shares for example in share) == list(range(24))
+    assert sorted(example.index for share in shares for example in share) == list(range(24))
     tokens = [sum(len(example.row.ids) for example in share) for share in shares]
     assert max(tokens) - min(tokens) <= max(len(row.ids) for row in examples.rows)
     assert split(batch[:1], 3)[1:] == [[], []]

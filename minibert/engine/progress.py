@@ -1,0 +1,69 @@
+"""What long work shows while it runs: a progress bar, and lines that somebody will see.
+
+A terminal has a bar and a log file has none. A notebook is no terminal, but somebody looks at it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from typing import Any
+
+
+def progress_bar(
+    unit: str, *, total: int | None, initial: int = 0, delay: float = 0, silent: bool = False
+) -> Any:
+    """A bar of `tqdm.auto` on a terminal and in a notebook, nothing elsewhere or if `silent`.
+
+    delay: seconds before it appears. With a delay it is for work that leaves nothing to read, and
+    goes when that is done.
+    """
+    with warnings.catch_warnings():  # it draws in text where ipywidgets is missing, and says so
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
+
+    # None: off unless the output is a terminal, which that of a notebook is not.
+    off = True if silent else False if in_notebook() else None
+    return tqdm(
+        total=total,
+        initial=initial,
+        unit=unit,
+        delay=delay,
+        leave=not delay,
+        dynamic_ncols=True,
+        disable=off,
+    )
+
+
+def announce(logger: logging.Logger, line: str) -> None:
+    """Log a line at level INFO; print it if an interactive session would not see it otherwise.
+
+    A session is interactive if it has a prompt: a notebook, IPython, Python's own. There hardly
+    anybody sets up logging, and whoever did gets the line from there.
+    """
+    logger.info(line)
+    if hasattr(sys, "ps1") and not _is_shown(logger):
+        from tqdm.std import tqdm
+
+        tqdm.write(line)  # above a bar, where there is one
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return "IPKernelApp" in getattr(shell, "config", ())
+
+
+def _is_shown(logger: logging.Logger) -> bool:
+    """Whether some handler writes what this logger is told at level INFO."""
+    if not logger.isEnabledFor(logging.INFO):
+        return False
+    place: logging.Logger | None = logger
+    while place is not None:
+        for handler in place.handlers:
+            if handler.level <= logging.INFO and not isinstance(handler, logging.NullHandler):
+                return True
+        place = place.parent if place.propagate else None
+    return False
