@@ -10,7 +10,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-import tqdm
+import tqdm.auto
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -455,14 +455,14 @@ class Screen(io.StringIO):
 
 @pytest.mark.parametrize("stream", [io.StringIO, Screen])
 def test_progress_shows_on_a_terminal_only(results, monkeypatch, stream):
-    class Prompt(tqdm.tqdm):
+    class Prompt(tqdm.auto.tqdm):
         """A bar that does not wait two seconds before it shows."""
 
         def __init__(self, *arguments, **options):
             super().__init__(*arguments, **{**options, "delay": 0}, file=errors)
 
     errors = stream()
-    monkeypatch.setattr(tqdm, "tqdm", Prompt)
+    monkeypatch.setattr(tqdm.auto, "tqdm", Prompt)
     results(SHUFFLED)
     assert bool(errors.getvalue()) == (stream is Screen)
 

@@ -9,7 +9,7 @@ import math
 import numbers
 import warnings
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,11 +24,11 @@ from minibert.config import BertConfig
 from minibert.engine.bodies import Precision, check_precision
 from minibert.engine.optimize import Engine
 from minibert.engine.streams import (
+    Stream,
     check_vocabulary,
     compute_rows,
     encode_texts,
     find_device,
-    run,
 )
 from minibert.heads import BertForClassification
 from minibert.tokenizer import TRUNCATIONS, Row, Text, Truncation, WordPieceTokenizer, listed
@@ -226,6 +226,17 @@ class TextClassifier:
             raise
         return self.classes_[proba.argmax(axis=1)]
 
+    def stream(
+        self, texts: Iterable[Text], window: int | None = None
+    ) -> Iterator[tuple[Text, np.ndarray]]:
+        """Each text with its probabilities, (L,), as soon as they are known: for endless streams.
+
+        window: how many texts are read ahead and computed together at most; None takes 4096, which
+        is fast, and 1 answers each text before the next is read. Errors, those of `predict_proba`,
+        come after the results of all texts before them.
+        """
+        return self._stream().stream(texts, window)
+
     def score(self, texts: Sequence[Text], labels: Sequence[Hashable]) -> float:
         """Accuracy, 0 to 1."""
         self._check_fitted()
@@ -335,17 +346,19 @@ class TextClassifier:
         return f"TextClassifier({arguments})"
 
     def _probabilities(self, texts: Iterable[Text]) -> np.ndarray:
+        return self._stream().collect(texts)
+
+    def _stream(self) -> Stream:
+        """The fitted model as it stands, for texts to go through."""
         self._check_fitted()
         model = self._engine.optimized(self.model_)
-        return run(
+        return Stream(
             model,
             self.tokenizer_,
-            texts,
-            min(self.max_length, model.config.max_position_embeddings),
-            width=model.config.num_labels,
             compute=lambda batch: model(**batch).logits.float().softmax(dim=-1),
+            width=model.config.num_labels,
+            max_length=min(self.max_length, model.config.max_position_embeddings),
             truncation=self.truncation,
-            stacklevel=4,  # the line that called our caller's caller
         )
 
     def _new_model(self, classes: np.ndarray) -> tuple[BertForClassification, WordPieceTokenizer]:
