@@ -14,16 +14,13 @@ import transformers
 
 import minibert
 from minibert._checks import IGNORED
-from minibert.corpus.corpus import Corpus, TextFile, clean, train_vocabulary
 from minibert.corpus.masking import TokenKinds, mask_tokens
-from minibert.corpus.rows import (
-    HeldOut,
-    PreTraining,
-    Rows,
-    count_tokens,
-    generator,
-    make_spans,
-)
+from minibert.corpus.rows import Rows
+from minibert.corpus.spans import make_spans
+from minibert.corpus.store import Corpus
+from minibert.corpus.task import HeldOut, PreTraining, count_tokens, generator
+from minibert.corpus.text import TextFile, clean
+from minibert.corpus.vocabulary import train_vocabulary
 from minibert.text.vocabulary import Vocabulary
 from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.batches import split
@@ -421,7 +418,7 @@ def test_unigram_baseline_is_what_it_says(spans, corpus, tokenizer):
 # of the time. "INTERRUPT 4" stands for Ctrl-C in the fifth step.
 PROGRAM = """
 import contextlib, io, json, logging, runpy, sys
-from minibert.corpus.rows import PreTraining
+from minibert.corpus.task import PreTraining
 
 batch = PreTraining.batch
 

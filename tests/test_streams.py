@@ -174,6 +174,7 @@ class Command:
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         )
         self._lines = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
