@@ -212,10 +212,10 @@ def test_a_damaged_corpus_is_refused(text, tokenizer, tmp_path):
 
 
 def test_windows_and_cut_lines_lose_nothing(text, tokenizer, corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("minibert.corpus.corpus.WINDOW", 100)
+    monkeypatch.setattr("minibert.corpus.store.WINDOW", 100)
     small = Corpus.build([TextFile.at(text)], tokenizer, tmp_path / "small")
     assert small.fingerprint == corpus.fingerprint
-    monkeypatch.setattr("minibert.corpus.corpus.LINE", 50)
+    monkeypatch.setattr("minibert.corpus.text.LINE", 50)
     cut = Corpus.build([TextFile.at(text)], tokenizer, tmp_path / "cut")
     letters = tokenizer.decode(cut.tokens.tolist()).replace(" ", "").replace("#", "")
     assert letters == "".join(text.read_text().lower().split()), "a letter more or less"

@@ -1,8 +1,8 @@
-"""Pre-training's text, from files to the losses, in this order:
+"""Pre-training's text, from files to the losses, each resting on those above it:
 
 text          text files as documents and sentences
 vocabulary    a vocabulary learned from them
-masking       which tokens of a row are to be guessed
+masking       which tokens of a row the model has to guess
 store         the corpus: sentences as ids, mapped from the disk
 spans         which rows it gives, for training and held out
 rows          pairs of sentences, masked

@@ -24,7 +24,7 @@ from minibert.corpus.spans import SHORTEST, Span, Spans
 from minibert.corpus.store import Corpus
 from minibert.tokenizer import Row, WordPieceTokenizer, frame, truncated_lengths
 
-SHORT_ROWS = 0.1  # the share of shorter rows: later tasks have such, and Google made as many
+SHORT_ROWS = 0.1  # the share of shorter rows: later tasks have them, and Google made as many
 
 
 class PreTrainingExample(NamedTuple):

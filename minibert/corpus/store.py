@@ -162,7 +162,7 @@ def _encoded(texts: Sequence[TextFile], tokenizer: WordPieceTokenizer) -> Iterat
     """Sentences as ids, tokenized many at a time."""
     special = TokenKinds.of(tokenizer).special
     for text in texts:
-        begins = False  # kept for the next sentence, should this one be left out
+        begins = False  # kept for the next sentence, if this one is left out
         for window in _windows(text.sentences()):
             for sentence, ids in zip(
                 window, tokenizer.backend.ids([s.text for s in window]), strict=True

@@ -136,8 +136,8 @@ class HeldOut:
 
     @torch.inference_mode()
     def evaluate(self, model: BertForPreTraining, step: int) -> Evaluation:
-        """Mean cross-entropy in nats and accuracy over the masked tokens; the model is to be in
-        evaluation mode, as the training loop has it."""
+        """Mean cross-entropy in nats and accuracy over the masked tokens; the model must be in
+        evaluation mode, as the training loop puts it."""
         rows = [example.row for example in self.examples]
         loss = right = 0.0
         for indices in batches_by_length(rows, BATCH_TOKENS.get(model.device.type, 512)):

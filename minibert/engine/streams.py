@@ -1,8 +1,8 @@
 """Running a trained model over many texts, fast: what TextClassifier and TextEncoder share.
 
 A long stream of texts is read in windows. The rows of a window are sorted by length and cut into
-batches of so many tokens, and their results are put back into the caller's order. No more than one
-window is in memory, unless the results are collected.
+batches of at most so many tokens, and their results are put back into the caller's order. No more
+than one window is in memory, unless the results are collected.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from minibert.config import BertConfig
 from minibert.engine.bodies import keep_freed_memory
 from minibert.tokenizer import Row, Text, Truncation, WordPieceTokenizer, text_parts
 
-# A window ends at so many texts or characters. Sorting more than this gains nothing.
+# The most texts and characters in a window. Sorting more than this gains nothing.
 WINDOW_TEXTS, WINDOW_CHARACTERS = 4096, 1 << 24
-# A batch ends when it has so many tokens. On a CPU more do not run faster and leave its caches; for
-# GPUs it is a guess that was never measured.
+# The most tokens in a batch. On a CPU more of them run no faster, and no longer fit its caches; for
+# GPUs the number is a guess that was never measured.
 BATCH_TOKENS = {"cpu": 512, "cuda": 16384, "mps": 16384}
 
 
@@ -248,7 +248,7 @@ def check_vocabulary(tokenizer: WordPieceTokenizer, config: BertConfig) -> None:
 
 
 def find_device(name: str | None) -> torch.device:
-    """The device of this name; None takes CUDA where there is one, or else the CPU."""
+    """The device of this name; None takes CUDA if there is one, and the CPU if not."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
