@@ -38,16 +38,12 @@ import torch
 
 import minibert
 from minibert.checkpoint.files import check_new_folder, new_model_folder
-from minibert.corpus.corpus import SMALLEST_VOCABULARY, Corpus, TextFile, train_vocabulary
-from minibert.corpus.rows import (
-    SHORTEST,
-    HeldOut,
-    PreTraining,
-    Rows,
-    count_tokens,
-    make_spans,
-    open_spans,
-)
+from minibert.corpus.rows import Rows
+from minibert.corpus.spans import SHORTEST, make_spans, open_spans
+from minibert.corpus.store import Corpus
+from minibert.corpus.task import HeldOut, PreTraining, count_tokens
+from minibert.corpus.text import TextFile
+from minibert.corpus.vocabulary import SMALLEST_VOCABULARY, train_vocabulary
 from minibert.engine.streams import find_device
 from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.history import Evaluation, History

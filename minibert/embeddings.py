@@ -48,7 +48,7 @@ class Embeddings(nn.Module):
 
 
 def unfilled_embedding(entries: int, width: int, padding_idx: int | None = None) -> nn.Embedding:
-    """An nn.Embedding (entries, width) whose values are still to come, from a file or `init_weights`.
+    """An nn.Embedding (entries, width) to be filled from a file or by `init_weights`.
 
     The plain constructor draws normal numbers at once. A model about to be loaded is built on the
     meta device, and there drawing them costs two seconds of imports.

@@ -2,9 +2,9 @@
 
     y[n, j] = sum over i of x[n, i] W[j, i]  +  b[j]          y = x W^T + b
 
-x[n] is a token, W[j] a pattern to compare it with, and y[n, j] says how well the two match. Nearly all the work of BERT is this product, about 85 million
-multiply-adds a token in BERT-base. (Attention multiplies activations with each other as well; that
-is a small part at usual lengths.)
+x[n] is a token, W[j] a pattern to compare it with, and y[n, j] says how well the two match. Nearly
+all the work of BERT is this product, about 85 million multiply-adds a token in BERT-base.
+(Attention multiplies activations with each other as well; that is a small part at usual lengths.)
 
 The paper writes x W, with W of shape (in, out); PyTorch keeps its transpose, and so do the files.
 

@@ -138,13 +138,11 @@ class Packing:
 
     def unpack_weights(self, weights: list[Tensor]) -> Tensor:
         """Attention weights of each group, (G, H, S, S), -> (B, H, T, T), zeros at padding."""
-        padded = weights[0].new_zeros(
-            self.batch_size, weights[0].shape[1], self.length, self.length
-        )
-        columns = self.column.split(self.lengths)  # of each row, in packed order, as the groups
-        for row, at, weight in zip(self.order, columns, (w for group in weights for w in group)):
-            n = len(at)  # slots beyond are the group's padding
-            padded[row][:, at[:, None], at] = weight[:, :n, :n]  # (H, n, n)
+        of_rows = [weight for group in weights for weight in group]  # (H, S, S) each, packed order
+        columns = self.column.split(self.lengths[: len(of_rows)])  # (n,) each; the others are empty
+        padded = weights[0].new_zeros(self.batch_size, weights[0].shape[1], *[self.length] * 2)
+        for row, at, weight in zip(self.order, columns, of_rows, strict=False):
+            padded[row][:, at[:, None], at] = weight[:, : len(at), : len(at)]  # without padding
         return padded
 
 

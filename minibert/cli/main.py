@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from itertools import islice
 
-from minibert.engine.streams import WINDOW_TEXTS
 from minibert.model import BertModel
 from minibert.tasks.text_classifier import TextClassifier
 from minibert.tokenizer import WordPieceTokenizer
@@ -30,6 +28,8 @@ def main() -> None:
     except (ValueError, OSError) as error:
         print(f"minibert: error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:  # how a session at a terminal usually ends
+        sys.exit(130)
 
 
 def _info(name: str) -> None:
@@ -58,6 +58,6 @@ def _tokenize(name: str) -> None:
 def _classify(name: str) -> None:
     classifier = TextClassifier.load(name)
     lines = (line.rstrip("\n") for line in sys.stdin)
-    while texts := list(islice(lines, WINDOW_TEXTS)):  # any number of lines in little memory
-        for text, scores in zip(texts, classifier.predict_proba(texts), strict=True):
-            print(f"{classifier.classes_[scores.argmax()]}\t{scores.max():.4f}\t{text}")
+    window = 1 if sys.stdin.isatty() else None  # whoever types waits for each answer
+    for text, scores in classifier.stream(lines, window):
+        print(f"{classifier.classes_[scores.argmax()]}\t{scores.max():.4f}\t{text}", flush=True)

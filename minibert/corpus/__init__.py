@@ -1,6 +1,10 @@
-"""Pre-training's text.
+"""Pre-training's text, from files to the losses, each resting on those above it:
 
-corpus      from text files to sentences as ids, mapped from the disk
-masking     which tokens of a row are to be guessed
-rows        pairs of sentences, masked, and the task made of them
+text          text files as documents and sentences
+vocabulary    a vocabulary learned from them
+masking       which tokens of a row the model has to guess
+store         the corpus: sentences as ids, mapped from the disk
+spans         which rows it gives, for training and held out
+rows          pairs of sentences, masked
+task          the two losses of a step, and the evaluation
 """

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minibert.engine.probe import probe
 from minibert.linear import Linear
 
 
@@ -27,6 +28,7 @@ class Body(Linear):
     """
 
     dtype = torch.float32  # of what goes in and what comes out
+    tolerance = 1e-5  # the largest error, as a share of the result, that its number format explains
     packed: tuple[str, ...] = ()  # the attributes that `pack` makes of the weights
 
     def enter(self) -> None:
@@ -65,16 +67,16 @@ class Body(Linear):
         return {**state, "unpacked": self.unpack()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        failure = probe(type(self))
+        if failure:  # it may come from another machine
+            raise RuntimeError(
+                f"{type(self).__name__} {failure} on this machine; copy or pickle the model it was "
+                "made from, and optimize that here"
+            )
         state = dict(state)
         weight = state.pop("unpacked")
         super().__setstate__(state)
-        try:
-            self.pack(weight)
-        except (RuntimeError, AttributeError) as error:  # it may come from another machine
-            raise RuntimeError(
-                f"{type(self).__name__} does not run on this machine ({error}); copy or pickle the "
-                "model it was made from, and optimize that here"
-            ) from error
+        self.pack(weight)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Body:
         refuse_move(self.bias, fn)
@@ -88,7 +90,7 @@ class Body(Linear):
 
 
 def refuse_move(parameter: Tensor, fn: Callable[[Tensor], Tensor]) -> None:
-    """Raise `RuntimeError` if `fn` changes device or number format: packed weights cannot follow."""
+    """Raise `RuntimeError` if `fn` changes device or number format, which packed weights cannot."""
     moved = fn(parameter)
     if (moved.dtype, moved.device) != (parameter.dtype, parameter.device):
         raise RuntimeError(
@@ -124,6 +126,7 @@ class PlainBf16(Plain):
     """`F.linear` in bfloat16, for GPUs."""
 
     dtype = torch.bfloat16
+    tolerance = 1e-2
 
 
 class OneDnn(Body):
@@ -154,6 +157,7 @@ class OneDnnBf16(OneDnn):
     """The same in bfloat16."""
 
     dtype = torch.bfloat16
+    tolerance = 1e-2
 
 
 class OneDnnTiles(OneDnn):
@@ -201,6 +205,7 @@ class HalfWeights(Body):
     the memory, which is what a product with few tokens waits for.
     """
 
+    tolerance = 1e-3
     packed: tuple[str, ...] = ("half_weight",)
 
     def pack(self, weight: Tensor) -> None:

@@ -18,8 +18,7 @@ from minibert.engine.attention import VarlenAttention, has_varlen
 from minibert.engine.bodies import Body, Plain, refuse_move, refuse_state_dict
 from minibert.engine.exchange import exchange
 from minibert.engine.memory import keep_freed_memory
-from minibert.engine.probe import body_for
-from minibert.engine.rule import Precision, choose
+from minibert.engine.rule import Precision, body_for, choose
 from minibert.linear import Linear
 
 ModelT = TypeVar("ModelT", bound=Pretrained)

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 
+from minibert._checks import warn
 from minibert.engine.bodies import (
     Body,
     HalfWeights,
@@ -17,6 +18,7 @@ from minibert.engine.bodies import (
     PlainBf16,
 )
 from minibert.engine.integers import Int7, Int7Few, Int8
+from minibert.engine.probe import probe
 
 Precision = Literal["fp32", "bf16", "int8"]
 
@@ -93,3 +95,15 @@ def cpu_features() -> frozenset[str]:
         "vnni": torch.cpu._is_vnni_supported(),
     }
     return frozenset(name for name, there in found.items() if there)
+
+
+def body_for(precision: Precision, device: torch.device) -> type[Body]:
+    """The body the rule chooses, if it passes its probe. Warns where it is not what was asked."""
+    body, note = choose(precision, device)
+    failure = probe(body)
+    if failure:
+        note = f"{body.__name__} {failure} on this machine; plain fp32 products are used"
+        body = Plain
+    if note:
+        warn(note)
+    return body

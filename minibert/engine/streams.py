@@ -1,88 +1,130 @@
 """Running a trained model over many texts, fast: what TextClassifier and TextEncoder share.
 
 A long stream of texts is read in windows. The rows of a window are sorted by length and cut into
-batches of so many tokens, and their results are put back into the caller's order. Only the results
-grow with the stream.
+batches of at most so many tokens, and their results are put back into the caller's order. No more
+than one window is in memory, unless the results are collected.
 """
 
 from __future__ import annotations
 
-import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from minibert._checks import warn
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
 from minibert.engine.memory import keep_freed_memory
+from minibert.engine.progress import progress_bar
 from minibert.tokenizer import Row, Text, Truncation, WordPieceTokenizer, text_parts
 
-# A window ends at so many texts or characters. Sorting more than this gains nothing.
+# The most texts and characters in a window. Sorting more than this gains nothing.
 WINDOW_TEXTS, WINDOW_CHARACTERS = 4096, 1 << 24
-# A batch ends when it has so many tokens. On a CPU more do not run faster and leave its caches; for
-# GPUs it is a guess that was never measured.
+# The most tokens in a batch. On a CPU more of them run no faster, and no longer fit its caches; for
+# GPUs the number is a guess that was never measured.
 BATCH_TOKENS = {"cpu": 512, "cuda": 16384, "mps": 16384}
 
 
-def run(
-    model: Pretrained,
-    tokenizer: WordPieceTokenizer,
-    texts: Iterable[Text],
-    max_length: int,
-    width: int,
-    compute: Callable[[dict[str, Tensor]], Tensor],
-    truncation: Truncation = "head",
-    stacklevel: int = 3,
-) -> np.ndarray:
-    """Results for any number of texts: float32 (texts, width), in their order.
+class Window(NamedTuple):
+    """Texts that were computed together, and their results, float32 (texts, width)."""
 
-    compute: from a batch on the model's device to (B, width). Long work shows a progress bar on a
-    terminal. Texts that are too long are cut, and one warning says how many; stacklevel: at which
-    line, 3 for the one that called our caller.
+    texts: list[Text]
+    results: np.ndarray
 
-    If a text is none, or the iterable raises, what came before it is computed first; then the error
-    is raised with the results as its attribute `finished`, a float32 array. So it is with Ctrl-C,
-    at once, where `finished` holds the windows that were complete.
+
+@dataclass(frozen=True)
+class Stream:
+    """A model that is given any number of texts and returns `width` numbers for each.
+
+    compute: from a batch on the model's device to (B, width). max_length: tokens a text is cut to;
+    truncation: what of it is kept. Texts that were cut are counted, and when all texts are done,
+    one warning says how many.
     """
-    from tqdm import tqdm
 
-    if isinstance(texts, str):
-        raise ValueError(f"texts is the string {texts[:40]!r}; give a list of texts")
-    number = len(texts) if isinstance(texts, Sized) else None
-    results: list[np.ndarray] = []
-    total, cut = 0, 0
-    # disable=None: only on a terminal. delay: short work shows nothing.
-    with tqdm(total=number, unit="text", delay=2, disable=None, leave=False) as progress:
-        try:
-            for window in read_windows(texts):
-                rows = tokenizer.encode_batch(window, max_length, truncation)
-                total, cut = total + len(rows), cut + sum(row.dropped > 0 for row in rows)
-                found = compute_rows(model, tokenizer, rows, width, compute, progress.update)
-                results.append(found.numpy())
-            _warn_of_cut(cut, total, "texts", max_length, stacklevel + 1)
-        except BaseException as error:
-            error.finished = _joined(results, width)  # type: ignore[attr-defined]
-            error.add_note(
-                f"{len(error.finished)} texts were finished; their results are the "  # type: ignore[attr-defined]
-                "attribute `finished` of this exception"
+    model: Pretrained
+    tokenizer: WordPieceTokenizer
+    compute: Callable[[dict[str, Tensor]], Tensor]
+    width: int
+    max_length: int
+    truncation: Truncation = "head"
+
+    def stream(
+        self, texts: Iterable[Text], window: int | None = None
+    ) -> Iterator[tuple[Text, np.ndarray]]:
+        """Each text with its result, (width,), in order and as soon as its window is computed.
+
+        No more than a window of texts is read ahead or kept. window: how many texts that is at
+        most; None takes 4096, and 1 answers each text before the next is read.
+
+        Errors come after the results of all texts before them: `ValueError` for an item that is not
+        a text, and whatever `texts` raises. Only Ctrl-C comes at once.
+        """
+        for done in self.windows(texts, window):
+            yield from zip(done.texts, done.results, strict=True)
+            del done  # it must be gone before the next is read
+
+    def collect(self, texts: Iterable[Text]) -> np.ndarray:
+        """The results of all texts: float32 (texts, width), in their order.
+
+        Long work shows a progress bar on a terminal and in a notebook. An error that ends it has
+        the results so far as its attribute `finished`, float32 (finished texts, width): those of
+        all texts before it, or, after Ctrl-C, of the windows that were complete.
+        """
+        number = len(texts) if isinstance(texts, Sized) else None
+        results: list[np.ndarray] = []
+        with progress_bar("text", total=number, delay=2) as progress:  # short work shows none
+            try:
+                for window in self.windows(texts, progress=progress.update):
+                    results.append(window.results)
+                    del window
+            except BaseException as error:
+                finished = self._joined(results)
+                error.finished = finished  # type: ignore[attr-defined]
+                error.add_note(
+                    f"{len(finished)} texts were finished; their results are the attribute "
+                    "`finished` of this exception"
+                )
+                raise
+        return self._joined(results)
+
+    def windows(
+        self,
+        texts: Iterable[Text],
+        window: int | None = None,
+        progress: Callable[[int], Any] = lambda rows: None,
+    ) -> Iterator[Window]:
+        """As `stream`, a window at a time. progress: told the number of texts after each batch."""
+        total, cut = 0, 0
+        for read in read_windows(texts, window):
+            rows = self.tokenizer.encode_batch(read, self.max_length, self.truncation)
+            total, cut = total + len(rows), cut + _number_cut(rows)
+            results = compute_rows(
+                self.model, self.tokenizer, rows, self.width, self.compute, progress
             )
-            raise
-    return _joined(results, width)
+            yield Window(read, results.numpy())
+            del read, rows, results
+        _warn_of_cut(cut, total, "texts", self.max_length)
+
+    def _joined(self, results: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate(results) if results else np.empty((0, self.width), np.float32)
 
 
-def _joined(results: list[np.ndarray], width: int) -> np.ndarray:
-    return np.concatenate(results) if results else np.empty((0, width), np.float32)
-
-
-def read_windows(texts: Iterable[Text]) -> Iterator[list[Text]]:
+def read_windows(texts: Iterable[Text], most: int | None = None) -> Iterator[list[Text]]:
     """Lists of texts, each checked. What was read before an error is yielded before it is raised.
 
-    Raises `ValueError` naming the position of what is no text, and whatever `texts` itself raises.
+    most: texts in a window; None takes 4096. Raises `ValueError` naming the position of an item
+    that is not a text, and whatever `texts` itself raises.
     """
+    if isinstance(texts, str):
+        raise ValueError(f"texts is the string {texts[:40]!r}; give a list of texts")
+    most = WINDOW_TEXTS if most is None else most
+    if most < 1:
+        raise ValueError(f"window is {most}; it must be at least 1")
     window: list[Text] = []
     characters, position = 0, 0
     iterator = iter(texts)
@@ -98,7 +140,8 @@ def read_windows(texts: Iterable[Text]) -> Iterator[list[Text]]:
             break
         window.append(text)
         position += 1
-        if len(window) == WINDOW_TEXTS or characters >= WINDOW_CHARACTERS:
+        if len(window) == most or characters >= WINDOW_CHARACTERS:
+            del text  # the window is all that holds it
             yield window
             window, characters = [], 0
     if window:
@@ -114,19 +157,21 @@ def encode_texts(
     name: str,
     truncation: Truncation = "head",
 ) -> list[Row]:
-    """Rows of ids. Texts that are too long are cut; one warning, at the line that called our
-    caller, says how many."""
+    """Rows of ids. Texts that are too long are cut; one warning says how many of these `name`."""
     rows = tokenizer.encode_batch(texts, max_length, truncation)
-    _warn_of_cut(sum(row.dropped > 0 for row in rows), len(rows), name, max_length, stacklevel=4)
+    _warn_of_cut(_number_cut(rows), len(rows), name, max_length)
     return rows
 
 
-def _warn_of_cut(cut: int, number: int, name: str, max_length: int, stacklevel: int) -> None:
+def _number_cut(rows: Sequence[Row]) -> int:
+    return sum(row.dropped > 0 for row in rows)
+
+
+def _warn_of_cut(cut: int, number: int, name: str, max_length: int) -> None:
     if cut:
-        warnings.warn(
+        warn(
             f"{cut} of {number} {name} are longer than {max_length} tokens and were cut to that; "
-            "max_length sets it, up to what the model takes",
-            stacklevel=stacklevel,
+            "max_length sets it, up to what the model takes"
         )
 
 
@@ -192,7 +237,7 @@ def check_vocabulary(tokenizer: WordPieceTokenizer, config: BertConfig) -> None:
 
 
 def find_device(name: str | None) -> torch.device:
-    """The device of this name; None takes CUDA where there is one, or else the CPU."""
+    """The device of this name; None takes CUDA if there is one, and the CPU if not."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,9 +13,9 @@ import torch
 from minibert._checks import warn
 from minibert.checkpoint.files import new_model_folder
 from minibert.checkpoint.hub import find_folder
-from minibert.engine.bodies import Precision, check_precision
 from minibert.engine.optimize import Engine
-from minibert.engine.streams import check_vocabulary, encode_texts, find_device, run
+from minibert.engine.rule import Precision, check_precision
+from minibert.engine.streams import Stream, check_vocabulary, encode_texts, find_device
 from minibert.heads import BertForClassification
 from minibert.tasks.labels import KIND, Labels, plain
 from minibert.tasks.settings import Settings
@@ -158,6 +158,17 @@ class TextClassifier(Settings):
                 error.finished = self._labels.most_probable(error.finished)
             raise
 
+    def stream(
+        self, texts: Iterable[Text], window: int | None = None
+    ) -> Iterator[tuple[Text, np.ndarray]]:
+        """Each text with its probabilities, (L,), as soon as they are known: for endless streams.
+
+        window: how many texts are read ahead and computed together at most; None takes 4096, which
+        is fast, and 1 answers each text before the next is read. Errors, those of `predict_proba`,
+        come after the results of all texts before them.
+        """
+        return self._stream().stream(texts, window)
+
     def score(self, texts: Sequence[Text], labels: Sequence[Hashable]) -> float:
         """Accuracy, 0 to 1."""
         wanted = self._labels.ids_of(labels, len(texts), "labels")
@@ -215,17 +226,19 @@ class TextClassifier(Settings):
         return self
 
     def _probabilities(self, texts: Iterable[Text]) -> np.ndarray:
+        return self._stream().collect(texts)
+
+    def _stream(self) -> Stream:
+        """The fitted model as it stands, for texts to go through."""
         self._check_fitted()
         model = self._engine.optimized(self.model_)
-        return run(
+        return Stream(
             model,
             self.tokenizer_,
-            texts,
-            min(self.max_length, model.config.max_position_embeddings),
-            width=model.config.num_labels,
             compute=lambda batch: model(**batch).logits.float().softmax(dim=-1),
+            width=model.config.num_labels,
+            max_length=min(self.max_length, model.config.max_position_embeddings),
             truncation=self.truncation,
-            stacklevel=4,  # the line that called our caller's caller
         )
 
     @property

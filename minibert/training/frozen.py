@@ -63,7 +63,7 @@ def first_vectors(
         packing = fast.make_packing(
             batch["input_ids"], batch["token_type_ids"], batch["attention_mask"]
         )
-        encoded = fast.encode(batch["input_ids"], batch["token_type_ids"], packing, packing.first)
-        return packing.place_first(encoded.last)  # (B, C)
+        first = fast.encode(batch["input_ids"], batch["token_type_ids"], packing, packing.first)
+        return packing.place_first(first)  # (B, C)
 
     return compute_rows(fast, tokenizer, rows, model.config.hidden_size, compute)

@@ -14,8 +14,8 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,21 +25,15 @@ import torch
 from torch import Tensor, nn
 
 from minibert.checkpoint.pretrained import Pretrained
-from minibert.encoder import Encoder
-from minibert.engine.bodies import cpu_features, keep_freed_memory
 from minibert.engine.progress import announce, progress_bar
+from minibert.engine.rule import cpu_features
 from minibert.training.batches import Task, split
 from minibert.training.history import Evaluation, History
-from minibert.training.optimizer import (
-    make_optimizer,
-    reset_gradients,
-    row_gradients,
-    warmup_linear,
-)
+from minibert.training.optimizer import make_optimizer, warmup_linear
 from minibert.training.ranks import Ranks
 from minibert.training.recipe import Recipe
 from minibert.training.signals import noted_signals
-from minibert.training.speed import choose_product, products
+from minibert.training.speed import fast_training, matmul_class
 from minibert.training.state import (
     Log,
     check_same,
@@ -101,7 +95,6 @@ class _Run:
         if resume and folder is None:
             raise ValueError("resume needs the folder of the run to go on with")
         self.device = next(model.parameters()).device
-        self.product = choose_product(self.device, recipe.precision)
         if (
             recipe.precision == "bf16"
             and self.device.type == "cpu"
@@ -133,7 +126,6 @@ class _Run:
     def train(self) -> History:
         from tqdm.contrib.logging import logging_redirect_tqdm
 
-        keep_freed_memory()
         wrapped = self.ranks.wrap(self.model)
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng(range(torch.cuda.device_count())))
@@ -149,11 +141,14 @@ class _Run:
             signals = stack.enter_context(noted_signals(self.folder is not None))
             if self.folder is not None and self.ranks.rank == 0:
                 self.log = stack.enter_context(Log(self.folder, len(self.history.losses)))
-            stack.enter_context(products(self.model, self.product))
-            if self.device.type == "cpu" and self.ranks.world_size == 1:
-                stack.enter_context(row_gradients(self.model))
-            if self.recipe.checkpoint:
-                stack.enter_context(checkpointing(self.model))
+            stack.enter_context(
+                fast_training(
+                    self.model,
+                    self.recipe.precision,
+                    recompute=self.recipe.checkpoint,
+                    alone=self.ranks.world_size == 1,
+                )
+            )
             start = len(self.history.losses)
             while True:
                 step = len(self.history.losses)
@@ -205,7 +200,7 @@ class _Run:
         value = self.ranks.sum(total)
         norm = nn.utils.get_total_norm(p.grad for p in self.trainable if p.grad is not None).item()
         if not math.isfinite(value) or not math.isfinite(norm):
-            reset_gradients(self.optimizer, self.model)
+            self.optimizer.zero_grad()
             examples = ", ".join(str(example.index) for example in batch[:8])
             raise FloatingPointError(
                 f"the loss is {value} and the norm of the gradient {norm} at step {step + 1} with "
@@ -217,7 +212,7 @@ class _Run:
         nn.utils.clip_grads_with_norm_(self.trainable, self.recipe.clip, torch.tensor(norm))
         self.optimizer.step()
         self.schedule.step()
-        reset_gradients(self.optimizer, self.model)
+        self.optimizer.zero_grad()
         self.history.losses.append(value)
         self.history.examples += len(batch)
         self.history.seconds += time.perf_counter() - started
@@ -287,7 +282,7 @@ class _Run:
             "data": self.task.fingerprint,
             "weights at the start": digest.hexdigest(),
             "trained parameters": sum(p.numel() for p in self.trainable),
-            "product of Linear": self.product.__name__,
+            "Linear": matmul_class(self.device, self.recipe.precision).__name__,
             "threads": torch.get_num_threads(),
             "processes": self.ranks.world_size,
             "device": self.device.type,
@@ -347,16 +342,3 @@ class _Run:
 
     def _where_to_go_on(self) -> str:
         return "" if self.folder is None else f"; resume from the last state in {self.folder}"
-
-
-@contextmanager
-def checkpointing(model: nn.Module) -> Iterator[None]:
-    """Inside, the encoder computes activations again instead of keeping them."""
-    encoders = [module for module in model.modules() if isinstance(module, Encoder)]
-    try:
-        for encoder in encoders:
-            encoder.checkpointing = True
-        yield
-    finally:
-        for encoder in encoders:
-            encoder.checkpointing = False

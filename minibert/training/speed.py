@@ -1,8 +1,8 @@
 """What makes a training step fast, put in place from outside while a model is trained.
 
 The book's modules compute what the papers say, by PyTorch's plainest means. Here are other classes
-for them (see `engine/exchange.py`): the same sums, made cheaper on a CPU, or with less memory. Those
-of engine/bodies.py cannot be differentiated; these can.
+for them (see `engine/exchange.py`): the same sums, made cheaper on a CPU or with less memory. The
+bodies of `engine/` cannot be differentiated; these can.
 """
 
 from __future__ import annotations

@@ -1,27 +1,20 @@
-"""A corpus: text files as ids on the disk, which may be larger than memory.
+"""A corpus: the ids of all texts on the disk, which may be more than fit into memory.
 
-The texts are read line by line, and their ids are written down one sentence after another:
+They are written down one sentence after another:
 
     tokens      the ids of all sentences, uint16, or uint32 for a vocabulary of more than 65,536
     sentences   int64: sentence s is tokens[sentences[s] : sentences[s + 1]]
     documents   int64: document d is the sentences from documents[d] to documents[d + 1]
 
 After that the three files are mapped, and only the pages that are looked at come into memory.
-
-A blank line ends a document, and so does a heading as WikiText has them, ` = Title = `. A sentence
-ends with `.`, `!` or `?` and a space. That cuts behind "Mr." as well, which does no harm: what is
-called a sentence need not be one in pre-training (Devlin et al. 2019, section 3).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,159 +22,13 @@ import numpy as np
 
 from minibert.checkpoint.files import flush, read_json, sha256
 from minibert.corpus.masking import TokenKinds
-from minibert.data import read_table
-from minibert.text.vocabulary import Vocabulary
+from minibert.corpus.text import Sentence, TextFile
 from minibert.tokenizer import WordPieceTokenizer
-from minibert.wordpiece import CONTINUATION
 
-# How much is read and tokenized at a time, in characters: the most that a file without line breaks,
-# or without blank lines, has in memory. A longer line is cut, and with it perhaps a word.
-LINE, WINDOW = 1 << 20, 1 << 22
-SMALLEST_VOCABULARY = 100
-TABLES = (".tsv", ".csv")
+# How much is tokenized at a time, in characters.
+WINDOW = 1 << 22
 _META = "corpus.json"  # written last: a folder that has it is whole
 _ARRAYS = ("tokens", "sentences", "documents")
-_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
-_HEADING = re.compile(r"(= )+.+( =)+")
-_REJOINED = re.compile(r" @([-,.])@ ")
-
-
-# --- text ----------------------------------------------------------------------------------------
-
-
-class Sentence(NamedTuple):
-    """text: one sentence. begins: whether it is the first of its document."""
-
-    text: str
-    begins: bool
-
-
-@dataclass(frozen=True)
-class TextFile:
-    """A UTF-8 text, or a .tsv or .csv with a text column (see `minibert.data`), each text of which
-    is a document of its own; a table is read as a whole. size in bytes and mtime_ns: as they were
-    when work on it began."""
-
-    path: str
-    size: int
-    mtime_ns: int
-
-    @classmethod
-    def at(cls, path: str | Path) -> TextFile:
-        """Raises `OSError` if there is no such file, and `ValueError` if it is empty."""
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"there is no file {path}")
-        status = Path(path).stat()
-        if status.st_size == 0:
-            raise ValueError(f"{path} is empty; give a file with text")
-        return cls(os.path.abspath(path), status.st_size, status.st_mtime_ns)
-
-    def check_unchanged(self) -> None:
-        """Raise `ValueError` if the file is no longer what it was."""
-        status = Path(self.path).stat()
-        if (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns):
-            raise ValueError(
-                f"{self.path} changed while it was in use: it had {self.size} bytes, of "
-                f"{self.mtime_ns} ns, and now has {status.st_size}, of {status.st_mtime_ns} ns; "
-                "begin again once nobody writes to it"
-            )
-
-    def sentences(self) -> Iterator[Sentence]:
-        """The sentences in order. Raises `ValueError` for a file that is not UTF-8, or changed."""
-        begins = True
-        for line in self._lines():
-            line = clean(line)
-            if not line or _HEADING.fullmatch(line):
-                begins = True
-                continue
-            for text in _SENTENCE_END.split(line):
-                yield Sentence(text, begins)
-                begins = False
-        self.check_unchanged()
-
-    def _lines(self) -> Iterator[str]:
-        if Path(self.path).suffix.lower() in TABLES:
-            for text in read_table(Path(self.path)).texts:
-                yield from (" ".join(text.split()), "")
-            return
-        try:
-            with open(self.path, encoding="utf-8-sig") as file:
-                while line := file.readline(LINE):
-                    yield line
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{self.path} is not UTF-8 text: {error}") from error
-
-
-def clean(line: str) -> str:
-    """A line without the marks of WikiText, whose makers cut `two-part` into `two @-@ part` and put
-    `<unk>` in place of rare words. [UNK] is BERT's name for the same, and is never to be guessed.
-
-    >>> clean("a two @-@ part story of <unk> with 1 @,@ 000 pages ")
-    'a two-part story of [UNK] with 1,000 pages'
-    """
-    return _REJOINED.sub(r"\1", line).replace("<unk>", "[UNK]").strip()
-
-
-def train_vocabulary(texts: Sequence[TextFile], size: int, lower_case: bool = True) -> Vocabulary:
-    """A WordPiece vocabulary of at most `size` tokens, learned by the `tokenizers` library.
-
-    The same texts give the same vocabulary. Left alone, the library does not: it numbers the
-    letters inside words in the order of a hash table, and breaks ties by these numbers. So they are
-    given to it in order, as if they were special tokens, and the letters it may use are chosen
-    here: as many as have room in half of the vocabulary, the most frequent ones.
-    """
-    from tokenizers import BertWordPieceTokenizer, normalizers, pre_tokenizers
-
-    if size < SMALLEST_VOCABULARY:
-        raise ValueError(
-            f"the vocabulary is to have {size} tokens; give at least {SMALLEST_VOCABULARY}"
-        )
-    learner = BertWordPieceTokenizer(lowercase=lower_case)
-    # While the library learns it locks its own parts, so the lines it asks for need others.
-    normalizer = normalizers.BertNormalizer(lowercase=lower_case)
-    splitter = pre_tokenizers.BertPreTokenizer()
-
-    def lines() -> Iterator[str]:
-        for text in texts:
-            for sentence in text.sentences():
-                yield normalizer.normalize_str(sentence.text.replace("[UNK]", " "))
-
-    words: Counter[str] = Counter()
-    for line in lines():
-        words.update(word for word, _ in splitter.pre_tokenize_str(line))
-    letters: Counter[str] = Counter()  # by themselves, and after ## those inside of words
-    for word, count in words.items():
-        letters[word[0]] += count
-        for letter in word[1:]:
-            letters[CONTINUATION + letter] += count
-    kept = sorted(letters, key=lambda letter: (-letters[letter], letter))[: size // 2]
-    alphabet = {letter.removeprefix(CONTINUATION) for letter in kept}
-    dropped = {
-        ord(letter[-1]): " "
-        for letter in letters
-        if letter.removeprefix(CONTINUATION) not in alphabet
-    }
-    inside = sorted(letter for letter in letters if letter.startswith(CONTINUATION))
-    inside = [letter for letter in inside if letter.removeprefix(CONTINUATION) in alphabet]
-    learner.train_from_iterator(
-        (line.translate(dropped) for line in lines()),
-        vocab_size=size,
-        min_frequency=2,
-        limit_alphabet=len(alphabet) + 1,
-        special_tokens=[*_SPECIAL, *inside],
-        show_progress=False,
-    )
-    ids = learner.get_vocab()
-    return Vocabulary(
-        ids=dict(sorted(ids.items(), key=lambda item: item[1])),
-        special={token: ids[token] for token in _SPECIAL},
-        lower_case=lower_case,
-    )
-
-
-# --- the corpus on the disk ----------------------------------------------------------------------
 
 
 class Corpus:
@@ -315,7 +162,7 @@ def _encoded(texts: Sequence[TextFile], tokenizer: WordPieceTokenizer) -> Iterat
     """Sentences as ids, tokenized many at a time."""
     special = TokenKinds.of(tokenizer).special
     for text in texts:
-        begins = False  # kept for the next sentence, should this one be left out
+        begins = False  # kept for the next sentence, if this one is left out
         for window in _windows(text.sentences()):
             for sentence, ids in zip(
                 window, tokenizer.backend.ids([s.text for s in window]), strict=True

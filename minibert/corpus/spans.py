@@ -1,0 +1,123 @@
+"""Which rows a corpus gives: each is a run of whole sentences of one document.
+
+The cut is the same in every epoch. The rows stand in two tables, of mapped files: those to train on
+and those held out.
+"""
+
+from __future__ import annotations
+
+import shutil
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from minibert.corpus.store import Corpus
+
+SHORTEST = 8  # tokens of a row, special ones included
+HELD_OUT_EVERY = 20  # of so many documents one is held out
+
+
+class Span(NamedTuple):
+    """A row's place in the corpus: the sentences first .. stop - 1 of a document."""
+
+    first: int
+    stop: int
+    document: int
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Rows of a corpus, one line each of a mapped file: those with room for a pair come first.
+
+    table: (rows, 3) int64, the fields of `Span`, in order of documents within either kind.
+    pairs: how many have two sentences or more.
+    """
+
+    table: np.ndarray
+    pairs: int
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, number: int) -> Span:
+        return Span(*self.table[number].tolist())
+
+    def of_another_document(self, document: int, random: np.random.Generator) -> Span:
+        """A row with room for a pair, drawn from those of all documents but this one."""
+        # The rows of a document stand together: what is drawn at or after them skips them.
+        documents = self.table[: self.pairs, 2]
+        start, stop = np.searchsorted(documents, [document, document + 1]).tolist()
+        drawn = int(random.integers(self.pairs - (stop - start)))
+        return self[drawn if drawn < start else drawn + stop - start]
+
+
+def make_spans(corpus: Corpus, max_length: int) -> tuple[Spans, Spans]:
+    """(training, held out): all documents of the corpus cut into rows of `max_length` tokens.
+
+    Of 20 documents one is held out; only those of two sentences or more, if there are 20 of them: a
+    sentence that stands alone may be part of another one, as SST-2's phrases are, and would then
+    not be new to the model. The tables are files in the corpus's folder, for `open_spans`.
+
+    Raises `ValueError` for a corpus that is too small.
+    """
+    if max_length < SHORTEST:
+        raise ValueError(f"max_length is {max_length}; it must be at least {SHORTEST}")
+    enough = corpus.several >= HELD_OUT_EVERY
+    training, kept = _tables(corpus, max_length)
+    alone = training.with_name(f"{training.name}-alone")
+    for path in (training, kept):  # an earlier table may still be mapped; it keeps its own file
+        path.unlink(missing_ok=True)
+    considered = 0
+    with open(training, "wb") as pairs, open(alone, "wb") as lone, open(kept, "wb") as held_out:
+        for document in range(corpus.number_of_documents):
+            first, end = corpus.documents[document : document + 2].tolist()
+            held = False
+            if not enough or end - first > 1:
+                held = considered % HELD_OUT_EVERY == 0
+                considered += 1
+            for start, stop in _cut(corpus, first, end, max_length):
+                file = held_out if held else pairs if stop - start > 1 else lone
+                file.write(np.array([start, stop, document], dtype=np.int64).tobytes())
+    with open(training, "ab") as pairs, open(alone, "rb") as lone:
+        shutil.copyfileobj(lone, pairs)
+    alone.unlink()
+    return open_spans(corpus, max_length)
+
+
+def open_spans(corpus: Corpus, max_length: int) -> tuple[Spans, Spans]:
+    """(training, held out), as `make_spans` left them in the corpus's folder."""
+    table, kept = (_map_table(path) for path in _tables(corpus, max_length))
+    pairs = bisect_left(range(len(table)), True, key=lambda row: table[row, 1] - table[row, 0] < 2)
+    # Pairs of one document only would find no second half in another.
+    if not (len(table) and len(kept)) or (pairs and table[0, 2] == table[pairs - 1, 2]):
+        raise ValueError(
+            f"the text is too small: {corpus.number_of_sentences} sentences in "
+            f"{corpus.number_of_documents} documents, of which one is held out, and the second "
+            "half of a pair comes from another; give at least three documents of two sentences, "
+            "separated by blank lines, and better some thousand sentences"
+        )
+    return Spans(table, pairs), Spans(kept, len(kept))
+
+
+def _tables(corpus: Corpus, max_length: int) -> tuple[Path, Path]:
+    return corpus.folder / f"training-{max_length}", corpus.folder / f"held-out-{max_length}"
+
+
+def _map_table(path: Path) -> np.ndarray:
+    if path.stat().st_size == 0:  # which cannot be mapped
+        return np.empty((0, len(Span._fields)), dtype=np.int64)
+    return np.asarray(np.memmap(path, dtype=np.int64, mode="r")).reshape(-1, len(Span._fields))
+
+
+def _cut(corpus: Corpus, first: int, end: int, max_length: int) -> Iterator[tuple[int, int]]:
+    """Runs of sentences that fill a row; two of them at least, if the document has two."""
+    while first < end:
+        stop = max(corpus.fill(first, max_length - 3, end), first + 2)
+        if stop >= end - 1:  # a last sentence by itself would have no partner
+            stop = end
+        yield first, stop
+        first = stop
