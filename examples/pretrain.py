@@ -37,7 +37,7 @@ from pathlib import Path
 import torch
 
 import minibert
-from minibert.checkpoint.files import check_new_folder, new_model_folder
+from minibert.checkpoint.folders import check_new_folder, new_model_folder
 from minibert.corpus.corpus import SMALLEST_VOCABULARY, Corpus, TextFile, train_vocabulary
 from minibert.corpus.rows import (
     SHORTEST,

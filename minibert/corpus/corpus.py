@@ -27,7 +27,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert.checkpoint.files import flush, read_json, sha256
+from minibert.checkpoint.files import read_json, sha256
+from minibert.checkpoint.folders import flush
 from minibert.corpus.masking import TokenKinds
 from minibert.data import read_table
 from minibert.text.vocabulary import Vocabulary

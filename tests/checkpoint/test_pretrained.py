@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import minibert
 from minibert.checkpoint import hub
-from minibert.checkpoint.files import check_new_folder, new_model_folder
+from minibert.checkpoint.folders import check_new_folder, new_model_folder
 from minibert.checkpoint.hub import find_folder
 from tests.conftest import ROOT, hf_model
 
