@@ -162,10 +162,20 @@ def test_name_of_a_missing_folder_is_not_asked_of_the_hub(tmp_path, monkeypatch)
         ("bert-base-cased", "google-bert/bert-base-cased"),
         ("bge-small-en-v1.5", "BAAI/bge-small-en-v1.5"),
         ("e5-base-v2", "intfloat/e5-base-v2"),
+        ("bert-small", "google/bert_uncased_L-4_H-512_A-8"),
+        ("minilm-l12", "microsoft/MiniLM-L12-H384-uncased"),
+        ("distilbert-base-uncased", "distilbert-base-uncased could not be fetched"),
+        ("roberta-base", "roberta-base could not be fetched"),
     ],
 )
 def test_hub_name_without_network_says_so(name, on_hub):
     with pytest.raises(FileNotFoundError, match=f"{on_hub}.*hub.*folder"):
+        find_folder(name)
+
+
+@pytest.mark.parametrize("name", ["two words", "a/b/c", "./nowhere", "modèle"])
+def test_name_that_no_hub_has_says_what_names_look_like(name):
+    with pytest.raises(FileNotFoundError, match="there is no folder.*owner/name or name"):
         find_folder(name)
 
 
