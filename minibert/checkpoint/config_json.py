@@ -22,8 +22,8 @@ FIXED: dict[str, tuple[object, ...]] = {
 }
 # Defaults of Hugging Face, for keys that a file leaves out, where ours differ.
 DEFAULTS = {"vocab_size": 30522}
-# Fields that are not stored under their own name.
-RENAMED = {"labels", "attention", "extra"}
+# Fields without a key of their name: the labels have two, the others are not stored.
+WITHOUT_KEY = {"labels", "attention", "extra"}
 # Keys that have no field, and that saving writes anew.
 WRITTEN = {
     "model_type",
@@ -55,7 +55,7 @@ def read_fields(data: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]
     {'vocab_size': 30522, 'hidden_size': 64, 'labels': ('no',), 'extra': {}}
     """
     check_fixed(data)
-    own = set(names) - RENAMED
+    own = set(names) - WITHOUT_KEY
     return {
         **DEFAULTS,
         **{key: value for key, value in data.items() if key in own},
@@ -99,7 +99,7 @@ def write_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The contents of a config.json that transformers reads as the same model."""
     return {
         **fields["extra"],
-        **{name: value for name, value in fields.items() if name not in RENAMED},
+        **{name: value for name, value in fields.items() if name not in WITHOUT_KEY},
         "model_type": "bert",
         "position_embedding_type": "absolute",
         "id2label": {str(i): label for i, label in enumerate(fields["labels"])},

@@ -71,7 +71,8 @@ def find_folder(dir_or_name: str | Path, weights: bool = True) -> Path:
     if not _HUB_NAME.fullmatch(name):
         raise FileNotFoundError(
             f"there is no folder {name!r}, and a name on the hub is written owner/name or name, "
-            f"in letters, digits and '-_.'; the models that can be installed: {', '.join(ALIASES)}"
+            "in letters, digits, '-', '_' and '.'; the aliases of models that can be installed: "
+            f"{', '.join(ALIASES)}"
         )
     if "/" in name and Path(path.parts[0]).is_dir():
         raise FileNotFoundError(

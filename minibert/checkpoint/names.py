@@ -142,7 +142,7 @@ def from_hf(
         absent = [part for part in parts if part not in files]
         if not absent:
             found = {part: tensors[files.pop(part)] for part in parts}
-            ours[name] = stack(found, name, shape, source)
+            ours[name] = stack(found, shape, source)
         elif _TOP.match(absent[0]):
             new.append(name)
         else:
@@ -205,24 +205,26 @@ def drop_copies(
     return files, tied
 
 
-def stack(parts: Mapping[str, Tensor], name: str, shape: torch.Size, source: str) -> Tensor:
-    """One of our tensors, new and fp32, from the one or three that the file has for it."""
-    (first, tensor), *others = parts.items()
-    if not all(part.is_floating_point() for part in parts.values()):
-        raise ValueError(
-            f"{source}: {first} is {tensor.dtype}; minibert reads floating-point weights, "
-            "not quantized ones"
-        )
-    if others:
-        stacked = torch.cat([part.float() for part in parts.values()])
-    else:
-        stacked = tensor.to(torch.float32, copy=True)
-    if stacked.shape != shape:
-        raise ValueError(
-            f"{source}: {first} has shape {tuple(tensor.shape)}, and {name} of this "
-            f"config needs {tuple(shape)}; config.json does not belong to these weights"
-        )
-    return stacked
+def stack(parts: Mapping[str, Tensor], shape: torch.Size, source: str) -> Tensor:
+    """One of our tensors, new and fp32, of the one or three that the file has for it.
+
+    parts: by name. shape: of the result.
+    """
+    part_shape = (shape[0] // len(parts), *shape[1:])
+    for name, part in parts.items():
+        if not part.is_floating_point():
+            raise ValueError(
+                f"{source}: {name} is {part.dtype}; minibert reads floating-point weights, "
+                "not quantized ones"
+            )
+        if part.shape != part_shape:
+            raise ValueError(
+                f"{source}: {name} has shape {tuple(part.shape)}, and this config needs "
+                f"{part_shape}; config.json does not belong to these weights"
+            )
+    if len(parts) > 1:
+        return torch.cat([part.float() for part in parts.values()])
+    return next(iter(parts.values())).to(torch.float32, copy=True)
 
 
 def check_explained(left: Mapping[str, str], lacking: Sequence[str], source: str) -> None:
