@@ -36,6 +36,7 @@ def test_a_new_head_was_asked_for_but_not_a_new_pooler(tmp_path):
     with pytest.warns(UserWarning, match="bert.pooler.dense.weight.*random") as caught:
         minibert.BertForClassification.from_pretrained(tmp_path, num_labels=2)
     assert "classifier.weight" not in str(caught[0].message)
+    assert caught[0].filename == __file__, "it points to the line that loads"
 
 
 def test_pickles_of_both_ages_are_read(saved):
