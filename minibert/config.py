@@ -49,7 +49,7 @@ class BertConfig:
     num_hidden_layers: int = 12
     num_attention_heads: int = 12
     intermediate_size: int = 3072
-    hidden_act: Activation = "gelu"  # "gelu" is the exact erf form, the other two are tanh
+    hidden_act: Activation = "gelu"  # exact, with erf; the other two are its tanh approximation
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
     classifier_dropout: float | None = None  # None: as hidden_dropout_prob
@@ -127,12 +127,8 @@ class BertConfig:
                 f"pad_token_id is {self.pad_token_id!r}; it must be None or an id below "
                 f"vocab_size {self.vocab_size}"
             )
-        labels = tuple(self.labels)
-        if (
-            not labels
-            or isinstance(self.labels, str)
-            or not all(isinstance(n, str) for n in labels)
-        ):
+        labels = () if isinstance(self.labels, str) else tuple(self.labels)
+        if not labels or not all(isinstance(label, str) for label in labels):
             raise ValueError(f"labels are {self.labels!r}; give at least one, all of them strings")
         object.__setattr__(self, "labels", labels)  # a list, too, becomes what the type says
 

@@ -39,7 +39,7 @@ ALIASES = {
     ),
 }
 
-# owner/name; old models can be had under the name alone.
+# owner/name; some old models have a name without an owner.
 _HUB_NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*", re.ASCII)
 
 # Everything but the weights, as patterns.
@@ -86,7 +86,7 @@ def find_folder(dir_or_name: str | Path, weights: bool = True) -> Path:
 
 
 def _taken_for(name: str) -> str:
-    """What was made of a name of which nothing came: the beginning of an error."""
+    """What a name that led to no model was taken for: the beginning of an error."""
     if name in SIZES:
         return (
             f"{name} is a shape (BertConfig.from_size({name!r})); its weights are on the hub, but"

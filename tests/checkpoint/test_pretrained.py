@@ -93,7 +93,7 @@ def test_truncated_pickle_is_named(saved, keep):
         (b"garbage", "pytorch_model.bin"),
     ],
 )
-def test_what_is_no_checkpoint_at_all(saved, content, message):
+def test_file_that_is_not_a_checkpoint_is_named(saved, content, message):
     folder, _ = saved
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(content)
