@@ -30,7 +30,7 @@ from pathlib import Path
 
 import minibert
 from minibert import data
-from minibert.checkpoint.files import check_new_folder
+from minibert.checkpoint.folders import check_new_folder
 from minibert.training.ranks import Ranks, torchrun_ranks
 from minibert.training.report import plot_history
 from minibert.training.state import LOG, prepare_run_folder, remove_run, run_folder

@@ -37,7 +37,7 @@ from pathlib import Path
 import torch
 
 import minibert
-from minibert.checkpoint.files import check_new_folder, new_model_folder
+from minibert.checkpoint.folders import check_new_folder, new_model_folder
 from minibert.corpus.rows import Rows
 from minibert.corpus.spans import SHORTEST, make_spans, open_spans
 from minibert.corpus.store import Corpus

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minibert._checks import IGNORED, check_labels, check_spans, check_targets, check_token_labels
-from minibert.checkpoint.pretrained import Pretrained, PretrainedWithLabels
+from minibert.checkpoint.labelled import PretrainedWithLabels
 from minibert.config import BertConfig
-from minibert.model import BertModel, at_least_fp32
+from minibert.model import BertModel, BertPretrained, at_least_fp32
 from minibert.packing import Record
 
 
@@ -35,8 +35,10 @@ class ClassificationOutput(NamedTuple):
     attentions: tuple[Tensor, ...] | None = None
 
 
-class LabelledHead(PretrainedWithLabels):
+class LabelledHead(PretrainedWithLabels[BertConfig]):
     """What the two classifiers share: a linear layer with an output for each of L labels."""
+
+    config_class = BertConfig
 
     def __init__(self, config: BertConfig, pooler: bool) -> None:
         super().__init__(config)
@@ -171,7 +173,7 @@ class QuestionAnsweringOutput(NamedTuple):
     attentions: tuple[Tensor, ...] | None = None
 
 
-class BertForQuestionAnswering(Pretrained):
+class BertForQuestionAnswering(BertPretrained):
     """The span of a text that answers a question: two scores a token, for its start and its end.
 
     A row is the pair (question, text). The answer is the span from i to j >= i, inside the text,

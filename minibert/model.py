@@ -55,10 +55,14 @@ class BertOutput(NamedTuple):
     attentions: tuple[Tensor, ...] | None = None
 
 
-class BertModel(Pretrained):
-    """BERT's encoder with its embeddings and, unless `pooler=False`, its pooler.
+class BertPretrained(Pretrained[BertConfig]):
+    """nn.Module with a `BertConfig`, the random start, loading and saving."""
 
-    `Pretrained` is nn.Module with a config, the random start, loading and saving.
+    config_class = BertConfig
+
+
+class BertModel(BertPretrained):
+    """BERT's encoder with its embeddings and, unless `pooler=False`, its pooler.
 
     >>> model = BertModel.from_pretrained("minilm-l6")
     >>> tokenizer = WordPieceTokenizer.from_pretrained("minilm-l6")

@@ -22,11 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minibert._checks import IGNORED, check_labels, check_predict, check_token_labels
-from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
 from minibert.encoder import ACTIVATIONS
 from minibert.linear import Linear
-from minibert.model import BertModel, at_least_fp32
+from minibert.model import BertModel, BertPretrained, at_least_fp32
 from minibert.packing import Packing, Record
 
 
@@ -72,7 +71,7 @@ class MaskedLMOutput(NamedTuple):
     attentions: tuple[Tensor, ...] | None = None
 
 
-class BertForMaskedLM(Pretrained):
+class BertForMaskedLM(BertPretrained):
     """Fill in the blanks: a score for each token of the vocabulary at each place.
 
     >>> tokenizer = WordPieceTokenizer.from_pretrained("google-bert/bert-base-cased")
@@ -140,7 +139,7 @@ class PreTrainingOutput(NamedTuple):
     attentions: tuple[Tensor, ...] | None = None
 
 
-class BertForPreTraining(Pretrained):
+class BertForPreTraining(BertPretrained):
     """Masked language model and next sentence prediction on one encoder, as BERT was trained."""
 
     hf_architecture = "BertForPreTraining"

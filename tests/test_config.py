@@ -7,7 +7,8 @@ import torch
 import transformers
 
 import minibert
-from minibert.config import SIZES, Activation, BertConfig
+from minibert.checkpoint.sizes import SIZES
+from minibert.config import Activation, BertConfig
 from minibert.linear import ACTIVATIONS
 
 

@@ -1,7 +1,11 @@
 """Behind `from_pretrained`: from a name to a folder, and from its files to a model and back.
 
-hub         a folder, an alias or a hub name -> a folder
-files       reading a model folder and writing one
-names       Hugging Face's names of the weights and ours, in one table
-pretrained  what every model can do: load and save
+sizes        the published shapes, and their names on the hub
+hub          a folder, an alias or a hub name -> a folder
+files        reading the files of a model folder
+folders      writing one, whole or not at all
+config_json  Hugging Face's keys and the fields of a config
+names        Hugging Face's names of the weights and ours, in one table
+pretrained   what every model can do: load and save
+labelled     what a head with labels adds: its own labels, or new ones
 """

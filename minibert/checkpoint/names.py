@@ -7,7 +7,7 @@ key and value, three matrices there, are stacked into one here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -127,71 +127,121 @@ def from_hf(
     Returns new fp32 tensors under our names, and the report. Raises `ValueError`, naming the
     tensors, when the encoder is incomplete, a shape differs, or a tensor has no explanation.
     """
-    stored: dict[str, str] = {}  # modern name without prefix -> name in the file
-    renamed = []
-    for name in tensors:
-        modern = _LEGACY_NORM.sub(lambda m: _LEGACY_NAMES[m[1]], name)
-        if modern != name:
-            renamed.append((name, modern))
-        bare = modern.removeprefix("bert.")
-        if bare in stored:
-            raise ValueError(f"{source}: {name} and {stored[bare]} are the same weight")
-        stored[bare] = name
-
-    tied = []
-    for copy, original in TIED.items():
-        if copy in stored and original not in stored:  # stored under the other name only
-            stored[original] = stored.pop(copy)
-            renamed.append((stored[original], original))
-        elif copy in stored and "masked_lm.bias" in shapes:
-            if not torch.equal(tensors[stored[copy]], tensors[stored[original]]):
-                raise ValueError(
-                    f"{source}: {stored[copy]} differs from {stored[original]}, and BERT's masked "
-                    "language model has one of them; was it trained with tie_word_embeddings off?"
-                )
-            tied.append(stored.pop(copy))
+    files = bare_names(tensors, source)  # bare name -> name in the file
+    renamed = [(name, modern_name(name)) for name in tensors if modern_name(name) != name]
+    files, taken = take_copies(files)
+    tied: list[str] = []
+    if "masked_lm.bias" in shapes:
+        files, tied = drop_copies(files, tensors, source)
 
     ours: dict[str, Tensor] = {}
-    missing: list[str] = []
+    new: list[str] = []  # our names
+    lacking: list[str] = []  # bare names
     for name, shape in shapes.items():
         parts = hf_names(name.removeprefix("bert."))
-        absent = [part for part in parts if part not in stored]
-        if absent:
-            missing += [name] if _TOP.match(absent[0]) else absent
-            continue
-        found = [tensors[stored.pop(part)] for part in parts]
-        if not all(part.is_floating_point() for part in found):
-            raise ValueError(
-                f"{source}: {parts[0]} is {found[0].dtype}; minibert reads floating-point weights, "
-                "not quantized ones"
-            )
-        value = torch.cat([part.float() for part in found]) if len(found) > 1 else found[0]
-        if value.shape != shape:
-            raise ValueError(
-                f"{source}: {parts[0]} has shape {tuple(found[0].shape)}, and {name} of this "
-                f"config needs {tuple(shape)}; config.json does not belong to these weights"
-            )
-        ours[name] = value if len(found) > 1 else value.to(torch.float32, copy=True)
+        absent = [part for part in parts if part not in files]
+        if not absent:
+            found = {part: tensors[files.pop(part)] for part in parts}
+            ours[name] = stack(found, shape, source)
+        elif _TOP.match(absent[0]):
+            new.append(name)
+        else:
+            lacking += absent
 
-    incomplete = [name for name in missing if name not in shapes]
-    unexplained = [
-        stored[bare] for bare in stored if not _TOP.match(bare) and not _BUFFER.match(bare)
-    ]
-    if incomplete or unexplained:
-        raise ValueError(
-            f"{source} is not a checkpoint of this config. "
-            + (f"It lacks {_some(incomplete)}. " if incomplete else "")
-            + (f"It has the unknown {_some(unexplained)}. " if unexplained else "")
-            + _advice(unexplained)
-        )
+    check_explained(files, lacking, source)
     return ours, LoadReport(
         source=source,
         loaded=tuple(ours),
-        renamed=tuple(renamed),
+        renamed=(*renamed, *taken),
         tied=tuple(tied),
-        ignored=tuple(stored.values()),
-        newly_initialised=tuple(missing),
+        ignored=tuple(files.values()),
+        newly_initialised=tuple(new),
     )
+
+
+def modern_name(name: str) -> str:
+    """A name as transformers writes it today.
+
+    >>> modern_name("bert.embeddings.LayerNorm.gamma")
+    'bert.embeddings.LayerNorm.weight'
+    """
+    return _LEGACY_NORM.sub(lambda match: _LEGACY_NAMES[match[1]], name)
+
+
+def bare_names(names: Iterable[str], source: str) -> dict[str, str]:
+    """Modern names without prefix -> the names in the file."""
+    files: dict[str, str] = {}
+    for name in names:
+        bare = modern_name(name).removeprefix("bert.")
+        if bare in files:
+            raise ValueError(f"{source}: {name} and {files[bare]} are the same weight")
+        files[bare] = name
+    return files
+
+
+def take_copies(files: Mapping[str, str]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """The names, where a weight stored only as its copy counts as the original; and which did."""
+    files, taken = dict(files), []
+    for copy, original in TIED.items():
+        if copy in files and original not in files:
+            files[original] = files.pop(copy)
+            taken.append((files[original], original))
+    return files, taken
+
+
+def drop_copies(
+    files: Mapping[str, str], tensors: Mapping[str, Tensor], source: str
+) -> tuple[dict[str, str], list[str]]:
+    """The names without those of copies, each equal to its original; and the copies."""
+    files, tied = dict(files), []
+    for copy, original in TIED.items():
+        if copy in files:
+            if not torch.equal(tensors[files[copy]], tensors[files[original]]):
+                raise ValueError(
+                    f"{source}: {files[copy]} differs from {files[original]}, and BERT's masked "
+                    "language model has one of them; was it trained with tie_word_embeddings off?"
+                )
+            tied.append(files.pop(copy))
+    return files, tied
+
+
+def stack(parts: Mapping[str, Tensor], shape: torch.Size, source: str) -> Tensor:
+    """One of our tensors, new and fp32, of the one or three that the file has for it.
+
+    parts: by name. shape: of the result.
+    """
+    part_shape = (shape[0] // len(parts), *shape[1:])
+    for name, part in parts.items():
+        if not part.is_floating_point():
+            raise ValueError(
+                f"{source}: {name} is {part.dtype}; minibert reads floating-point weights, "
+                "not quantized ones"
+            )
+        if part.shape != part_shape:
+            raise ValueError(
+                f"{source}: {name} has shape {tuple(part.shape)}, and this config needs "
+                f"{part_shape}; config.json does not belong to these weights"
+            )
+    if len(parts) > 1:
+        return torch.cat([part.float() for part in parts.values()])
+    return next(iter(parts.values())).to(torch.float32, copy=True)
+
+
+def check_explained(left: Mapping[str, str], lacking: Sequence[str], source: str) -> None:
+    """The verdict: raise `ValueError` if a tensor has no explanation, or the encoder lacks one.
+
+    left: bare name -> name in the file, of tensors without use. lacking: bare names.
+    """
+    unknown = [
+        name for bare, name in left.items() if not _TOP.match(bare) and not _BUFFER.match(bare)
+    ]
+    if lacking or unknown:
+        raise ValueError(
+            f"{source} is not a checkpoint of this config. "
+            + (f"It lacks {_some(lacking)}. " if lacking else "")
+            + (f"It has the unknown {_some(unknown)}. " if unknown else "")
+            + _advice(unknown)
+        )
 
 
 def to_hf(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -4,37 +4,48 @@ from __future__ import annotations
 
 import json
 import shutil
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import Field, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from minibert.checkpoint.files import (
-    CONFIG,
-    TOKENIZER_FILES,
-    new_model_folder,
-    read_config,
-    read_weights,
-    write_weights,
-)
+from minibert._checks import warn
+from minibert.checkpoint.files import CONFIG, TOKENIZER_FILES, read_config, read_weights
+from minibert.checkpoint.folders import new_model_folder, write_weights
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.names import LoadReport, from_hf, to_hf
-from minibert.config import BertConfig, ProblemType
 
 
-class Pretrained(nn.Module):
+class Config(Protocol):
+    """What loading and saving ask of a config, which is a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def initializer_range(self) -> float: ...
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self: ...
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+class Pretrained(nn.Module, Generic[ConfigT]):
     """What `BertModel` and the heads share: a config, loading and saving.
 
-    load_report: what became of each tensor in the checkpoint; None for a model made from a config.
+    config_class: what reads config.json. hf_architecture: the class of transformers that opens our
+    files. load_report: what became of each tensor in the checkpoint; None for a model made from a
+    config.
     """
 
-    hf_architecture = "BertModel"  # the class that opens our files in transformers
+    config_class: type[ConfigT]
+    hf_architecture = "BertModel"
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: ConfigT) -> None:
         super().__init__()
         self.config = config
         self.load_report: LoadReport | None = None
@@ -67,7 +78,8 @@ class Pretrained(nn.Module):
         its files are damaged; see `load_report` for what was read.
         """
         folder = find_folder(dir_or_name)
-        model = cls._load(read_config(folder), read_weights(folder), str(folder))
+        config = read_config(folder, cls.config_class.from_dict)
+        model = cls._load(config, read_weights(folder), str(folder))
         model.warn_of_new_weights()
         return model
 
@@ -77,27 +89,29 @@ class Pretrained(nn.Module):
         return next(self.parameters()).device
 
     def warn_of_new_weights(self, expected: str | None = None) -> None:
-        """Warn of random weights; expected: the beginning of names that were asked to be new."""
+        """Warn of weights that start at random.
+
+        expected: the beginning of the names that were asked to be new, of which it does not warn.
+        """
         assert self.load_report is not None  # it was just loaded
         new = self.load_report.newly_initialised
         surprising = [name for name in new if expected is None or not name.startswith(expected)]
         if surprising:
-            warnings.warn(
+            warn(
                 f"{self.load_report.source} has no weights for {', '.join(surprising)} of "
                 f"{type(self).__name__}, or those of another task; they start at random, so train "
-                "the model before you use it",
-                stacklevel=3,
+                "the model before you use it"
             )
 
     @classmethod
-    def _build(cls, config: BertConfig, tensors: Mapping[str, Tensor]) -> Self:
+    def _build(cls, config: ConfigT, tensors: Mapping[str, Tensor]) -> Self:
         """The module for these weights. A class with optional parts looks at what is there."""
         return cls(config)
 
     @classmethod
     def _load(
         cls,
-        config: BertConfig,
+        config: ConfigT,
         tensors: Mapping[str, Tensor],
         source: str,
         unused: tuple[str, ...] = (),
@@ -134,93 +148,11 @@ class Pretrained(nn.Module):
     def write_files(self, folder: Path) -> None:
         """Write config and weights into a folder that exists."""
         dtype = str(next(self.parameters()).dtype).removeprefix("torch.")
-        config = {
+        data = {
             **self.config.to_dict(),
             "architectures": [self.hf_architecture],
             "dtype": dtype,  # transformers loads the weights as this
         }
-        text = json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True)
+        text = json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True)
         (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
         write_weights(to_hf(self.state_dict()), folder)
-
-
-class PretrainedWithLabels(Pretrained):
-    """A model whose head, `classifier`, has an output for each label of its config."""
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        dir_or_name: str | Path,
-        num_labels: int | None = None,
-        *,
-        labels: Sequence[str] | None = None,
-        problem_type: ProblemType | None = None,
-        new_head: bool = False,
-    ) -> Self:
-        """Load a checkpoint of this head, or put a new one on any BERT.
-
-        dir_or_name: as for `BertModel`. num_labels, or labels by name: the classes of a new head;
-        left out, they are the checkpoint's. problem_type: as in `BertConfig`; left out, it is the
-        checkpoint's. new_head: discard the head that the checkpoint has. Warns of weights that are
-        new though none were asked for.
-
-        Raises `ValueError` when the checkpoint's trained head has other labels and `new_head` is
-        not given, besides what `BertModel.from_pretrained` raises.
-        """
-        folder = find_folder(dir_or_name)
-        config, tensors = read_config(folder), read_weights(folder)
-        unused: tuple[str, ...] = ()
-        if new_head or _is_of_another_task(config, cls.hf_architecture):
-            unused = tuple(name for name in tensors if name.startswith("classifier."))
-        tensors = {name: tensor for name, tensor in tensors.items() if name not in unused}
-        trained = "classifier.weight" in tensors
-        config = replace(
-            config,
-            labels=head_labels(config, trained, num_labels, labels),
-            problem_type=problem_type or config.problem_type,
-        )
-        model = cls._load(config, tensors, str(folder), unused)
-        asked_for = new_head or num_labels is not None or labels is not None
-        model.warn_of_new_weights(expected="classifier." if asked_for else None)
-        return model
-
-
-def head_labels(
-    config: BertConfig, trained: bool, num_labels: int | None, labels: Sequence[str] | None
-) -> tuple[str, ...]:
-    """The label names of a head, from the checkpoint or as asked for.
-
-    trained: whether the checkpoint has weights for this head; its names are then the only ones.
-    """
-    if labels is not None:
-        if isinstance(labels, str):
-            raise ValueError(f"labels is the string {labels!r}; give a list of names")
-        names = tuple(labels)
-    elif num_labels is None or (trained and num_labels == config.num_labels):
-        names = config.labels
-    else:
-        names = tuple(f"LABEL_{i}" for i in range(num_labels))
-    if num_labels is not None and num_labels != len(names):
-        raise ValueError(f"num_labels is {num_labels}, but {len(names)} labels were given")
-    if len(set(names)) != len(names) and not trained:
-        raise ValueError(f"labels are {names!r}; give each once")
-    if trained and names != config.labels:
-        # Other names in the same number would quietly swap what the trained outputs mean.
-        raise ValueError(
-            f"the checkpoint has a trained head for the labels {config.labels} and {names} were "
-            "asked for; leave labels out to use it, or pass new_head=True to train another"
-        )
-    return names
-
-
-# In files of these a `classifier` belongs to the task they are named after.
-_TASKS = {
-    "BertForSequenceClassification",
-    "BertForTokenClassification",
-    "BertForMultipleChoice",
-}
-
-
-def _is_of_another_task(config: BertConfig, hf_architecture: str) -> bool:
-    written_as = config.extra.get("architectures") or []
-    return hf_architecture not in written_as and not _TASKS.isdisjoint(written_as)

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert.checkpoint.files import flush, read_json, sha256
+from minibert.checkpoint.files import read_json, sha256
+from minibert.checkpoint.folders import flush
 from minibert.corpus.masking import TokenKinds
 from minibert.corpus.text import Sentence, TextFile
 from minibert.tokenizer import WordPieceTokenizer

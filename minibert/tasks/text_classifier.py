@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from minibert._checks import warn
-from minibert.checkpoint.files import new_model_folder
+from minibert.checkpoint.folders import new_model_folder
 from minibert.checkpoint.hub import find_folder
 from minibert.engine.optimize import Engine
 from minibert.engine.rule import Precision, check_precision

@@ -23,7 +23,8 @@ from typing import Any, BinaryIO
 
 import torch
 
-from minibert.checkpoint.files import flush, sha256
+from minibert.checkpoint.files import sha256
+from minibert.checkpoint.folders import flush
 
 logger = logging.getLogger(__name__)
 

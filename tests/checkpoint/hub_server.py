@@ -47,10 +47,14 @@ def folder_files(folder: Path) -> dict[str, bytes]:
 
 
 class Hub:
-    """The server; `repositories` may be changed between requests."""
+    """The server; what it has may be changed between requests.
+
+    moved: old names, of which many have no owner, and the new ones to which it redirects.
+    """
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
+        self.moved: dict[str, str] = {}
         self.port = 0  # any free one, and from then on the same
         self.start()
 
@@ -90,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        name = "([^/]+/[^/]+)"
+        name = "([^/]+(?:/[^/]+)?)"
         for pattern, answer in (
             (rf"/api/models/{name}/revision/[^/]+", self.model),
             (rf"/api/models/{name}/tree/[^/]+", self.tree),
@@ -104,7 +108,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def check_and(self, answer: Callable[..., None], name: str, *path: str) -> None:
         repository = self.hub.repositories.get(name)
-        if repository is None:
+        if new := self.hub.moved.get(name):
+            headers = {"Location": self.path.replace(f"/{name}/", f"/{new}/", 1)}
+            self.answer(b"", headers, HTTPStatus.TEMPORARY_REDIRECT)
+        elif repository is None:
             self.refuse(HTTPStatus.NOT_FOUND, "RepoNotFound")
         elif repository.refusal is not None:
             self.refuse(*repository.refusal)

@@ -18,6 +18,7 @@ import pytest
 import torch
 import transformers
 
+from minibert.checkpoint.sizes import SIZES
 from tests.checkpoint.hub_server import Hub, Repository, folder_files
 from tests.conftest import ROOT, TINY, hf_model
 
@@ -323,6 +324,51 @@ def test_model_without_weights_for_us_says_so(online, name, repository):
     message = f"{name} has no weights on the model hub .neither model.safetensors nor pytorch_model"
     with pytest.raises(FileNotFoundError, match=message):
         online.weights(name)
+
+
+# --- names without an owner ----------------------------------------------------------------------
+
+
+def test_old_name_without_owner_leads_to_the_model(online, hub, name, repository, folder):
+    hub.moved["tiny-bert-uncased"] = name
+    assert is_as_made(online, "tiny-bert-uncased", folder)
+
+
+def test_size_is_fetched_under_the_name_of_its_checkpoint(online, hub, folder):
+    published = hub.repositories[SIZES["bert-tiny"].hub_name] = Repository(folder_files(folder))
+    assert is_as_made(online, "bert-tiny", folder)
+    assert "model.safetensors" in published.fetched
+
+
+@pytest.mark.parametrize("old_name", ["distilbert-base-uncased", "roberta-base"])
+def test_old_name_of_another_architecture_is_refused_before_its_weights(
+    online, hub, folder, old_name
+):
+    files = folder_files(folder)
+    family = old_name.partition("-")[0]
+    files["config.json"] = json.dumps({"model_type": family}).encode()
+    hub.repositories[old_name] = Repository(files)
+    with pytest.raises(ValueError, match=f"model_type = '{family}'"):
+        online.weights(old_name)
+    assert "model.safetensors" not in hub.repositories[old_name].fetched
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("minilm-l7", "no folder 'minilm-l7'.*not an alias .minilm-l6.*minilm-l7.*no such model"),
+        (
+            "bert-mini",
+            r"bert-mini is a shape \(BertConfig.from_size\('bert-mini'\)\); its weights are on the "
+            "hub, but google/bert_uncased_L-4_H-256_A-4 could not be fetched.*no such model",
+        ),
+    ],
+    ids=["no name at all", "a shape"],
+)
+def test_name_that_the_hub_does_not_know_says_what_it_was_taken_for(online, typed, message):
+    with pytest.raises(FileNotFoundError, match=message) as error:
+        online.weights(typed)
+    assert "\n" not in str(error.value)
 
 
 # --- what the cache does without the hub ---------------------------------------------------------

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import minibert
 from minibert.checkpoint import hub
-from minibert.checkpoint.files import check_new_folder, new_model_folder
+from minibert.checkpoint.folders import check_new_folder, new_model_folder
 from minibert.checkpoint.hub import find_folder
 from tests.conftest import ROOT, hf_model
 
@@ -36,6 +36,7 @@ def test_a_new_head_was_asked_for_but_not_a_new_pooler(tmp_path):
     with pytest.warns(UserWarning, match="bert.pooler.dense.weight.*random") as caught:
         minibert.BertForClassification.from_pretrained(tmp_path, num_labels=2)
     assert "classifier.weight" not in str(caught[0].message)
+    assert caught[0].filename == __file__, "it points to the line that loads"
 
 
 def test_pickles_of_both_ages_are_read(saved):
@@ -92,7 +93,7 @@ def test_truncated_pickle_is_named(saved, keep):
         (b"garbage", "pytorch_model.bin"),
     ],
 )
-def test_what_is_no_checkpoint_at_all(saved, content, message):
+def test_file_that_is_not_a_checkpoint_is_named(saved, content, message):
     folder, _ = saved
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(content)
@@ -162,10 +163,20 @@ def test_name_of_a_missing_folder_is_not_asked_of_the_hub(tmp_path, monkeypatch)
         ("bert-base-cased", "google-bert/bert-base-cased"),
         ("bge-small-en-v1.5", "BAAI/bge-small-en-v1.5"),
         ("e5-base-v2", "intfloat/e5-base-v2"),
+        ("bert-small", "google/bert_uncased_L-4_H-512_A-8"),
+        ("minilm-l12", "microsoft/MiniLM-L12-H384-uncased"),
+        ("distilbert-base-uncased", "distilbert-base-uncased could not be fetched"),
+        ("roberta-base", "roberta-base could not be fetched"),
     ],
 )
 def test_hub_name_without_network_says_so(name, on_hub):
     with pytest.raises(FileNotFoundError, match=f"{on_hub}.*hub.*folder"):
+        find_folder(name)
+
+
+@pytest.mark.parametrize("name", ["two words", "a/b/c", "./nowhere", "modèle"])
+def test_name_that_no_hub_has_says_what_names_look_like(name):
+    with pytest.raises(FileNotFoundError, match="there is no folder.*owner/name or name"):
         find_folder(name)
 
 
