@@ -1,23 +1,18 @@
 """What the tests of the engine share: bodies of `Linear`, and a small classifier on a stream."""
 
+import copy
+
 import pytest
 import torch
 
 import minibert
 from minibert import TextClassifier, TextEncoder, optimize
-from minibert.engine import bodies as kernels
 from minibert.engine import optimize as optimize_module
 from minibert.engine import streams as inference
-from minibert.engine.bodies import (
-    HalfWeights,
-    Int7,
-    Int7Few,
-    Int8,
-    OneDnn,
-    OneDnnTiles,
-    Plain,
-    probe,
-)
+from minibert.engine.bodies import HalfWeights, OneDnn, OneDnnTiles, Plain
+from minibert.engine.exchange import exchange
+from minibert.engine.integers import Int7, Int7Few, Int8
+from minibert.engine.probe import probe
 from minibert.linear import Linear
 from minibert.tokenizer import WordPieceTokenizer
 from tests.conftest import TINY
@@ -61,8 +56,9 @@ def error(got, wanted):
     return float((got - wanted).norm() / wanted.norm())
 
 
-def tolerance(body):
-    return kernels.TOLERANCES.get(body, 1e-5)
+def made(body, linear):
+    """A body with the weights of this plain `Linear`, which stays as it is."""
+    return exchange(copy.deepcopy(linear), body)
 
 
 @pytest.fixture()

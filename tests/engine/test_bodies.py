@@ -10,17 +10,11 @@ import torch
 
 import minibert
 from minibert import optimize
-from minibert.engine.bodies import (
-    HalfWeights,
-    Int7Few,
-    OneDnn,
-    OneDnnTiles,
-    Plain,
-    probe,
-)
-from minibert.linear import ACTIVATIONS
+from minibert.engine.bodies import HalfWeights, OneDnn, OneDnnTiles, Plain
+from minibert.engine.integers import Int7Few
+from minibert.engine.probe import probe
 from tests.conftest import BATCHES, TINY
-from tests.engine.conftest import IN, OUT, error, random, tolerance
+from tests.engine.conftest import IN, OUT, error, made, random
 
 # --- the product ----------------------------------------------------------------------------------
 
@@ -28,20 +22,18 @@ from tests.engine.conftest import IN, OUT, error, random, tolerance
 @torch.inference_mode()
 @pytest.mark.parametrize("rows", [1, 7, 512, 515, 1030])
 def test_equals_the_plain_linear(body, linear, rows):
-    x, ours = random(rows, IN), body(linear).eval()
-    for activation in ACTIVATIONS:
-        for residual in (None, random(rows, OUT, seed=2)):
-            got, wanted = ours(x, activation, residual), linear(x, activation, residual)
-            assert got.shape == wanted.shape and got.dtype == wanted.dtype
-            assert error(got, wanted) <= tolerance(body), activation
+    x = random(rows, IN)
+    got, wanted = made(body, linear)(x), linear(x)
+    assert got.shape == wanted.shape and got.dtype == wanted.dtype
+    assert error(got, wanted) <= body.tolerance
 
 
 @torch.inference_mode()
 def test_what_goes_in_is_only_read(body, linear):
-    x, residual = random(515, IN), random(515, OUT)
-    before = x.clone(), residual.clone()
-    body(linear).eval()(x, "gelu", residual)
-    assert torch.equal(x, before[0]) and torch.equal(residual, before[1])
+    x = random(515, IN)
+    before = x.clone()
+    made(body, linear)(x)
+    assert torch.equal(x, before)
 
 
 @torch.inference_mode()
@@ -65,21 +57,21 @@ def test_what_goes_in_is_only_read(body, linear):
     ],
 )
 def test_any_layout_of_the_input(body, linear, x):
-    got = body(linear).eval()(x)
+    got = made(body, linear)(x)
     assert got.shape == (*x.shape[:-1], OUT)
-    assert error(got, linear(x.contiguous())) <= tolerance(body)
+    assert error(got, linear(x.contiguous())) <= body.tolerance
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 4)], ids=str)
 def test_no_rows_give_no_rows(body, linear, shape):
-    got = body(linear).eval()(random(*shape, IN), "gelu", random(*shape, OUT))
+    got = made(body, linear)(random(*shape, IN))
     assert got.shape == (*shape, OUT) and got.dtype == torch.float32
 
 
 @torch.inference_mode()
 def test_the_plain_linear_it_was_made_from_stays_its_own(body, linear):
-    x, ours = random(7, IN), body(linear).eval()
+    x, ours = random(7, IN), made(body, linear)
     before = ours(x)
     linear.weight.zero_()
     linear.bias.zero_()
@@ -114,13 +106,13 @@ def test_a_spawned_process_computes_the_same(linear):
     spawn = multiprocessing.get_context("spawn")
     with spawn.Pool(1, torch.set_grad_enabled, [False]) as pool:
         for kind in bodies:
-            ours = kind(linear).eval()
+            ours = made(kind, linear)
             there = pool.apply_async(ours, [x]).get(timeout=60)
             torch.testing.assert_close(there, ours(x), msg=kind.__name__)
 
 
 def test_two_threads_may_call_one_body(body, linear):
-    ours = body(linear).eval()
+    ours = made(body, linear)
     inputs = [random(rows, IN, seed=rows) for rows in (1, 7, 515, 600)] * 10
 
     def call(x):
@@ -138,7 +130,7 @@ def test_two_threads_may_call_one_body(body, linear):
 
 @pytest.mark.parametrize("mode", ["gradients", "training"])
 def test_gradients_and_dropout_are_refused(body, linear, mode):
-    ours = body(linear).train(mode == "training")
+    ours = made(body, linear).train(mode == "training")
     with torch.set_grad_enabled(mode == "gradients"):
         with pytest.raises(RuntimeError, match="inference_mode.*eval"):
             ours(random(7, IN))
@@ -146,7 +138,7 @@ def test_gradients_and_dropout_are_refused(body, linear, mode):
 
 @torch.inference_mode()
 def test_no_grad_is_as_good_as_inference_mode(body, linear):
-    ours, x = body(linear).eval(), random(7, IN)
+    ours, x = made(body, linear), random(7, IN)
     wanted = ours(x)
     with torch.inference_mode(False), torch.no_grad():
         assert torch.equal(ours(x.clone()), wanted)
@@ -167,7 +159,7 @@ REQUESTS = {
 @pytest.mark.parametrize("request_", REQUESTS)
 def test_moving_and_saving_are_refused(body, linear, request_):
     with pytest.raises(RuntimeError, match="the model it was made from"):
-        REQUESTS[request_](body(linear))
+        REQUESTS[request_](made(body, linear))
 
 
 @torch.inference_mode()

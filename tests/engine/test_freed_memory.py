@@ -9,7 +9,7 @@ import pytest
 
 FAULTS = """
 import resource, sys, torch
-from minibert.engine.bodies import keep_freed_memory
+from minibert.engine.memory import keep_freed_memory
 
 def layer():  # of 512 tokens
     up = torch.ones(512, 3072)

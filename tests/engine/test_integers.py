@@ -4,12 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.engine.conftest import IN, OUT, error, random, tolerance
+from tests.engine.conftest import IN, OUT, error, made, random
 
 
 @torch.inference_mode()
 def test_a_row_has_the_same_bits_in_any_company(integers, linear):
-    ours, x = integers(linear).eval(), random(515, IN)
+    ours, x = made(integers, linear), random(515, IN)
     together = ours(x)
     for start, stop in ((0, 1), (3, 4), (0, 7), (100, 400), (514, 515)):
         assert torch.equal(ours(x[start:stop]), together[start:stop])
@@ -17,30 +17,30 @@ def test_a_row_has_the_same_bits_in_any_company(integers, linear):
 
 @torch.inference_mode()
 def test_a_row_a_million_times_louder_changes_no_other(integers, linear):
-    ours, x = integers(linear).eval(), random(515, IN)
+    ours, x = made(integers, linear), random(515, IN)
     before = ours(x)
     x[9] *= 1e6
     others = torch.arange(515) != 9
     assert torch.equal(ours(x)[others], before[others])
-    assert error(ours(x)[9], linear(x)[9]) <= tolerance(integers)
+    assert error(ours(x)[9], linear(x)[9]) <= integers.tolerance
 
 
 @torch.inference_mode()
 def test_a_channel_a_million_times_louder_changes_no_other(integers, linear):
     x = random(515, IN)
-    before = integers(linear).eval()(x)
+    before = made(integers, linear)(x)
     linear.weight[5] *= 1e6
-    after = integers(linear).eval()(x)
+    after = made(integers, linear)(x)
     others = torch.arange(OUT) != 5
     assert torch.equal(after[:, others], before[:, others])
-    assert error(after[:, 5], linear(x)[:, 5]) <= tolerance(integers)
+    assert error(after[:, 5], linear(x)[:, 5]) <= integers.tolerance
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("value", [0.0, 1e-30, 1.0, -3.0, 1000.0, -1e6])
 def test_constant_rows(integers, linear, value):
     x = torch.full((3, IN), value)
-    got, wanted = integers(linear).eval()(x), linear(x)
+    got, wanted = made(integers, linear)(x), linear(x)
     assert got.isfinite().all()
     # All of it comes from the sums of the weights; their rounding, half a step each, is what is
     # left, at worst.
@@ -52,7 +52,7 @@ def test_constant_rows(integers, linear, value):
 def test_an_output_channel_without_weights_is_its_bias(integers, linear):
     linear.weight[4] = 0
     x = random(7, IN)
-    assert torch.equal(integers(linear).eval()(x)[:, 4], linear.bias[4].expand(7))
+    assert torch.equal(made(integers, linear)(x)[:, 4], linear.bias[4].expand(7))
 
 
 def with_whole_weights(integers, linear):
@@ -60,7 +60,7 @@ def with_whole_weights(integers, linear):
     whole = torch.randint(-integers.LARGEST, integers.LARGEST + 1, (OUT, IN))
     whole[:, 0] = integers.LARGEST
     linear.weight.copy_(whole / integers.LARGEST)
-    return integers(linear).eval()
+    return made(integers, linear)
 
 
 def rows_off_by_more_than(step, got, x, linear):
@@ -100,4 +100,4 @@ def test_the_lowest_value_of_a_row_may_lie_between_two_steps(integers, linear):
 @pytest.mark.parametrize("offset", [3.0, 1000.0, -1000.0])
 def test_rows_far_from_zero(integers, linear, offset):
     x = offset + random(515, IN)
-    assert error(integers(linear).eval()(x), linear(x)) <= tolerance(integers)
+    assert error(made(integers, linear)(x), linear(x)) <= integers.tolerance

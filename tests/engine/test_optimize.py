@@ -6,7 +6,9 @@ import torch
 from safetensors.torch import load_file
 
 from minibert import BertModel, TextClassifier, optimize
+from minibert.embeddings import Embeddings
 from minibert.engine.bodies import Body
+from minibert.engine.optimize import SettledEmbeddings
 from minibert.linear import Linear
 from minibert.tokenizer import WordPieceTokenizer
 from tests.conftest import BATCHES, TEXTS, hf_model, ours_from
@@ -73,7 +75,7 @@ def test_every_output_is_that_of_transformers(trio, batch):
         assert (value - wanted[name])[at].abs().max() <= 1e-5, name
 
 
-def test_only_linear_is_another_class(trio):
+def test_only_linear_and_the_embeddings_are_of_another_class(trio):
     _, ours, optimized = trio
     originals, replaced = dict(ours.named_modules()), dict(optimized.named_modules())
     assert originals.keys() == replaced.keys()
@@ -81,6 +83,8 @@ def test_only_linear_is_another_class(trio):
     for name, module in originals.items():
         if type(module) is Linear:
             bodies.add(type(replaced[name]))
+        elif type(module) is Embeddings:
+            assert type(replaced[name]) is SettledEmbeddings
         else:
             assert type(replaced[name]) is type(module), name
     assert len(bodies) == 1 and all(issubclass(body, Body) for body in bodies)

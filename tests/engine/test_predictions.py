@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from minibert import TextClassifier, TextEncoder, optimize
-from minibert.engine import bodies as kernels
+from minibert.engine import probe, rule
 from tests.conftest import TEXTS
 
 # What the CPU of the day has no kernel for is said by a warning, and tested elsewhere.
@@ -55,7 +55,7 @@ def test_the_optimized_model_is_made_once(classifier):
 
 
 def test_where_nothing_is_faster_the_model_itself_predicts(folder, monkeypatch):
-    monkeypatch.setattr(kernels, "cpu_features", frozenset)
+    monkeypatch.setattr(rule, "cpu_features", frozenset)
     classifier = TextClassifier.load(folder)
     assert classifier._engine.optimized(classifier.model_) is classifier.model_
 
@@ -73,7 +73,7 @@ def test_an_encoder_takes_an_optimized_model(folder):
 
 
 def test_predictions_leave_the_callers_random_numbers_alone(folder):
-    kernels._FAILURES.clear()
+    probe._FAILURES.clear()
     torch.manual_seed(5)
     wanted = torch.rand(3)
     torch.manual_seed(5)

@@ -8,20 +8,14 @@ import torch.nn.functional as F
 
 import minibert
 from minibert import optimize
-from minibert.engine import bodies as kernels
-from minibert.engine.bodies import (
-    Body,
-    Choice,
-    Int7,
-    Int7Few,
-    Int8,
-    OneDnnTiles,
-    Plain,
-    body_for,
-    probe,
-)
+from minibert.engine import probe as probe_module
+from minibert.engine import rule
+from minibert.engine.bodies import Body, OneDnnTiles, Plain
+from minibert.engine.integers import Int7, Int7Few, Int8
+from minibert.engine.probe import probe
+from minibert.engine.rule import Choice, body_for
 from tests.conftest import TINY
-from tests.engine.conftest import CPU
+from tests.engine.conftest import CPU, made
 
 
 class Kept(Body):
@@ -77,7 +71,7 @@ class NoSuchOperator(Kept):
 
 @pytest.mark.parametrize("kind", ["fp32", "int8"])
 def test_a_right_body_is_used_without_a_word(monkeypatch, recwarn, kind):
-    monkeypatch.setattr(kernels, "choose", lambda *_: Choice(Kept))
+    monkeypatch.setattr(rule, "choose", lambda *_: Choice(Kept))
     assert body_for(kind, CPU) is Kept
     assert not recwarn.list
 
@@ -95,21 +89,21 @@ def test_a_right_body_is_used_without_a_word(monkeypatch, recwarn, kind):
     ],
 )
 def test_a_body_that_fails_its_probe_is_named_and_not_used(monkeypatch, spoilt, message):
-    monkeypatch.setattr(kernels, "choose", lambda *_: Choice(spoilt))
+    monkeypatch.setattr(rule, "choose", lambda *_: Choice(spoilt))
     with pytest.warns(UserWarning, match=f"^{spoilt.__name__} {message}.*plain fp32") as caught:
         assert body_for("fp32", CPU) is Plain
     assert len(caught) == 1
 
 
 def test_what_is_used_instead_is_said_where_optimize_was_called(monkeypatch):
-    monkeypatch.setattr(kernels, "choose", lambda *_: Choice(Plain, "something else is used"))
+    monkeypatch.setattr(rule, "choose", lambda *_: Choice(Plain, "something else is used"))
     with pytest.warns(UserWarning, match="something else is used") as caught:
         optimize(minibert.BertModel(minibert.BertConfig(**TINY)), "bf16")
     assert [warning.filename for warning in caught] == [__file__]
 
 
 def test_without_vnni_the_probe_sees_sums_clipped_at_16_bits():
-    features = kernels.cpu_features()
+    features = rule.cpu_features()
     if "onednn int8" not in features or "vnni" in features:
         pytest.skip("needs oneDNN's int8 on an x86 CPU without VNNI")
     assert "is wrong by" in probe(Int8)
@@ -117,7 +111,7 @@ def test_without_vnni_the_probe_sees_sums_clipped_at_16_bits():
 
 
 def test_what_another_machine_packed_is_refused(monkeypatch, linear):
-    packed = pickle.dumps(kernels.OneDnnTiles(linear))
-    monkeypatch.setitem(kernels._FAILURES, kernels.OneDnnTiles, "does not run (no oneDNN)")
+    packed = pickle.dumps(made(OneDnnTiles, linear))
+    monkeypatch.setitem(probe_module._FAILURES, OneDnnTiles, "does not run (no oneDNN)")
     with pytest.raises(RuntimeError, match="OneDnnTiles does not run .* optimize that here"):
         pickle.loads(packed)

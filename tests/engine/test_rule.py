@@ -5,12 +5,9 @@ import torch
 
 import minibert
 from minibert import TextClassifier, TextEncoder, optimize
-from minibert.engine import bodies as kernels
-from minibert.engine.bodies import (
-    OneDnnBf16,
-    PlainBf16,
-    choose,
-)
+from minibert.engine import rule
+from minibert.engine.bodies import OneDnnBf16, PlainBf16
+from minibert.engine.rule import choose
 from tests.conftest import TINY
 from tests.engine.conftest import CPU
 
@@ -39,7 +36,7 @@ def described(choice):
 @pytest.mark.parametrize("machine", RULE)
 def test_rule_for_cpus(monkeypatch, machine):
     features, wanted = RULE[machine]
-    monkeypatch.setattr(kernels, "cpu_features", lambda: frozenset(features))
+    monkeypatch.setattr(rule, "cpu_features", lambda: frozenset(features))
     for _ in range(2):  # and the second time alike
         chosen = tuple(described(choose(name, CPU)) for name in ("fp32", "bf16", "int8"))
         assert chosen == wanted
@@ -55,15 +52,15 @@ def test_rule_for_cpus(monkeypatch, machine):
 )
 def test_rule_for_other_devices(monkeypatch, device, has_bf16, wanted):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: has_bf16)
-    monkeypatch.setattr(kernels, "cpu_features", lambda: frozenset(X86))
+    monkeypatch.setattr(rule, "cpu_features", lambda: frozenset(X86))
     device = torch.device(device)
     assert tuple(described(choose(name, device)) for name in ("fp32", "bf16", "int8")) == wanted
 
 
 def test_notes_name_what_is_used_instead(monkeypatch):
-    monkeypatch.setattr(kernels, "cpu_features", frozenset)
+    monkeypatch.setattr(rule, "cpu_features", frozenset)
     assert "int8" in choose("int8", CPU).note and "fp32 is used" in choose("int8", CPU).note
-    monkeypatch.setattr(kernels, "cpu_features", lambda: frozenset(X86))
+    monkeypatch.setattr(rule, "cpu_features", lambda: frozenset(X86))
     assert "fp16" in choose("bf16", CPU).note
 
 

@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 import pytest
-import tqdm
+import tqdm.auto
 
 from minibert import TextClassifier
 from minibert.engine import streams as inference
@@ -241,13 +241,13 @@ class Screen(io.StringIO):
 
 @pytest.mark.parametrize("stream", [io.StringIO, Screen])
 def test_progress_shows_on_a_terminal_only(results, monkeypatch, stream):
-    class Prompt(tqdm.tqdm):
+    class Prompt(tqdm.auto.tqdm):
         """A bar that does not wait two seconds before it shows."""
 
         def __init__(self, *arguments, **options):
             super().__init__(*arguments, **{**options, "delay": 0}, file=errors)
 
     errors = stream()
-    monkeypatch.setattr(tqdm, "tqdm", Prompt)
+    monkeypatch.setattr(tqdm.auto, "tqdm", Prompt)
     results(SHUFFLED)
     assert bool(errors.getvalue()) == (stream is Screen)

@@ -5,7 +5,8 @@ import torch
 
 import minibert
 from minibert.attention import fused_attention
-from minibert.engine import bodies as kernels
+from minibert.engine.attention import VarlenAttention, has_varlen
+from minibert.engine.exchange import exchange
 from tests.conftest import BATCHES, TINY
 
 
@@ -26,7 +27,7 @@ def test_attention_over_the_packed_list_equals_the_groups(monkeypatch, name):
     model = minibert.BertModel(minibert.BertConfig(**TINY)).eval()
     wanted = model(**BATCHES[name]).last_hidden_state
     for layer in model.encoder.layers:
-        layer.attention.attend_packed = kernels.varlen_attention
+        exchange(layer.attention, VarlenAttention)
     torch.testing.assert_close(model(**BATCHES[name]).last_hidden_state, wanted)
 
 
@@ -43,5 +44,5 @@ def test_attention_over_the_packed_list_needs_ampere_and_half_precision(
     monkeypatch, capability, dtype, there
 ):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert kernels.has_varlen(torch.device("cuda"), dtype) == there
-    assert not kernels.has_varlen(torch.device("cpu"), dtype)
+    assert has_varlen(torch.device("cuda"), dtype) == there
+    assert not has_varlen(torch.device("cpu"), dtype)

@@ -12,8 +12,6 @@ from minibert.training.history import Evaluation
 from minibert.training.loop import train
 from minibert.training.optimizer import (
     make_optimizer,
-    reset_gradients,
-    row_gradients,
     warmup_linear,
 )
 from minibert.training.recipe import Recipe
@@ -188,23 +186,3 @@ def test_broken_loss_stops_with_step_and_rate(examples, tokenizer):
     with pytest.raises(FloatingPointError, match="step 1 .*lower lr"):
         fit(model, tokenizer, examples, epochs=1)
     assert torch.equal(state(model)["bert.pooler.dense.weight"], before["bert.pooler.dense.weight"])
-
-
-def test_kept_row_gradients_are_pytorchs(examples, tokenizer):
-    model = small_model(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0).train()
-    task, optimizer = Classification(examples, tokenizer, 8), make_optimizer(model, 1e-3, 0.0)
-    table = model.bert.embeddings.token.weight
-    for step in range(2):
-        batch = task.batch(step)
-        task.loss(model, batch, batch).backward()
-        plain, table.grad = table.grad, None
-        with row_gradients(model):
-            for half in split(batch, 2):
-                task.loss(model, half, batch).backward()
-            assert table.grad.layout == torch.strided
-            torch.testing.assert_close(table.grad, plain, atol=1e-7, rtol=1e-5)
-            kept = table.grad
-            reset_gradients(optimizer, model)
-            assert table.grad is kept and not table.grad.any()
-            assert model.classifier.weight.grad is None
-        assert table.grad is None and not model.bert.embeddings.token.sparse
