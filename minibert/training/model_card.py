@@ -13,7 +13,7 @@ import numpy
 import tokenizers
 import torch
 
-from minibert.checkpoint.hub import ALIASES
+from minibert.checkpoint.sizes import SIZES
 from minibert.config import BertConfig
 from minibert.training.history import Evaluation, History
 
@@ -86,8 +86,8 @@ def hub_name(model: str | Path) -> str | None:
     name = str(model)
     if Path(model).is_dir():
         return None
-    if name in ALIASES:
-        return ALIASES[name].hub_name
+    if name in SIZES:
+        return SIZES[name].hub_name
     return name if "/" in name else None
 
 

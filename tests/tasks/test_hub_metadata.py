@@ -69,6 +69,10 @@ def test_minilm_is_named_as_on_the_hub_with_its_licence(tmp_path):
     assert metadata["license"] == "apache-2.0"
 
 
+def test_a_size_is_named_as_its_checkpoint_on_the_hub():
+    assert hub_name("bert-base-cased") == "google-bert/bert-base-cased"
+
+
 def test_a_folder_has_no_name_on_the_hub(tmp_path, monkeypatch):
     assert hub_name("owner/model") == "owner/model"
     (tmp_path / "owner" / "model").mkdir(parents=True)
