@@ -31,7 +31,8 @@ class LowRank(nn.Module):
 
 @torch.inference_mode()
 @pytest.mark.parametrize(
-    "place", ["attention.query_key_value", "attention.output", "feed_forward.up", "feed_forward.down"]
+    "place",
+    ["attention.query_key_value", "attention.output", "feed_forward.up", "feed_forward.down"],
 )
 def test_a_wrapped_linear_equals_the_merged_one(place):
     """With an activation or a residual inside Linear the sum would be of something else."""
@@ -46,8 +47,7 @@ def test_a_wrapped_linear_equals_the_merged_one(place):
         setattr(wrapped_layer.get_submodule(parent), name, wrapped)
         setattr(merged_layer.get_submodule(parent), name, wrapped.merged())
     difference = (
-        model(**BATCHES["ragged"]).last_hidden_state
-        - merged(**BATCHES["ragged"]).last_hidden_state
+        model(**BATCHES["ragged"]).last_hidden_state - merged(**BATCHES["ragged"]).last_hidden_state
     )
     assert difference.abs().max() <= 1e-5
 

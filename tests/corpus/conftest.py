@@ -5,11 +5,11 @@ import pytest
 import torch
 
 import minibert
-from minibert.corpus.corpus import Corpus, TextFile, train_vocabulary
-from minibert.corpus.rows import (
-    Rows,
-    make_spans,
-)
+from minibert.corpus.rows import Rows
+from minibert.corpus.spans import make_spans
+from minibert.corpus.store import Corpus
+from minibert.corpus.text import TextFile
+from minibert.corpus.vocabulary import train_vocabulary
 from minibert.tokenizer import WordPieceTokenizer
 
 # Whoever has a colour likes the drink that goes with it: what a masked word was, its context tells.

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from minibert.corpus.corpus import Corpus, TextFile, clean, train_vocabulary
+from minibert.corpus.store import Corpus
+from minibert.corpus.text import TextFile, clean
+from minibert.corpus.vocabulary import train_vocabulary
 from minibert.tokenizer import WordPieceTokenizer
 from tests.conftest import ROOT
 from tests.corpus.conftest import text_of
@@ -62,10 +64,10 @@ def test_a_damaged_corpus_is_refused(text, tokenizer, tmp_path):
 
 
 def test_windows_and_cut_lines_lose_nothing(text, tokenizer, corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("minibert.corpus.corpus.WINDOW", 100)
+    monkeypatch.setattr("minibert.corpus.store.WINDOW", 100)
     small = Corpus.build([TextFile.at(text)], tokenizer, tmp_path / "small")
     assert small.fingerprint == corpus.fingerprint
-    monkeypatch.setattr("minibert.corpus.corpus.LINE", 50)
+    monkeypatch.setattr("minibert.corpus.text.LINE", 50)
     cut = Corpus.build([TextFile.at(text)], tokenizer, tmp_path / "cut")
     letters = tokenizer.decode(cut.tokens.tolist()).replace(" ", "").replace("#", "")
     assert letters == "".join(text.read_text().lower().split()), "a letter more or less"

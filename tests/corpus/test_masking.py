@@ -5,9 +5,7 @@ import pytest
 
 from minibert._checks import IGNORED
 from minibert.corpus.masking import TokenKinds, mask_tokens
-from minibert.corpus.rows import (
-    generator,
-)
+from minibert.corpus.task import generator
 from minibert.text.vocabulary import Vocabulary
 from minibert.tokenizer import WordPieceTokenizer
 from tests.corpus.conftest import SPECIAL

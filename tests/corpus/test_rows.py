@@ -7,15 +7,11 @@ import pytest
 import torch
 
 from minibert._checks import IGNORED
-from minibert.corpus.corpus import Corpus, TextFile
-from minibert.corpus.rows import (
-    HeldOut,
-    PreTraining,
-    Rows,
-    count_tokens,
-    generator,
-    make_spans,
-)
+from minibert.corpus.rows import Rows
+from minibert.corpus.spans import make_spans
+from minibert.corpus.store import Corpus
+from minibert.corpus.task import HeldOut, PreTraining, count_tokens, generator
+from minibert.corpus.text import TextFile
 from minibert.text.vocabulary import Vocabulary
 from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.batches import split

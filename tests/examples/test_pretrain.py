@@ -18,7 +18,7 @@ from tests.corpus.conftest import text_of
 # of the time. "INTERRUPT 4" stands for Ctrl-C in the fifth step.
 PROGRAM = """
 import contextlib, io, json, logging, runpy, sys
-from minibert.corpus.rows import PreTraining
+from minibert.corpus.task import PreTraining
 
 batch = PreTraining.batch
 

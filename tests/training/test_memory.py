@@ -41,9 +41,7 @@ def test_accumulated_parts_make_the_step_of_the_whole_batch(tokenizer, monkeypat
 def test_computing_activations_twice_gives_the_same_weights(tokenizer, monkeypatch, dropout):
     calls = []
     real = speed.checkpoint
-    monkeypatch.setattr(
-        speed, "checkpoint", lambda *a, **k: (calls.append(1), real(*a, **k))[1]
-    )
+    monkeypatch.setattr(speed, "checkpoint", lambda *a, **k: (calls.append(1), real(*a, **k))[1])
     rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     kept, twice = small_model(**rates), small_model(**rates)
     expected = fit(kept, tokenizer)
