@@ -72,20 +72,19 @@ def trace(text: str, name: str) -> None:
     heads, size = model.config.num_attention_heads, model.config.head_size
     parts = group.pad(qkv).view(group.rows, group.width, 3, heads, size)
     query, key, value = parts.permute(2, 0, 3, 1, 4)
-    show("attention.py", "query (G, H, W, D)", query)
+    show("attention.py", "query (G, H, S, D)", query)
     mask = None if group.mask is None else group.mask[:, None, None, :]
     context, weights = readable_attention(query, key, value, mask)
-    show("attention.py", "weights (G, H, W, W)", weights)
-    show("attention.py", "context (G, H, W, D)", context)
+    show("attention.py", "weights (G, H, S, S)", weights)
+    show("attention.py", "context (G, H, S, D)", context)
     place = packing.row[group.start : group.stop].unique_consecutive().tolist().index(0)
     most = weights[place, :, 0].mean(dim=0).topk(min(3, len(row.ids))).indices.tolist()
     print("  [CLS], averaged over heads, attends most to", [row.tokens[slot] for slot in most])
 
     print("\n6. encoder.py: attention and feed-forward, each with residual and LayerNorm")
     for number, layer in enumerate(layers, 1):
-        attended, _ = layer.attention(x, packing)
-        x = layer.attention_norm(attended)
-        x = layer.feed_forward_norm(layer.feed_forward(x))
+        x = layer.attention_norm(x + layer.attention(x, packing))
+        x = layer.feed_forward_norm(x + layer.feed_forward(x))
         show("encoder.py", f"after layer {number}", x)
 
     print("\n7. model.py: the pooler reads [CLS]")

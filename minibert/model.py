@@ -64,6 +64,7 @@ class BertPretrained(Pretrained[BertConfig]):
 class BertModel(BertPretrained):
     """BERT's encoder with its embeddings and, unless `pooler=False`, its pooler.
 
+    >>> from minibert import WordPieceTokenizer
     >>> model = BertModel.from_pretrained("minilm-l6")
     >>> tokenizer = WordPieceTokenizer.from_pretrained("minilm-l6")
     >>> model(**tokenizer(["A text.", "Another one."])).last_hidden_state.shape

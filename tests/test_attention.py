@@ -41,7 +41,7 @@ def test_dropout_keeps_the_mean(attend):
     torch.manual_seed(0)
     value = torch.ones(1, 1, 1000, 1)
     query = key = torch.zeros(1, 1, 1000, 1)
-    context, _ = attend(query, key, value, None, 0.25)
+    context, _ = attend(query, key, value, None, torch.nn.Dropout(0.25))
     assert context.std() > 0.005
     assert abs(context.mean() - 1) < 0.005
 

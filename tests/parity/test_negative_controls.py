@@ -13,7 +13,6 @@ import torch.nn.functional as F
 
 import minibert.attention
 import minibert.encoder
-import minibert.linear
 import minibert.model
 from minibert.attention import fused_attention, readable_attention
 from minibert.checkpoint.names import from_hf
@@ -107,7 +106,7 @@ def tanh_for_erf(part):
         modules = [m for name, m in model.named_modules() if part in name]
         for module in modules:
             if hasattr(module, "activation"):
-                module.activation = "gelu_new"
+                module.activation = minibert.encoder.gelu_tanh
 
     return spoil
 
@@ -124,29 +123,29 @@ def attend_with(attention, mixed=False):
     return spoil
 
 
-def unscaled(query, key, value, mask=None, dropout=0.0):
+def unscaled(query, key, value, mask=None, dropout=None):
     return fused_attention(query * query.shape[-1] ** 0.5, key, value, mask, dropout)
 
 
-def scaled_by_the_width(query, key, value, mask=None, dropout=0.0):
+def scaled_by_the_width(query, key, value, mask=None, dropout=None):
     return fused_attention(query / query.shape[1] ** 0.5, key, value, mask, dropout)
 
 
-def maskless(query, key, value, mask=None, dropout=0.0):
+def maskless(query, key, value, mask=None, dropout=None):
     return fused_attention(query, key, value, None, dropout)
 
 
-def inverted(query, key, value, mask=None, dropout=0.0):
+def inverted(query, key, value, mask=None, dropout=None):
     return fused_attention(query, key, value, None if mask is None else ~mask, dropout)
 
 
-def causal(query, key, value, mask=None, dropout=0.0):
+def causal(query, key, value, mask=None, dropout=None):
     width = query.shape[-2]
     past = torch.ones(width, width, dtype=torch.bool).tril()
     return fused_attention(query, key, value, past if mask is None else past & mask, dropout)
 
 
-def softmax_over_queries(query, key, value, mask=None, dropout=0.0):
+def softmax_over_queries(query, key, value, mask=None, dropout=None):
     scores = query @ key.mT / query.shape[-1] ** 0.5
     return scores.softmax(dim=-2) @ value, None
 
@@ -165,21 +164,19 @@ def count_only_real_tokens(model, patch):
 def normalise_before(model, patch):
     """Pre-LN: LayerNorm in front of the sub-layer, nothing behind it."""
 
-    def forward(self, x, packing, wanted=None, output_attentions=False):
-        attended, weights = self.attention(self.attention_norm(x), packing)
-        x = x + attended
-        return x + self.feed_forward(self.feed_forward_norm(x)), weights
+    def forward(self, x, packing, wanted=None, record=None):
+        x = x + self.attention(self.attention_norm(x), packing)
+        return x + self.feed_forward(self.feed_forward_norm(x))
 
     patch.setattr(minibert.encoder.EncoderLayer, "forward", forward)
 
 
 def forget_the_residual(model, patch):
-    forward = minibert.linear.Linear.forward
-    patch.setattr(
-        minibert.linear.Linear,
-        "forward",
-        lambda self, x, activation=None, residual=None: forward(self, x, activation),
-    )
+    def forward(self, x, packing, wanted=None, record=None):
+        x = self.attention_norm(self.attention(x, packing))
+        return self.feed_forward_norm(self.feed_forward(x))
+
+    patch.setattr(minibert.encoder.EncoderLayer, "forward", forward)
 
 
 def forget_tanh(model, patch):

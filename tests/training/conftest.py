@@ -1,11 +1,18 @@
 """What the tests of training share: a short run, and what it changed."""
 
+import pytest
+
 from minibert.training.batches import Classification, Examples
 from minibert.training.loop import train
 from minibert.training.recipe import Recipe
 from tests.conftest import TEXTS
 
 STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+@pytest.fixture(scope="module")
+def examples(tokenizer):
+    return Examples(tokenizer.encode_batch(TEXTS), [i % 2 for i in range(len(TEXTS))])
 
 
 def state(model):

@@ -6,8 +6,7 @@ import pytest
 import torch
 import transformers
 
-import minibert
-from minibert.training.batches import Classification, Examples, split
+from minibert.training.batches import Classification, split
 from minibert.training.history import Evaluation
 from minibert.training.loop import train
 from minibert.training.optimizer import (
@@ -15,22 +14,9 @@ from minibert.training.optimizer import (
     warmup_linear,
 )
 from minibert.training.recipe import Recipe
-from tests.conftest import TEXTS, TINY
+from tests.conftest import small_model
 
 LABELS = [i % 2 for i in range(24)]
-
-
-@pytest.fixture(scope="module")
-def examples(tokenizer):
-    return Examples(tokenizer.encode_batch(TEXTS), LABELS)
-
-
-def small_model(**changes):
-    torch.manual_seed(0)
-    config = minibert.BertConfig(
-        **{**TINY, "vocab_size": 30522, "initializer_range": 0.02, **changes}
-    )
-    return minibert.BertForClassification(config)
 
 
 def test_schedule_is_that_of_transformers():
