@@ -19,6 +19,11 @@ from tests.conftest import small_model
 LABELS = [i % 2 for i in range(24)]
 
 
+def small_model(**changes):
+    """With the usual start, from which it learns."""
+    return random_model(initializer_range=0.02, **changes)
+
+
 def test_schedule_is_that_of_transformers():
     model = torch.nn.Linear(2, 2)
     ours = make_optimizer(model, lr=1e-3, weight_decay=0.0)
