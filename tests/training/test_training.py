@@ -6,6 +6,7 @@ import pytest
 import torch
 import transformers
 
+import minibert
 from minibert.training.batches import Classification, split
 from minibert.training.history import Evaluation
 from minibert.training.loop import train
@@ -14,14 +15,18 @@ from minibert.training.optimizer import (
     warmup_linear,
 )
 from minibert.training.recipe import Recipe
-from tests.conftest import small_model
+from tests.conftest import TINY
 
 LABELS = [i % 2 for i in range(24)]
 
 
 def small_model(**changes):
     """With the usual start, from which it learns."""
-    return random_model(initializer_range=0.02, **changes)
+    torch.manual_seed(0)
+    config = minibert.BertConfig(
+        **{**TINY, "vocab_size": 30522, "initializer_range": 0.02, **changes}
+    )
+    return minibert.BertForClassification(config)
 
 
 def test_schedule_is_that_of_transformers():
