@@ -6,10 +6,13 @@ half is tested with stand-ins for events and memory counters, and was never run 
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +23,52 @@ from torch.nn.attention import SDPBackend
 from minibert.engine import bodies as kernels
 
 Run = Callable[[], Any]
+
+
+def cpu() -> str:
+    """Its name, and of its instructions those that make products fast."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    fast = {"bf16": "BF16", "vnni": "VNNI"}
+    found = kernels.cpu_features()
+    return ", ".join(
+        [
+            f"{platform.machine()}, {(names or ['unknown CPU'])[0]}",
+            torch.backends.cpu.get_cpu_capability(),
+            *(label for name, label in fast.items() if name in found),
+        ]
+    )
+
+
+def cores() -> int:
+    """How many threads a benchmark takes if it is told nothing."""
+    return os.cpu_count() or 1
+
+
+def is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+PEERS = ("transformers", "accelerate", "onnxruntime", "openvino")
+
+
+def conditions(threads: int, packages: Sequence[str] = PEERS) -> str:
+    """What a figure depends on beside its command: machine, threads, versions, date."""
+    versions = [
+        f"{name} {importlib.metadata.version(name)}"
+        for name in ("torch", *packages)
+        if is_installed(name)
+    ]
+    return ", ".join(
+        [
+            cpu(),
+            f"{threads} threads",
+            *versions,
+            f"Python {platform.python_version()}",
+            time.strftime("%Y-%m-%d"),
+        ]
+    )
 
 
 class Cpu:
@@ -38,9 +87,8 @@ class Cpu:
         self._flushed: Tensor | None = None
 
     def describe(self) -> str:
-        """Name, threads and number formats that are fast; no more of the machine."""
-        capability = torch.backends.cpu.get_cpu_capability()
-        return f"CPU, {platform.machine()} {capability}, {torch.get_num_threads()} threads"
+        """Name, number formats that are fast, and threads; no more of the machine."""
+        return f"{cpu()}, {torch.get_num_threads()} threads"
 
     def dtypes(self) -> list[torch.dtype]:
         return [torch.float32, torch.bfloat16]
