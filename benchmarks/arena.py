@@ -52,11 +52,11 @@ class Turns:
     def next(self, result: Any = None) -> Any:
         """The next work. Raises `Finished` when there is none."""
         _send(self._answers, (time.perf_counter() - self._start, result))
-        request = _receive(self._requests)
-        if request is None:
+        requests = _receive(self._requests)
+        if not requests:
             raise Finished
         self._start = time.perf_counter()
-        return request
+        return requests[0]
 
 
 class Turn(NamedTuple):
@@ -101,14 +101,16 @@ class Process:
 
     def turn(self, request: Any) -> Turn | None:
         """Its work on a request; None when it failed."""
+        if self.failure:
+            return None
         time.sleep(PAUSE)
-        self._send(request)
+        self._send((request,))
         answer = self._answer()
         return Turn(*answer) if answer else None
 
     def stop(self) -> None:
         if not self.failure:
-            self._send(None)
+            self._send(())  # no more work
             self.memory = self._answer() or {}
         self._requests.close()
         self._answers.close()
