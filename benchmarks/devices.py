@@ -53,22 +53,19 @@ def is_installed(package: str) -> bool:
 PEERS = ("transformers", "accelerate", "onnxruntime", "openvino")
 
 
-def conditions(threads: int, packages: Sequence[str] = PEERS) -> str:
-    """What a figure depends on beside its command: machine, threads, versions, date."""
-    versions = [
+def versions(packages: Sequence[str] = PEERS) -> str:
+    """Of PyTorch, of those packages that are installed, and of Python; and the date."""
+    found = [
         f"{name} {importlib.metadata.version(name)}"
         for name in ("torch", *packages)
         if is_installed(name)
     ]
-    return ", ".join(
-        [
-            cpu(),
-            f"{threads} threads",
-            *versions,
-            f"Python {platform.python_version()}",
-            time.strftime("%Y-%m-%d"),
-        ]
-    )
+    return ", ".join([*found, f"Python {platform.python_version()}", time.strftime("%Y-%m-%d")])
+
+
+def conditions(threads: int, packages: Sequence[str] = PEERS) -> str:
+    """What a figure depends on beside its command: machine, threads, versions, date."""
+    return f"{cpu()}, {threads} threads, {versions(packages)}"
 
 
 class Cpu:
