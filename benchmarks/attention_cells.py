@@ -38,9 +38,12 @@ PADDING_LENGTH = 256  # where the share of padding is varied
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Lengths of 32 typical sentences of SST-2: the 1/64, 3/64 .. 63/64 quantiles of its development
 # part in tokens of bert-base-cased, [CLS] and [SEP] included.
-SST2 = (
-    *(8, 10, 12, 13, 14, 15, 16, 17, 19, 19, 21, 21, 22, 23, 24, 25),
-    *(26, 27, 28, 29, 30, 31, 32, 33, 35, 37, 38, 40, 42, 44, 48, 54),
+SST2 = tuple(
+    int(length)
+    for length in (
+        "8 10 12 13 14 15 16 17 19 19 21 21 22 23 24 25 "
+        "26 27 28 29 30 31 32 33 35 37 38 40 42 44 48 54"
+    ).split()
 )
 
 

@@ -24,9 +24,8 @@ import json
 import statistics
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import devices
 import finetune_contenders
@@ -34,6 +33,7 @@ import plotting
 import torch
 from arena import (
     BESIDE,
+    ROOT,
     Process,
     beside_table,
     find_checkout,
@@ -42,80 +42,12 @@ from arena import (
     with_beside,
 )
 from devices import is_installed
-from finetune_contenders import CONTENDERS, MAX_LENGTH, PLAIN, Setup
+from finetune_accuracy import compare_accuracy
+from finetune_contenders import CONTENDERS, PLAIN, Setup
 from finetune_profile import WARM, profile
-
-import minibert
-from minibert import WordPieceTokenizer, data
-from minibert.training.batches import random_order
+from finetune_start import Texts, choose, find_model, make_model, read_texts
 
 TOLERANCE = 1e-4  # how far two losses may be apart
-SHAPE_WILL_DO = "bert-base-cased"  # with random weights, if its own are not at hand
-
-
-# --- the same start for all ----------------------------------------------------------------------
-
-
-DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
-
-
-def find_model(name: str, tokenizer: str | None) -> tuple[bool, WordPieceTokenizer]:
-    """Whether the model has weights, or only a shape here, and the tokenizer."""
-    pretrained = name != SHAPE_WILL_DO or Path(name).is_dir()
-    source = tokenizer or (name if pretrained else "minilm-l6")
-    return pretrained, WordPieceTokenizer.from_pretrained(source)
-
-
-def make_model(
-    folder: Path, name: str, tokenizer: str | None, labels: list[str], seed: int, dropout: bool
-) -> None:
-    """Write a model with a new head, and its tokenizer."""
-    torch.manual_seed(seed)
-    pretrained, vocabulary = find_model(name, tokenizer)
-    if pretrained:
-        model = minibert.BertForClassification.from_pretrained(name, labels=labels, new_head=True)
-    else:  # BertConfig() is the shape; a stand-in's vocabulary may be the larger one
-        shape = minibert.BertConfig(labels=tuple(labels))
-        size = max(shape.vocab_size, 1 + max(vocabulary.tokens))
-        model = minibert.BertForClassification(replace(shape, vocab_size=size))
-    if not dropout:
-        none: Any = dict.fromkeys(DROPOUTS, 0.0)
-        config = replace(model.config, **none)
-        weights, model = model.state_dict(), minibert.BertForClassification(config)
-        model.load_state_dict(weights)
-    model.save_pretrained(folder)
-    vocabulary.save_pretrained(folder)
-
-
-class Part(NamedTuple):
-    """Texts and the numbers of their classes."""
-
-    texts: list[str]
-    labels: list[int]
-
-
-class Texts(NamedTuple):
-    train: Part
-    development: Part
-    labels: list[str]
-
-
-def read_texts(source: str) -> Texts:
-    parts = data.load(source)
-    labels = sorted(set(parts[0].labels) | set(parts[1].labels))
-    train, development = (
-        Part(list(part.texts), [labels.index(label) for label in part.labels]) for part in parts
-    )
-    return Texts(train, development, labels)
-
-
-def choose(part: Part, number: int, seed: int = 0) -> Part:
-    """So many texts at random, each again only after every other one."""
-    order: list[int] = []
-    while len(order) < number:
-        order += random_order(len(part.texts), seed, len(order))
-    chosen = order[:number]
-    return Part([part.texts[i] for i in chosen], [part.labels[i] for i in chosen])
 
 
 # --- do both learn the same? ---------------------------------------------------------------------
@@ -170,7 +102,7 @@ def start(name: str, setup: Setup, arguments: argparse.Namespace) -> Process:
         finetune_contenders.ours_of(name),
         setup,
         threads=arguments.threads,
-        **({"checkout": arguments.beside} if name.startswith(BESIDE) else {}),
+        checkout=arguments.beside if name.startswith(BESIDE) else ROOT,
     )
 
 
@@ -197,50 +129,6 @@ def table(found: dict[str, Any], batch_size: int, steps: int, tokens: list[float
             f"| {format(used['anonymous'], '.0f') if 'anonymous' in used else '-'} |"
         )
     return lines
-
-
-# --- accuracy ------------------------------------------------------------------------------------
-
-
-def accuracy(model: Any, tokenizer: WordPieceTokenizer, part: Part) -> float:
-    """The same function for both: they take the same batch and return logits."""
-    model.eval()
-    rows = tokenizer.encode_batch(part.texts, MAX_LENGTH)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
-    right = 0
-    with torch.no_grad():
-        for start in range(0, len(rows), 32):
-            chosen = order[start : start + 32]
-            found = model(**tokenizer.pad([rows[i] for i in chosen])).logits.argmax(1)
-            right += sum(int(k) == part.labels[i] for k, i in zip(found, chosen, strict=True))
-    return right / len(rows)
-
-
-def compare_accuracy(texts: Texts, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Pairs of runs: a seed decides subset, order and head, the same for both of its pair."""
-    rows = []
-    print("| seed | minibert | transformers | difference, points |\n|---|---|---|---|")
-    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-        place = folder / str(seed)
-        make_model(place, arguments.model, arguments.tokenizer, texts.labels, seed, dropout=True)
-        chosen = choose(texts.train, arguments.train_examples, seed)
-        setup = Setup(place, *chosen, arguments.batch_size, arguments.epochs, seed)
-        tokenizer = WordPieceTokenizer.from_pretrained(place)
-        mine, theirs = (
-            accuracy(CONTENDERS[name](setup, lambda: None).model, tokenizer, texts.development)
-            for name in ("minibert fp32", PLAIN)
-        )
-        rows.append({"seed": seed, "minibert": mine, "transformers": theirs})
-        print(f"| {seed} | {mine:.2%} | {theirs:.2%} | {100 * (mine - theirs):+.2f} |", flush=True)
-    differences = [100 * (row["minibert"] - row["transformers"]) for row in rows]
-    mean = statistics.mean(differences)
-    error = statistics.stdev(differences) / len(rows) ** 0.5
-    within = abs(mean) <= 2 * error
-    print(
-        f"Mean difference {mean:+.2f} points, standard error {error:.2f}: "
-        f"{'within' if within else 'NOT within'} 2 standard errors"
-    )
-    return {"seeds": rows, "mean": mean, "standard error": error, "within": within}
 
 
 # --- the report ----------------------------------------------------------------------------------

@@ -30,7 +30,16 @@ import devices
 import inference_contenders
 import numpy as np
 import plotting
-from arena import BESIDE, OURS, Process, beside_table, find_checkout, in_turns, with_beside
+from arena import (
+    BESIDE,
+    OURS,
+    ROOT,
+    Process,
+    beside_table,
+    find_checkout,
+    in_turns,
+    with_beside,
+)
 from inference_contenders import CONTENDERS, MAX_LENGTH, REFERENCE, STREAM_ONLY, Rows, Work
 from inference_details import accuracies, curves, profile
 
@@ -160,7 +169,7 @@ def start(names: list[str], folder: Path, arguments: argparse.Namespace) -> list
             folder,
             arguments.threads,
             threads=arguments.threads,
-            **({"checkout": arguments.beside} if name.startswith(BESIDE) else {}),
+            checkout=arguments.beside if name.startswith(BESIDE) else ROOT,
         )
         if not process.failure:
             print(f"{name}: ready after {process.loading:.1f} s", flush=True)
