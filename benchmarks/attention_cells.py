@@ -175,10 +175,10 @@ class Inputs:
 
         self.padded = draw(rows, cell.length, *shape)  # (B, T, 3, H, D) or (B, T, C)
         self.gradient = draw(rows, cell.length, width)  # (B, T, C), of the result
+        self.config = BertConfig(hidden_size=width, num_attention_heads=cell.heads, **NO_DROPOUT)
         if cell.work == "block":
-            config = BertConfig(hidden_size=width, num_attention_heads=cell.heads, **NO_DROPOUT)
             torch.manual_seed(0)
-            self.block = Block(config).to(device, cell.dtype)
+            self.block = Block(self.config).to(device, cell.dtype)
 
     def given(self, layout: str) -> tuple[Tensor, Tensor]:
         """Input and gradient of the result, padded (B, T, ...) or packed (N, ...)."""
@@ -238,7 +238,7 @@ class Block(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
-        return self.norm(self.attention(x, packing)[0])
+        return self.norm(self.attention(x, packing))
 
 
 def _one_head_at_a_time(qkv: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import devices
@@ -15,9 +15,15 @@ from attention_cells import HEAD_SIZE, NO_DROPOUT, Block, Inputs
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from minibert import BertConfig
-from minibert.attention import fused_attention, grouped_attention, readable_attention
-from minibert.engine import bodies as kernels
+from minibert.attention import (
+    SelfAttention,
+    fused_attention,
+    grouped_attention,
+    readable_attention,
+)
+from minibert.engine.attention import VarlenAttention, has_varlen
+from minibert.engine.exchange import exchange
+from minibert.engine.rule import Precision, body_for, choose
 from minibert.linear import Linear
 
 Call = Callable[[Tensor], Tensor]
@@ -72,11 +78,8 @@ def grouped(inputs: Inputs) -> tuple[Call, list[Any]]:
 
 
 def varlen(inputs: Inputs) -> tuple[Call, list[Any]]:
-    def call(qkv: Tensor) -> Tensor:
-        query, key, value = qkv.unbind(1)
-        return kernels.varlen_attention(query, key, value, inputs.packing).flatten(1)
-
-    return call, []
+    module = exchange(SelfAttention(inputs.config), VarlenAttention)
+    return lambda qkv: module.attend(qkv, inputs.packing).flatten(1), []
 
 
 def flex(inputs: Inputs) -> tuple[Call, list[Any]]:
@@ -137,12 +140,7 @@ def _huggingface_mask(inputs: Inputs, kind: str) -> Tensor | None:
 
 def our_block(attention: str) -> Callable[[Inputs], tuple[Call, list[Any]]]:
     def build(inputs: Inputs) -> tuple[Call, list[Any]]:
-        config = BertConfig(
-            hidden_size=inputs.cell.heads * HEAD_SIZE,
-            num_attention_heads=inputs.cell.heads,
-            attention=attention,  # type: ignore[arg-type]
-            **NO_DROPOUT,
-        )
+        config = replace(inputs.config, attention=attention)  # type: ignore[arg-type]
         block = Block(config).to(inputs.device, inputs.cell.dtype)
         block.load_state_dict(inputs.block.state_dict())
         return lambda x: block(x, inputs.packing), list(block.parameters())
@@ -153,15 +151,15 @@ def our_block(attention: str) -> Callable[[Inputs], tuple[Call, list[Any]]]:
 def our_block_for_inference(inputs: Inputs) -> tuple[Call, list[Any]]:
     """With the products that `minibert.optimize` would put in."""
     block = copy.deepcopy(inputs.block).eval()
-    body = kernels.body_for(_precision(inputs.cell.dtype), inputs.device)
+    body = body_for(_precision(inputs.cell.dtype), inputs.device)
     with torch.no_grad():
-        for name, module in list(block.attention.named_children()):
+        for module in block.attention.children():
             if type(module) is Linear:
-                setattr(block.attention, name, body(module).eval())
+                exchange(module, body)
     return lambda x: block(x, inputs.packing), []
 
 
-def _precision(dtype: torch.dtype) -> kernels.Precision:
+def _precision(dtype: torch.dtype) -> Precision:
     return "fp32" if dtype == torch.float32 else "bf16"
 
 
@@ -229,10 +227,10 @@ def contenders(device: devices.Cpu, inputs: Inputs) -> list[Contender]:
     cell = inputs.cell
     forward = cell.direction == "forward"
     no_transformers = "" if devices.is_installed("transformers") else "needs transformers"
-    packed = kernels.has_varlen(inputs.device, cell.dtype)
+    packed = has_varlen(inputs.device, cell.dtype)
     if cell.work == "block":
         fast = [Contender("minibert, fast products", "packed", our_block_for_inference)]
-        if not forward or kernels.choose(_precision(cell.dtype), inputs.device).note:
+        if not forward or choose(_precision(cell.dtype), inputs.device).note:
             fast = []  # inference only, and only in the cell's own number format
         return [
             Contender("minibert", "packed", our_block("auto")),

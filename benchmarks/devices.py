@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend
 
-from minibert.engine import bodies as kernels
+from minibert.engine.rule import cpu_features
 
 Run = Callable[[], Any]
 
@@ -31,7 +31,7 @@ def cpu() -> str:
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     fast = {"bf16": "BF16", "vnni": "VNNI"}
-    found = kernels.cpu_features()
+    found = cpu_features()
     return ", ".join(
         [
             f"{platform.machine()}, {(names or ['unknown CPU'])[0]}",
@@ -117,7 +117,7 @@ class Cpu:
 
     def emulates(self, dtype: torch.dtype) -> bool:
         """Whether the CPU has no instructions for this number format, and is slow at it."""
-        return dtype != torch.float32 and "bf16" not in kernels.cpu_features()
+        return dtype != torch.float32 and "bf16" not in cpu_features()
 
     def peak_bytes(self, run: Run) -> tuple[Any, int]:
         """What `run` returns, and the most that it holds at once, beyond what was there before;

@@ -126,7 +126,7 @@ def plain_loop(bf16: bool) -> Contender:
         model, collate = load_transformers(setup.folder)
         examples = setup.examples()
         task = setup.task(examples)
-        order = [[example.number for example in task.batch(s)] for s in range(setup.steps)]
+        order = [[example.index for example in task.batch(s)] for s in range(setup.steps)]
         batches = iter(
             DataLoader(setup.features(examples), batch_sampler=order, collate_fn=collate)
         )
@@ -183,7 +183,7 @@ def trainer(setup: Setup, wait: Wait) -> Trained:
 
     examples = setup.examples()
     features, task = setup.features(examples), setup.task(examples)
-    in_order = [features[e.number] for step in range(setup.steps) for e in task.batch(step)]
+    in_order = [features[e.index] for step in range(setup.steps) for e in task.batch(step)]
     model, collate = load_transformers(setup.folder)
     with tempfile.TemporaryDirectory() as folder:
         arguments = transformers.TrainingArguments(

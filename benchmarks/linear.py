@@ -4,10 +4,11 @@
 
 GFLOP/s, median of alternating runs, for MiniLM's and BERT-base's shapes with some hundred tokens
 and with few: forward alone, and forward with backward. The evidence for the body that
-`minibert.linear.Linear` has, and for the rule by which `minibert.engine.bodies` chooses others.
+`minibert.linear.Linear` has, and for the rule by which `minibert.engine.rule` chooses others.
 """
 
 import argparse
+import copy
 import re
 import statistics
 import time
@@ -18,7 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minibert.engine import bodies as kernels
+from minibert.engine.bodies import HalfWeights, OneDnn, OneDnnBf16, OneDnnTiles
+from minibert.engine.exchange import exchange
+from minibert.engine.integers import Int7, Int7Few, Int8
+from minibert.engine.probe import probe
 from minibert.linear import Linear
 
 # (tokens, in, out): MiniLM's with a batch of SST-2, BERT-base's with one short text and with many.
@@ -34,13 +38,13 @@ SHAPES = [
     (512, 3072, 768),
 ]
 BODIES = (
-    kernels.OneDnn,
-    kernels.OneDnnBf16,
-    kernels.OneDnnTiles,
-    kernels.HalfWeights,
-    kernels.Int8,
-    kernels.Int7,
-    kernels.Int7Few,
+    OneDnn,
+    OneDnnBf16,
+    OneDnnTiles,
+    HalfWeights,
+    Int8,
+    Int7,
+    Int7Few,
 )
 
 
@@ -72,8 +76,8 @@ def contenders(n: int, k: int, m: int) -> dict[str, tuple[int, Callable[[], Tens
     linear.weight.copy_(weight)
     linear.bias.copy_(bias)
     for kind in BODIES:
-        if not kernels.probe(kind) and (kind is not kernels.OneDnnTiles or n >= kind.TILE):
-            body, given = kind(linear).eval(), x.to(kind.dtype)
+        if not probe(kind) and (kind is not OneDnnTiles or n >= kind.TILE):
+            body, given = exchange(copy.deepcopy(linear), kind), x.to(kind.dtype)
             runs[kind.__name__] = (1, inference(body, given))
     integers = (torch.randint(-9, 9, (n, k)).to(torch.int8), torch.ones(k, m, dtype=torch.int8))
     if n > 16:  # it takes no fewer rows

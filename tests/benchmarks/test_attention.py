@@ -23,7 +23,10 @@ import attention_cells  # noqa: E402
 import attention_contenders  # noqa: E402
 import devices  # noqa: E402
 
-from minibert.engine import bodies as kernels  # noqa: E402
+from minibert.attention import SelfAttention  # noqa: E402
+from minibert.config import BertConfig  # noqa: E402
+from minibert.engine.attention import VarlenAttention  # noqa: E402
+from minibert.engine.exchange import exchange  # noqa: E402
 from minibert.packing import Packing  # noqa: E402
 
 
@@ -387,8 +390,9 @@ def test_shapes_of_the_largest_cell_on_the_meta_device():
 def test_varlen_takes_what_we_give_it_on_the_meta_device():
     packing = Packing(torch.ones(2, 8, dtype=torch.bool))
     packing.__dict__["starts"] = packing.starts.to("meta")
-    query, key, value = torch.empty(16, 3, 12, 64, device="meta", dtype=torch.bfloat16).unbind(1)
-    assert kernels.varlen_attention(query, key, value, packing).shape == (16, 12, 64)
+    qkv = torch.empty(16, 3, 12, 64, device="meta", dtype=torch.bfloat16)
+    module = exchange(SelfAttention(BertConfig()), VarlenAttention)
+    assert module.attend(qkv, packing).shape == (16, 12, 64)
 
 
 @pytest.mark.cuda
