@@ -18,13 +18,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import arena
 import torch
 
 TEXTS, BATCH, STEPS = 128, 16, 20
@@ -82,10 +82,14 @@ def losses(texts: list[str], labels: list[str], model: object, tokenizer: object
 
 def measure_checkout(root: Path) -> dict[str, object]:
     """The figures of a checkout, by a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(root)}
     command = [sys.executable, str(Path(__file__).resolve()), "--json"]
     printed = subprocess.run(
-        command, env=environment, cwd=root, check=True, stdout=subprocess.PIPE, text=True
+        command,
+        env=arena.environment(root),
+        cwd=root,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     ).stdout
     return json.loads(printed.splitlines()[-1])
 
@@ -115,12 +119,11 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(measure()))
         return
-    here = Path(__file__).resolve().parent.parent
-    ours = measure_checkout(here)
+    ours = measure_checkout(arena.ROOT)
     if arguments.beside is None:
         print(json.dumps(ours, indent=1))
         return
-    sys.exit(0 if compare(ours, measure_checkout(arguments.beside.resolve())) else 1)
+    sys.exit(0 if compare(ours, measure_checkout(arena.find_checkout(arguments.beside))) else 1)
 
 
 if __name__ == "__main__":

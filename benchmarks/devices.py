@@ -6,10 +6,13 @@ half is tested with stand-ins for events and memory counters, and was never run 
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,9 +20,52 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend
 
-from minibert.engine import bodies as kernels
+from minibert.engine.rule import cpu_features
 
 Run = Callable[[], Any]
+
+
+def cpu() -> str:
+    """Its name, and of its instructions those that make products fast."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    fast = {"bf16": "BF16", "vnni": "VNNI"}
+    found = cpu_features()
+    return ", ".join(
+        [
+            f"{platform.machine()}, {(names or ['unknown CPU'])[0]}",
+            torch.backends.cpu.get_cpu_capability(),
+            *(label for name, label in fast.items() if name in found),
+        ]
+    )
+
+
+def cores() -> int:
+    """How many threads a benchmark takes if it is told nothing."""
+    return os.cpu_count() or 1
+
+
+def is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+PEERS = ("transformers", "accelerate", "onnxruntime", "openvino")
+
+
+def versions(packages: Sequence[str] = PEERS) -> str:
+    """Of PyTorch, of those packages that are installed, and of Python; and the date."""
+    found = [
+        f"{name} {importlib.metadata.version(name)}"
+        for name in ("torch", *packages)
+        if is_installed(name)
+    ]
+    return ", ".join([*found, f"Python {platform.python_version()}", time.strftime("%Y-%m-%d")])
+
+
+def conditions(threads: int, packages: Sequence[str] = PEERS) -> str:
+    """What a figure depends on beside its command: machine, threads, versions, date."""
+    return f"{cpu()}, {threads} threads, {versions(packages)}"
 
 
 class Cpu:
@@ -38,9 +84,8 @@ class Cpu:
         self._flushed: Tensor | None = None
 
     def describe(self) -> str:
-        """Name, threads and number formats that are fast; no more of the machine."""
-        capability = torch.backends.cpu.get_cpu_capability()
-        return f"CPU, {platform.machine()} {capability}, {torch.get_num_threads()} threads"
+        """Name, number formats that are fast, and threads; no more of the machine."""
+        return f"{cpu()}, {torch.get_num_threads()} threads"
 
     def dtypes(self) -> list[torch.dtype]:
         return [torch.float32, torch.bfloat16]
@@ -72,7 +117,7 @@ class Cpu:
 
     def emulates(self, dtype: torch.dtype) -> bool:
         """Whether the CPU has no instructions for this number format, and is slow at it."""
-        return dtype != torch.float32 and "bf16" not in kernels.cpu_features()
+        return dtype != torch.float32 and "bf16" not in cpu_features()
 
     def peak_bytes(self, run: Run) -> tuple[Any, int]:
         """What `run` returns, and the most that it holds at once, beyond what was there before;

@@ -4,30 +4,47 @@
 
 GFLOP/s, median of alternating runs, for MiniLM's and BERT-base's shapes with some hundred tokens
 and with few: forward alone, and forward with backward. The evidence for the body that
-`minibert.linear.Linear` has, and for the rule by which `minibert.engine.bodies` chooses others.
+`minibert.linear.Linear` has, and for the rule by which `minibert.engine.rule` chooses others.
 """
 
 import argparse
+import copy
 import re
 import statistics
 import time
 from collections.abc import Callable
 
+import devices
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minibert.engine import bodies as kernels
+from minibert.engine.bodies import HalfWeights, OneDnn, OneDnnBf16, OneDnnTiles
+from minibert.engine.exchange import exchange
+from minibert.engine.integers import Int7, Int7Few, Int8
+from minibert.engine.probe import probe
 from minibert.linear import Linear
 
+# (tokens, in, out): MiniLM's with a batch of SST-2, BERT-base's with one short text and with many.
 SHAPES = [
-    *((429, 384, 1152), (429, 384, 1536), (429, 1536, 384)),
-    *((16, 768, 768), (16, 768, 3072), (16, 3072, 768)),
-    *((512, 768, 768), (512, 768, 3072), (512, 3072, 768)),
+    (429, 384, 1152),
+    (429, 384, 1536),
+    (429, 1536, 384),
+    (16, 768, 768),
+    (16, 768, 3072),
+    (16, 3072, 768),
+    (512, 768, 768),
+    (512, 768, 3072),
+    (512, 3072, 768),
 ]
 BODIES = (
-    *(kernels.OneDnn, kernels.OneDnnBf16, kernels.OneDnnTiles, kernels.HalfWeights),
-    *(kernels.Int8, kernels.Int7, kernels.Int7Few),
+    OneDnn,
+    OneDnnBf16,
+    OneDnnTiles,
+    HalfWeights,
+    Int8,
+    Int7,
+    Int7Few,
 )
 
 
@@ -59,9 +76,9 @@ def contenders(n: int, k: int, m: int) -> dict[str, tuple[int, Callable[[], Tens
     linear.weight.copy_(weight)
     linear.bias.copy_(bias)
     for kind in BODIES:
-        if not kernels.probe(kind) and (kind is not kernels.OneDnnTiles or n >= kind.TILE):
-            body, given = kind(linear).eval(), x.to(kind.dtype)
-            runs[f"kernels.{kind.__name__}"] = (1, inference(body, given))
+        if not probe(kind) and (kind is not OneDnnTiles or n >= kind.TILE):
+            body, given = exchange(copy.deepcopy(linear), kind), x.to(kind.dtype)
+            runs[kind.__name__] = (1, inference(body, given))
     integers = (torch.randint(-9, 9, (n, k)).to(torch.int8), torch.ones(k, m, dtype=torch.int8))
     if n > 16:  # it takes no fewer rows
         runs["torch._int_mm"] = (1, lambda: torch._int_mm(*integers))
@@ -86,8 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--runs", type=int, default=15)
     number = parser.parse_args().runs
-    capability = torch.backends.cpu.get_cpu_capability()
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {capability}")
+    print(devices.conditions(torch.get_num_threads(), []))
     for n, k, m in SHAPES:
         runs = contenders(n, k, m)
         seconds: dict[str, list[float]] = {name: [] for name in runs}

@@ -9,12 +9,12 @@ and what `import minibert` costs compared with `import torch`.
 """
 
 import argparse
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 
+import devices
 import torch
 
 import minibert
@@ -53,10 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--runs", type=int, default=7)
     runs = parser.parse_args().runs
-    print(
-        f"python {platform.python_version()}, torch {torch.__version__}, "
-        f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, fp32, CPU"
-    )
+    print(f"{devices.conditions(torch.get_num_threads(), [])}, fp32")
     with tempfile.TemporaryDirectory() as folder:
         minibert.BertModel(minibert.BertConfig()).save_pretrained(f"{folder}/model")
         run(LOAD, f"{folder}/model", "time")  # warm the disk cache

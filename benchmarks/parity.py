@@ -8,17 +8,14 @@ Runs the tests themselves, so a figure here is one that a test was held to. Need
 """
 
 import argparse
-import datetime
-import platform
 import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import devices
 import pytest
-import tokenizers
 import torch
-import transformers
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [
@@ -79,11 +76,9 @@ def main() -> None:
     lines = [
         "# Parity with transformers",
         "",
-        f"Written by `python benchmarks/parity.py{' --fast' if arguments.fast else ''}` on "
-        f"{datetime.date.today()}: torch {torch.__version__}, transformers "
-        f"{transformers.__version__}, tokenizers {tokenizers.__version__}, Python "
-        f"{platform.python_version()}, {platform.system()} {platform.machine()}, "
-        f"{torch.get_num_threads()} threads, CPU; fp32 unless a row says otherwise.",
+        f"Written by `python benchmarks/parity.py{' --fast' if arguments.fast else ''}`: "
+        f"{devices.conditions(torch.get_num_threads(), ['transformers', 'tokenizers'])}; "
+        "fp32 on the CPU unless a row says otherwise.",
         "",
         f"{collector.outcomes['passed']} tests passed, {collector.outcomes['skipped']} skipped. "
         "Differences are the largest absolute ones at real tokens, unless a row says otherwise. "

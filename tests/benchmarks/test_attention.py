@@ -19,9 +19,14 @@ BENCHMARKS = ROOT / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import attention  # noqa: E402
+import attention_cells  # noqa: E402
+import attention_contenders  # noqa: E402
 import devices  # noqa: E402
 
-from minibert.engine import bodies as kernels  # noqa: E402
+from minibert.attention import SelfAttention  # noqa: E402
+from minibert.config import BertConfig  # noqa: E402
+from minibert.engine.attention import VarlenAttention  # noqa: E402
+from minibert.engine.exchange import exchange  # noqa: E402
 from minibert.packing import Packing  # noqa: E402
 
 
@@ -103,7 +108,7 @@ def test_what_is_printed_says_conditions_ceilings_and_the_verdict(quick):
 
 
 def test_a_missing_extra_is_said_before_the_work(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(attention, "_installed", lambda name: False)
+    monkeypatch.setattr(devices, "is_installed", lambda name: False)
     monkeypatch.setattr(sys, "argv", ["attention.py", "--quick", "--plots", str(tmp_path / "p")])
     with pytest.raises(SystemExit) as exit:
         attention.main()
@@ -142,25 +147,25 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_2(arguments, message, mon
 
 
 def cell(work="kernel", direction="forward", length=16, filling="full", rows=4, heads=2):
-    lengths = attention.row_lengths(filling, rows, length)
-    return attention.Cell(work, direction, torch.float32, heads, length, filling, lengths)
+    lengths = attention_cells.row_lengths(filling, rows, length)
+    return attention_cells.Cell(work, direction, torch.float32, heads, length, filling, lengths)
 
 
 @pytest.mark.parametrize("share", [25, 50, 75])
 def test_fillings_have_the_share_of_padding_they_name(share):
-    lengths = attention.row_lengths(f"{share}% padding", 64, 256)
+    lengths = attention_cells.row_lengths(f"{share}% padding", 64, 256)
     assert max(lengths) == 256 and min(lengths) >= 1
     assert abs(1 - sum(lengths) / (64 * 256) - share / 100) < 0.02
 
 
 def test_sentences_of_sst2_are_as_long_as_facts_say():
-    assert len(attention.SST2) == 32 and max(attention.SST2) <= 64
-    assert abs(sum(attention.SST2) / 32 - 26.8) < 0.5  # the mean of the development part
+    assert len(attention_cells.SST2) == 32 and max(attention_cells.SST2) <= 64
+    assert abs(sum(attention_cells.SST2) / 32 - 26.8) < 0.5  # the mean of the development part
 
 
 def test_flops_are_those_that_pytorch_counts():
     for work in ("kernel", "block"):
-        inputs = attention.Inputs(cell(work), torch.device("cpu"))
+        inputs = attention_cells.Inputs(cell(work), torch.device("cpu"))
         found = [c for c in attention.contenders(devices.Cpu(), inputs) if "readable" in c.name]
         job = attention.Job(found[0], inputs)
         with FlopCounterMode(display=False) as counter:
@@ -170,13 +175,13 @@ def test_flops_are_those_that_pytorch_counts():
 
 def test_each_size_of_the_grid_holds_the_same_number_of_slots():
     device = SimpleNamespace(type="cuda", emulates=lambda dtype: False)
-    lengths = list(attention.LENGTHS["cuda"])
-    cells = list(attention.grid(device, [torch.float16], lengths, 16384, [12]))
+    lengths = list(attention_cells.LENGTHS["cuda"])
+    cells = list(attention_cells.grid(device, [torch.float16], lengths, 16384, [12]))
     slots = {len(c.lengths) * c.length for c in cells if c.filling != "SST-2"}
     assert slots == {16384}
-    assert {(c.work, c.direction) for c in cells} == set(attention.RUNS["cuda"])
+    assert {(c.work, c.direction) for c in cells} == set(attention_cells.RUNS["cuda"])
     assert {c.filling for c in cells if c.length == 64} == {"full", "masked", "50% padding"}
-    assert {c.length for c in cells if c.filling == "SST-2"} == {max(attention.SST2)}
+    assert {c.length for c in cells if c.filling == "SST-2"} == {max(attention_cells.SST2)}
 
 
 # --- measuring -----------------------------------------------------------------------------------
@@ -199,7 +204,7 @@ class FakeDevice(devices.Cpu):
 
 def contender(name, change=lambda y: y, diary=None, error=None):
     def build(inputs):
-        call, parameters = attention.grouped(inputs)
+        call, parameters = attention_contenders.grouped(inputs)
 
         def changed(qkv):
             if diary is not None:
@@ -210,7 +215,7 @@ def contender(name, change=lambda y: y, diary=None, error=None):
 
         return changed, parameters
 
-    return attention.Contender(name, "packed", build)
+    return attention_contenders.Contender(name, "packed", build)
 
 
 def measured(monkeypatch, device, made, turns=3, warm=False):
@@ -247,7 +252,9 @@ def test_a_wrong_gradient_is_seen():
         def backward(ctx, gradient):
             return gradient * 1.01
 
-    inputs = attention.Inputs(cell(direction="both", filling="50% padding"), torch.device("cpu"))
+    inputs = attention_cells.Inputs(
+        cell(direction="both", filling="50% padding"), torch.device("cpu")
+    )
     for change, wrong in ((lambda y: y, False), (Wrong.apply, True)):
         job = attention.Job(contender("A", change), inputs)
         error = job.error(job.run())
@@ -374,17 +381,18 @@ def test_cuda_backends_are_those_pytorch_says_it_has(cuda, monkeypatch):
 
 def test_shapes_of_the_largest_cell_on_the_meta_device():
     qkv = torch.empty(1, 16384, 3, 12, 64, device="meta", dtype=torch.float16)
-    query, key, value = attention.heads_first(qkv)
-    for attend in (attention.readable_attention, attention.fused_attention):
+    query, key, value = attention_contenders.heads_first(qkv)
+    for attend in (attention_contenders.readable_attention, attention_contenders.fused_attention):
         context = attend(query, key, value, None)[0]
-        assert attention.heads_beside(context).shape == (1, 16384, 768)
+        assert attention_contenders.heads_beside(context).shape == (1, 16384, 768)
 
 
 def test_varlen_takes_what_we_give_it_on_the_meta_device():
     packing = Packing(torch.ones(2, 8, dtype=torch.bool))
     packing.__dict__["starts"] = packing.starts.to("meta")
-    query, key, value = torch.empty(16, 3, 12, 64, device="meta", dtype=torch.bfloat16).unbind(1)
-    assert kernels.varlen_attention(query, key, value, packing).shape == (16, 12, 64)
+    qkv = torch.empty(16, 3, 12, 64, device="meta", dtype=torch.bfloat16)
+    module = exchange(SelfAttention(BertConfig()), VarlenAttention)
+    assert module.attend(qkv, packing).shape == (16, 12, 64)
 
 
 @pytest.mark.cuda

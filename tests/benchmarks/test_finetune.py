@@ -16,7 +16,10 @@ from tests.conftest import ROOT, TEXTS, TINY
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import devices  # noqa: E402
 import finetune  # noqa: E402
+from arena import Finished, Turn  # noqa: E402
+from finetune_profile import KINDS  # noqa: E402
 
 SMALL = "--turns 3 --steps 1 --batch-size 4 --check-steps 3 --threads 1".split()
 
@@ -79,26 +82,24 @@ def test_contenders_take_turns_and_bf16_fewer(monkeypatch):
     taken = []
 
     class Fake:
-        def __init__(self, name, setup, threads):
+        def __init__(self, name, *_, threads, checkout=None):
             self.name, self.seconds, self.memory, self.failure = name, [], {}, ""
-
-        def receive(self):
-            taken.append((self.name, "ready"))
 
         def turn(self, steps):
             taken.append((self.name, steps))
-            self.failure = "out of memory" if self.name == "b" and len(taken) > 8 else ""
-            return 1.0
+            self.failure = "out of memory" if self.name == "b" and len(taken) > 5 else ""
+            return None if self.failure else Turn(1.0, None)
 
         def stop(self):
             pass
 
     monkeypatch.setattr(finetune, "Process", Fake)
-    arguments = SimpleNamespace(threads=1, turns=3, slow_turns=1, steps=5)
+    monkeypatch.setattr(devices.Cpu, "emulates", lambda self, dtype: True)
+    arguments = SimpleNamespace(threads=1, turns=3, slow_turns=1, steps=5, beside=None)
     found = finetune.compete(["a", "b", "a bf16"], None, arguments)
     names, steps = zip(*taken, strict=True)
-    assert steps == ("ready",) * 3 + (finetune.WARM,) * 3 + (5,) * 6
-    assert names[6:] == ("a", "b", "a bf16", "b", "a", "a")
+    assert steps == (finetune.WARM,) * 3 + (5,) * 6
+    assert names[3:] == ("a", "b", "a bf16", "b", "a", "a")
     assert {name: len(result["seconds"]) for name, result in found.items()} == {"a": 3, "a bf16": 1}
 
 
@@ -106,17 +107,16 @@ def test_contenders_take_turns_and_bf16_fewer(monkeypatch):
 def test_every_contender_waits_before_each_step_and_stops_when_told(tiny, name):
     if "Trainer" in name:
         pytest.importorskip("accelerate")
-    rows = WordPieceTokenizer.from_pretrained(tiny).encode_batch(["one film", "two"] * 6)
-    setup = finetune.Setup(tiny, finetune.Examples(rows, [0, 1] * 6), batch_size=3)
+    setup = finetune.Setup(tiny, ["one film", "two"] * 6, [0, 1] * 6, batch_size=3)
     calls = 0
 
     def wait():
         nonlocal calls
         calls += 1
         if calls == 3:
-            raise finetune.Finished
+            raise Finished
 
-    with pytest.raises(finetune.Finished):
+    with pytest.raises(Finished):
         finetune.CONTENDERS[name](setup, wait)
     assert calls == 3 < setup.steps
 
@@ -162,8 +162,9 @@ def test_the_first_step_that_differs_is_named():
         (["--model", "nowhere"], "nowhere"),
         (["--only", "minibret"], "no contender begins with 'minibret'"),
         (["--turns", "0"], "--turns is 0; it must be at least 1"),
+        (["--beside", "nowhere"], "nowhere is no checkout of minibert"),
     ],
-    ids=["data", "model", "contender", "turns"],
+    ids=["data", "model", "contender", "turns", "checkout"],
 )
 def test_mistakes_are_one_line_and_exit_code_2(monkeypatch, arguments, message):
     without_trainer = ("--only", "minibert")  # it would need accelerate
@@ -199,5 +200,5 @@ def test_the_profile_names_every_kind_of_work(monkeypatch, small):
         for line in out.splitlines()
         if line.startswith("| ") and "%" in line
     }
-    assert set(shares) == set(finetune.KINDS)
-    assert min(shares[kind] for kind in finetune.KINDS if kind != "rest") > 0
+    assert set(shares) == set(KINDS)
+    assert min(shares[kind] for kind in KINDS if kind != "rest") > 0

@@ -1,0 +1,86 @@
+"""benchmarks/arena.py: processes that take turns, one of them with another checkout's minibert."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import arena  # noqa: E402
+
+from tests.benchmarks.arena_contenders import dies, fails, origin, squares  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _contenders_are_found(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def test_a_contender_answers_in_a_process_of_its_own_and_tells_its_memory():
+    process = arena.Process("squares", squares, 1, threads=1)
+    found = [process.turn(number).result for number in (2, 3)]
+    process.stop()
+    assert found == [5, 10] and not process.failure
+    assert process.loading > 0 and process.memory["peak"] > 10
+
+
+def test_a_contender_imports_the_minibert_of_its_checkout(tmp_path):
+    (tmp_path / "minibert").mkdir()
+    (tmp_path / "minibert" / "__init__.py").write_text("")
+    checkouts = [arena.ROOT, arena.find_checkout(tmp_path)]
+    for checkout in checkouts:
+        process = arena.Process("origin", origin, threads=1, checkout=checkout)
+        turn = process.turn(None)
+        process.stop()
+        assert Path(turn.result).parents[1] == checkout
+
+
+@pytest.mark.parametrize(
+    ("contend", "message"),
+    [(fails, "ValueError: no such"), (dies, "its process died; is there too little memory?")],
+)
+def test_a_contender_that_fails_is_left_out_and_named(contend, message, capfd):
+    process = arena.Process("a", contend, threads=1)
+    assert process.turn(1) is None
+    process.stop()
+    assert process.failure == message
+    assert f"a: left out, {message}" in capfd.readouterr().err
+
+
+def test_everyone_works_once_a_turn_and_neighbours_change_who_is_first():
+    order = ["".join(who for turn, who in arena.in_turns("abc", 6) if turn == t) for t in range(6)]
+    assert all(sorted(turn) == ["a", "b", "c"] for turn in order)
+    assert {turn[0] for turn in order} == {"a", "b", "c"}
+    for first, second in ("ab", "bc"):
+        assert sum(turn.index(first) < turn.index(second) for turn in order) == 3
+
+
+def test_ratios_are_taken_within_a_turn_that_both_had():
+    assert arena.ratio([1.0, 2.0, 4.0], [3.0, 8.0, 8.0, 9.0]) == (3.0, 2.0, 4.0, 3)
+    assert arena.ratio([], [1.0]) is None
+
+
+def test_ours_are_told_against_the_same_contender_of_the_checkout_beside():
+    names = ["minibert fp32", "transformers fp32", "minibert int8"]
+    assert arena.with_beside(names, None) == names
+    paired = arena.with_beside(names, Path("before"))
+    assert paired == [
+        "minibert fp32",
+        "beside fp32",
+        "transformers fp32",
+        "minibert int8",
+        "beside int8",
+    ]
+    seconds = [[1.0, 1.0], [1.1, 1.3], [9.0, 9.0], [2.0, 2.0]]  # the last one failed
+    found = {name: {"seconds": s} for name, s in zip(paired, seconds, strict=False)}
+    assert arena.beside_table(found, "stream")[2:] == [
+        "| stream | minibert fp32 | 1.20 (1.10 to 1.30) | 2 |"
+    ]
+
+
+def test_a_folder_without_minibert_is_no_checkout(tmp_path):
+    with pytest.raises(ValueError, match="is no checkout of minibert"):
+        arena.find_checkout(tmp_path)
