@@ -238,7 +238,7 @@ class Block(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
-        return self.norm(self.attention(x, packing))
+        return self.norm(x + self.attention(x, packing))
 
 
 def _one_head_at_a_time(qkv: Tensor) -> Tensor:
