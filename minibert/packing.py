@@ -138,11 +138,12 @@ class Packing:
 
     def unpack_weights(self, weights: list[Tensor]) -> Tensor:
         """Attention weights of each group, (G, H, S, S), -> (B, H, T, T), zeros at padding."""
-        of_rows = [weight for group in weights for weight in group]  # (H, S, S) each, packed order
-        columns = self.column.split(self.lengths[: len(of_rows)])  # (n,) each; the others are empty
-        padded = weights[0].new_zeros(self.batch_size, weights[0].shape[1], *[self.length] * 2)
+        heads = weights[0].shape[1]
+        padded = weights[0].new_zeros(self.batch_size, heads, self.length, self.length)
+        of_rows = (weight for group in weights for weight in group)  # (H, S, S), in packed order
+        columns = self.column.split(self.lengths)  # (n,) each; empty rows are last, without weights
         for row, at, weight in zip(self.order, columns, of_rows, strict=False):
-            padded[row][:, at[:, None], at] = weight[:, : len(at), : len(at)]  # without padding
+            padded[row][:, at[:, None], at] = weight[:, : len(at), : len(at)]
         return padded
 
 
