@@ -48,8 +48,10 @@ def with_buffers(tensors):
 
 def with_copies(tensors):
     """Old masked language models store the token table a second time."""
-    word = "bert.embeddings.word_embeddings.weight"
-    copies = {"cls.predictions.decoder.weight": word, "cls.predictions.decoder.bias": "cls.predictions.bias"}  # fmt: skip  # noqa: E501
+    copies = {
+        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+    }
     return {**tensors, **{c: tensors[o].clone() for c, o in copies.items() if o in tensors}}
 
 
@@ -315,7 +317,7 @@ def test_damaged_index_is_named(sharded, content):
         minibert.BertModel.from_pretrained(folder)
 
 
-def test_index_that_leaves_its_folder_is_refused(sharded, tmp_path):
+def test_index_that_leaves_its_folder_is_refused(sharded):
     folder, index = sharded
     data = json.loads(index.read_text())
     name = "embeddings.word_embeddings.weight"
