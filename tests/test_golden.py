@@ -62,7 +62,7 @@ def test_other_weights_fail_the_report():
 
 
 @pytest.mark.filterwarnings("ignore:.*does not say whether")
-def test_models_that_cannot_be_checked_are_said(shared, tmp_path):
+def test_models_that_cannot_be_checked_are_said(shared):
     text, code = golden.report(["nowhere/at-all", str(shared / "bert-base-cased")])
     assert code == 2 and text.count("NOT CHECKED") == 2
     assert "hub" in text and "model.safetensors" in text

@@ -1,5 +1,7 @@
 """BertModel refuses what it cannot compute, before computing anything."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -47,7 +49,7 @@ def test_mask_of_any_type(ours, dtype):
     assert torch.equal(got.last_hidden_state, wanted)
 
 
-def test_random_start(ours):
+def test_random_start():
     torch.manual_seed(0)
     model = minibert.BertModel(minibert.BertConfig.from_size("bert-tiny"))
     assert abs(model.embeddings.token.weight.std() - 0.02) < 0.001
@@ -62,8 +64,6 @@ def test_random_start(ours):
 
 
 def test_readable_and_fused_models_agree(ours):
-    from dataclasses import replace
-
     batch = ragged_batch([3, 17, 9])
     readable = minibert.BertModel(replace(ours.config, attention="readable")).eval()
     readable.load_state_dict(ours.state_dict())

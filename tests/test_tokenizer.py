@@ -16,7 +16,7 @@ from minibert import tokenizer, wordpiece
 from minibert.text import backends
 from minibert.text.characters import CONTROL, PUNCTUATION
 from minibert.tokenizer import Encoding, WordPieceTokenizer, truncated_lengths
-from minibert.wordpiece import Piece, WordPiece
+from minibert.wordpiece import Piece
 from tests.text import strategies
 
 TEXTS = [
@@ -457,11 +457,6 @@ def test_transformers_reads_what_we_write(three, tmp_path):
     for text in TEXTS:
         assert theirs(text)["input_ids"] == reference(text)["input_ids"]
         assert again.encode(text) == rust.encode(text)
-
-
-def test_docstring_example():
-    uncased = WordPiece({"na", "##ive", "!"}, unknown="[UNK]")
-    assert [piece.token for piece in uncased.pieces("Naïve!")] == ["na", "##ive", "!"]
 
 
 def test_joining_is_that_of_the_rust_decoder(three):

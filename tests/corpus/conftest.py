@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import minibert
+from minibert._checks import IGNORED
 from minibert.corpus.rows import Rows
 from minibert.corpus.spans import make_spans
 from minibert.corpus.store import Corpus
@@ -68,3 +69,9 @@ def tiny_model(tokenizer, **changes):
             **{**sizes, **still, **changes},
         )
     )
+
+
+def unmasked(example):
+    """The ids of a row before some of its tokens were hidden."""
+    pairs = zip(example.row.ids, example.labels, strict=True)
+    return [i if label == IGNORED else label for i, label in pairs]

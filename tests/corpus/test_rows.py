@@ -12,63 +12,10 @@ from minibert.corpus.spans import make_spans
 from minibert.corpus.store import Corpus
 from minibert.corpus.task import HeldOut, PreTraining, count_tokens, generator
 from minibert.corpus.text import TextFile
-from minibert.text.vocabulary import Vocabulary
-from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.batches import split
 from minibert.training.loop import train
 from minibert.training.recipe import Recipe
-from tests.corpus.conftest import SPECIAL, text_of, tiny_model
-
-
-def unmasked(example):
-    pairs = zip(example.row.ids, example.labels, strict=True)
-    return [i if label == IGNORED else label for i, label in pairs]
-
-
-def test_half_of_the_pairs_follow_and_the_others_are_of_another_document(tmp_path):
-    """Here every token tells its sentence: sentence s is the tokens 4s .. 4s + 3, and a full stop
-    that belongs to all."""
-    random = np.random.default_rng(0)
-    counts = random.integers(2, 12, size=60)  # sentences of a document
-    document_of = np.repeat(np.arange(60), counts)
-    words = [f"w{i}" for i in range(4 * len(document_of))]
-    ids = {**SPECIAL, ".": 5, **{word: 6 + i for i, word in enumerate(words)}}
-    own_tokenizer = WordPieceTokenizer(Vocabulary(ids, SPECIAL, lower_case=True))
-    sentences = iter(" ".join(words[i : i + 4]) + "." for i in range(0, len(words), 4))
-    path = tmp_path / "a.txt"
-    path.write_text("\n\n".join(" ".join(next(sentences) for _ in range(n)) for n in counts))
-    corpus = Corpus.build([TextFile.at(path)], own_tokenizer, tmp_path / "corpus")
-    training, held_out = make_spans(corpus, 24)
-    rows = Rows(corpus, training, own_tokenizer, 24)
-    kept = set(held_out.table[:, 2].tolist())
-
-    def sentences_of(ids):
-        return sorted({(i - 6) // 4 for i in ids if i > 5})
-
-    follows, lengths = 0, []
-    numbers = [number for _ in range(20) for number in range(training.pairs)]
-    for turn, number in enumerate(numbers):
-        example = rows.example(number, generator(turn))
-        ids, type_ids = unmasked(example), example.row.type_ids
-        end = ids.index(own_tokenizer.sep)
-        assert ids[0] == own_tokenizer.cls and ids[-1] == own_tokenizer.sep
-        assert ids.count(own_tokenizer.sep) == 2 and len(ids) == len(example.labels) <= 24
-        assert type_ids == [0] * (end + 1) + [1] * (len(ids) - end - 1)
-        a, b = sentences_of(ids[1:end]), sentences_of(ids[end + 1 : -1])
-        for run in (a, b):
-            assert run == list(range(run[0], run[-1] + 1)), "neighbours"
-            assert len({document_of[s] for s in run}) == 1
-        assert document_of[a[0]] == training[number].document
-        if example.next_sentence == 0:
-            assert document_of[b[0]] == document_of[a[0]] and b[0] > a[-1]
-        else:
-            assert document_of[b[0]] != document_of[a[0]]
-            assert document_of[b[0]] not in kept, "what is held out is not read"
-        follows += example.next_sentence == 0
-        lengths.append(len(ids))
-    share = follows / len(numbers)
-    assert abs(share - 0.5) < 4 * (0.25 / len(numbers)) ** 0.5
-    assert max(lengths) == 24 and min(lengths) < 12, "some are short"
+from tests.corpus.conftest import text_of, tiny_model, unmasked
 
 
 def test_a_document_of_one_sentence_has_no_pair(tmp_path, tokenizer):
@@ -94,19 +41,22 @@ def test_held_out_documents_are_not_trained_on(spans, corpus):
 
 def test_batches_follow_from_seed_and_step(rows):
     first, again = (PreTraining(rows, 100, 8, seed=1) for _ in range(2))
-    other = PreTraining(rows, 100, 8, seed=2)
     steps = [60, 3, 61, 3, 0]  # in any order, across epochs
     wanted = {step: again.batch(step) for step in sorted(set(steps))}
     assert all(first.batch(step) == wanted[step] for step in steps)
-    assert first.batch(0) != other.batch(0) and first.settings != other.settings
     assert first.fingerprint == again.fingerprint and first.settings == again.settings
-    number = len(rows.spans)
-    taken = [example for step in range(100) for example in first.batch(step)]
+    other = PreTraining(rows, 100, 8, seed=2)
+    assert first.batch(0) != other.batch(0) and first.settings != other.settings
+
+
+def test_an_epoch_has_every_row_once_and_masks_it_anew(rows):
+    task, number = PreTraining(rows, 100, 8, seed=1), len(rows.spans)
+    taken = [example for step in range(100) for example in task.batch(step)]
     for epoch in range(2):
         part = taken[epoch * number : (epoch + 1) * number]
         assert sorted(example.index for example in part) == list(range(number))
     same = [example for example in taken if example.index == taken[0].index]
-    assert len({tuple(example.row.ids) for example in same}) > 1, "masked anew in each epoch"
+    assert len({tuple(example.row.ids) for example in same}) > 1
 
 
 def test_losses_of_the_parts_add_up_and_are_those_of_the_model(rows, tokenizer):

@@ -10,11 +10,18 @@ import torch
 
 import minibert
 from minibert import optimize
-from minibert.engine.bodies import HalfWeights, OneDnn, OneDnnTiles, Plain
+from minibert.engine.bodies import (
+    HalfWeights,
+    OneDnn,
+    OneDnnBf16,
+    OneDnnTiles,
+    Plain,
+    PlainBf16,
+)
 from minibert.engine.integers import Int7Few
 from minibert.engine.probe import probe
 from tests.conftest import BATCHES, TINY
-from tests.engine.conftest import IN, OUT, error, made, random
+from tests.engine.conftest import IN, OUT, error, made, name_of, random, runnable
 
 # --- the product ----------------------------------------------------------------------------------
 
@@ -60,6 +67,15 @@ def test_any_layout_of_the_input(body, linear, x):
     got = made(body, linear)(x)
     assert got.shape == (*x.shape[:-1], OUT)
     assert error(got, linear(x.contiguous())) <= body.tolerance
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", [PlainBf16, OneDnnBf16], ids=name_of)
+def test_bodies_of_bf16_take_and_give_it(linear, kind):
+    x = random(7, IN)
+    got = made(runnable(kind), linear)(x.bfloat16())
+    assert got.dtype == torch.bfloat16
+    assert error(got, linear(x)) <= kind.tolerance
 
 
 @torch.inference_mode()

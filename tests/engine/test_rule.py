@@ -6,7 +6,6 @@ import torch
 import minibert
 from minibert import TextClassifier, TextEncoder, optimize
 from minibert.engine import rule
-from minibert.engine.bodies import OneDnnBf16, PlainBf16
 from minibert.engine.rule import choose
 from tests.conftest import TINY
 from tests.engine.conftest import CPU
@@ -62,10 +61,6 @@ def test_notes_name_what_is_used_instead(monkeypatch):
     assert "int8" in choose("int8", CPU).note and "fp32 is used" in choose("int8", CPU).note
     monkeypatch.setattr(rule, "cpu_features", lambda: frozenset(X86))
     assert "fp16" in choose("bf16", CPU).note
-
-
-def test_bodies_of_bf16_take_and_give_it():
-    assert PlainBf16.dtype == OneDnnBf16.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize(

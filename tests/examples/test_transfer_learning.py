@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import subprocess
 import sys
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 import minibert
 import minibert.data
 from tests.conftest import ROOT
+from tests.programs import run
 
 # A tiny random encoder learns little in an epoch, and most tests here do not ask it to.
 pytestmark = pytest.mark.filterwarnings("ignore:the trained model calls every text")
@@ -31,43 +31,69 @@ def example(monkeypatch):
     return main
 
 
-@pytest.mark.slow
-def test_example_measures_draws_and_resumes(example, start, tmp_path, capsys):
-    output, table = tmp_path / "out", tmp_path / "mine.csv"
+@pytest.fixture(scope="module")
+def finished(start, tmp_path_factory):
+    """A whole run as a user starts it: its arguments, its output and the file of its fits."""
+    folder = tmp_path_factory.mktemp("transfer")
+    table, output = folder / "mine.csv", folder / "out"
     rows = [f"{'fine' if i % 2 else 'poor'} film {i},{'yes' if i % 2 else 'no'}" for i in range(60)]
     table.write_text("\n".join(["text,label", *rows]))
     arguments = ["--model", start, "--data", table, "--output", output, "--methods", "frozen"]
-    program = [sys.executable, ROOT / "examples" / "transfer_learning.py", *arguments]
-    result = subprocess.run(
-        [*map(str, program), "--sizes", "8,1000", "--seeds", "1"], capture_output=True, text=True
-    )
+    sizes = ["--sizes", "8,1000", "--seeds", "1"]
+    result = run("examples/transfer_learning.py", *arguments, *sizes)
     assert result.returncode == 0, result.stderr
-    assert "majority baseline" in result.stdout and "frozen encoder" in result.stdout
-    assert (output / "accuracy.png").read_bytes()[:4] == b"\x89PNG"
-    file = output / "fits.jsonl"
-    _, *fits = map(json.loads, file.read_text().splitlines())
+    return arguments, result.stdout, output / "fits.jsonl"
+
+
+@pytest.fixture()
+def fits(finished):
+    """The file of the fits, as the run left it, whatever the test before did to it."""
+    file = finished[2]
+    before = file.read_text()
+    yield file
+    file.write_text(before)
+
+
+@pytest.mark.slow
+def test_example_measures_and_draws(finished, fits):
+    _, printed, _ = finished
+    assert "majority baseline" in printed and "frozen encoder" in printed
+    assert (fits.parent / "accuracy.png").read_bytes()[:4] == b"\x89PNG"
+    _, *found = map(json.loads, fits.read_text().splitlines())
     # 54, since a tenth of 60 is held out, and there are not 1,000.
-    assert [(fit["method"], fit["examples"]) for fit in fits] == [("frozen", 8), ("frozen", 54)]
-    for fit in fits:
+    assert [(fit["method"], fit["examples"]) for fit in found] == [("frozen", 8), ("frozen", 54)]
+    for fit in found:
         assert 0 <= fit["accuracy"] <= 1 and fit["seconds"] > 0 and fit["steps"] >= 500
 
-    whole = file.read_text()
-    example(*arguments, "--sizes", "8,1000", "--seeds", 1, "--resume")
+
+@pytest.mark.slow
+def test_a_finished_example_has_nothing_to_resume(example, finished, fits, capsys):
+    whole = fits.read_text()
+    example(*finished[0], "--sizes", "8,1000", "--seeds", 1, "--resume")
     told = capsys.readouterr().out
     assert "2 of 2 fits are in" in told and "after" not in told
-    assert file.read_text() == whole, "nothing new was done"
+    assert fits.read_text() == whole, "nothing new was done"
 
-    for changes, message in (
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
         ([], "exists; add --resume"),
         (["--resume", "--test-limit", 3], "test_limit was None and is now 3"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            example(*arguments, *changes)
+    ],
+)
+def test_another_run_of_the_example_is_refused(example, finished, changes, message):
+    with pytest.raises(ValueError, match=message):
+        example(*finished[0], *changes)
 
-    lines = whole.splitlines(keepends=True)
-    file.write_text("".join(lines[:-1]) + lines[-1][:20])  # as a crash leaves it
-    example(*arguments, "--sizes", "8", "--seeds", 1, "--resume")
-    assert file.read_text() == "".join(lines[:-1])
+
+@pytest.mark.slow
+def test_a_line_that_a_crash_cut_is_dropped(example, finished, fits):
+    *lines, last = fits.read_text().splitlines(keepends=True)
+    fits.write_text("".join(lines) + last[:20])
+    example(*finished[0], "--sizes", "8", "--seeds", 1, "--resume")
+    assert fits.read_text() == "".join(lines)
 
 
 def test_example_draws_the_classes_alternately_and_small_sets_from_large_ones(example):

@@ -1,10 +1,13 @@
 """Whole models against transformers: every head, batch and attention; losses and gradients."""
 
+from typing import get_args
+
 import pytest
 import torch
 
 import minibert
 from minibert.checkpoint.names import to_hf
+from minibert.config import Activation
 from tests.conftest import BATCHES, OURS, at_real, hf_model, ours_from, ragged_batch
 
 HEADS = {name: {} for name in OURS} | {"BertForSequenceClassification": {"num_labels": 3}}
@@ -72,7 +75,7 @@ def test_attention_weights(batch, parity):
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "gelu_pytorch_tanh"])
+@pytest.mark.parametrize("activation", get_args(Activation))
 def test_each_activation(activation, parity):
     reference = hf_model("BertForMaskedLM", hidden_act=activation)
     batch = BATCHES["ragged"]
@@ -235,8 +238,8 @@ def test_answers_lie_where_they_lie_alone_or_padded(parity):
 def test_rows_to_ignore_do_not_count():
     kind, _, batch, spans = LOSSES["question answering, nothing padded"]
     ours = ours_from(hf_model(kind))
-    some = {name: value.clone().index_fill_(0, torch.tensor([1, 4]), -100)
-            for name, value in spans.items()}  # fmt: skip
+    ignored = torch.tensor([1, 4])
+    some = {name: value.index_fill(0, ignored, -100) for name, value in spans.items()}
     kept = {name: value[[0, 2, 3, 5]] for name, value in (batch | spans).items()}
     torch.testing.assert_close(ours(**batch, **some).loss, ours(**kept).loss)
 

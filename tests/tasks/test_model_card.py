@@ -28,16 +28,22 @@ def test_card_tells_data_recipe_results_and_versions(start, tmp_path):
         "Made up for a test.",
         "24 texts for training: bad 18 (75.0%), good 6 (25.0%). 12 for development.",
         *(f"| {name} | {value} |" for name, value in settings.items()),
-        *("| lr | 0.0001 |", "| epochs | 1 |", "| class_weight | None |"),
+        "| lr | 0.0001 |",
+        "| epochs | 1 |",
+        "| class_weight | None |",
         *(
             f"| {e.step} | {e.accuracy:.2%} | {e.loss:.4f} |"
             for e in classifier.history_.evaluations
         ),
         f"The weights are those of step {classifier.history_.best.step}",
         # The model takes fewer tokens than were asked for.
-        *("| max_length | 40 |", "| warmup | 0.06 |", "| weight_decay | 0.01 |", "| clip | 1.0 |"),
+        "| max_length | 40 |",
+        "| warmup | 0.06 |",
+        "| weight_decay | 0.01 |",
+        "| clip | 1.0 |",
         "3 steps, 24 examples",
-        *(f"torch {torch.__version__}", f"Python {platform.python_version()}"),
+        f"torch {torch.__version__}",
+        f"Python {platform.python_version()}",
         f"numpy {np.__version__}",
     ):
         assert told in body, told

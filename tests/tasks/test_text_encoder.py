@@ -66,7 +66,7 @@ def test_pooling_and_normalizing(pooling, normalize, minilm, tmp_path, parity):
     assert (again.pooling, again.normalize) == (pooling, normalize)
 
 
-def test_pooler(encoder, minilm):
+def test_pooler(minilm):
     ours = TextEncoder.load(minilm, pooling="pooler", normalize=False)
     model = minibert.BertModel.from_pretrained(minilm)
     with torch.inference_mode():
@@ -80,8 +80,15 @@ def test_a_vector_does_not_depend_on_its_company(encoder, parity):
     parity.at_most("a text alone and among others", np.abs(together - alone).max())
 
 
-def test_pairs_no_texts_and_long_texts(encoder):
-    assert encoder.encode([("a question", "an answer")]).shape == (1, 384)
+@torch.inference_mode()
+def test_a_pair_is_one_row_and_its_vector_the_mean_of_all_its_tokens(encoder):
+    vector = encoder.encode([("a question", "an answer")])
+    batch = encoder.tokenizer("a question", pairs="an answer")
+    wanted = encoder.model(**batch).last_hidden_state.mean(dim=1)
+    np.testing.assert_allclose(vector, torch.nn.functional.normalize(wanted), atol=1e-6)
+
+
+def test_no_texts_and_long_texts(encoder):
     assert encoder.encode([]).shape == (0, 384)
     with pytest.warns(UserWarning, match="1 of 2 texts are longer than 256 tokens"):
         encoder.encode(["short", "long " * 300])

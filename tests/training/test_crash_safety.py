@@ -102,10 +102,9 @@ def test_killed_and_resumed_is_uninterrupted_bit_for_bit(tmp_path, uninterrupted
     assert not (tmp_path / "final.pt").exists()
     resume_here(tmp_path, uninterrupted)
     # The log has every step once, though some were made twice.
-    trained = [step for step in logged_steps(tmp_path) if step]
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     losses = [json.loads(line) for line in lines if "evaluation" not in line]
-    assert [line["step"] for line in losses] == list(range(1, STEPS + 1)) and trained
+    assert [line["step"] for line in losses] == list(range(1, STEPS + 1))
 
 
 @pytest.mark.slow

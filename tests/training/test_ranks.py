@@ -17,6 +17,7 @@ from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.ranks import Ranks, torchrun_ranks
 from minibert.training.state import LOG, states
 from tests.conftest import ROOT, TINY
+from tests.programs import run
 
 pytestmark = pytest.mark.skipif(
     not dist.is_available() or not dist.is_gloo_available(),
@@ -341,6 +342,11 @@ def test_example_under_torchrun_prints_and_saves_once(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"tiny", "mine.csv", "out"}
 
 
+def logged_losses(folder):
+    lines = map(json.loads, (folder / LOG).read_text().splitlines())
+    return [line["loss"] for line in lines if "loss" in line]
+
+
 @pytest.mark.slow
 def test_pretraining_under_torchrun_equals_one_process(tmp_path):
     subjects, verbs = ("dogs", "cats", "birds", "fish"), ("eat", "like", "see", "hear", "want")
@@ -364,17 +370,11 @@ def test_pretraining_under_torchrun_equals_one_process(tmp_path):
     assert result.returncode == 0, result.stderr
     for line in ("learning the vocabulary", "rows: ", "after training", "model saved"):
         assert result.stdout.count(line) == 1, result.stdout
-    one = subprocess.run(
-        [sys.executable, *map(str, arguments), tmp_path / "one"],
-        **{"capture_output": True, "text": True, "cwd": ROOT, "timeout": 120},
-    )
+    one = run(*arguments, tmp_path / "one")
     assert one.returncode == 0, one.stderr
-    curves = [
-        [line["loss"] for line in map(json.loads, log.splitlines()) if "loss" in line]
-        for log in ((tmp_path / name / LOG).read_text() for name in ("one", "two"))
-    ]
-    assert len(curves[0]) == 8
-    assert curves[0] == pytest.approx(curves[1], abs=2e-4)  # the log has four digits
+    losses = logged_losses(tmp_path / "one")
+    assert len(losses) == 8
+    assert losses == pytest.approx(logged_losses(tmp_path / "two"), abs=2e-4)  # four digits
     assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "one", "two"}
 
 

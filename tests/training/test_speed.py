@@ -1,6 +1,7 @@
 """What makes training fast computes what the book computes, and is gone afterwards."""
 
 import copy
+import platform
 
 import pytest
 import torch
@@ -136,6 +137,26 @@ def test_the_product_for_training_goes_by_cpu(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(speed, "cpu_vendor", lambda: vendor)
     assert matmul_class(torch.device(device), precision) is chosen
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "processor", "vendor"),
+    [
+        ("processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel\t: 25\n", "x86_64", "AuthenticAMD"),
+        ("processor\t: 0\nCPU implementer\t: 0x41\n", "aarch64", ""),
+        (None, "AMD64 Family 25 Model 33 Stepping 2, AuthenticAMD", "AuthenticAMD"),
+        (None, "", ""),
+    ],
+    ids=["Linux", "Linux on Arm", "Windows", "nothing said"],
+)
+def test_the_vendor_is_read_from_what_the_system_tells(
+    monkeypatch, tmp_path, cpuinfo, processor, vendor
+):
+    if cpuinfo is not None:
+        (tmp_path / "cpuinfo").write_text(cpuinfo)
+    monkeypatch.setattr(speed, "Path", lambda _: tmp_path / "cpuinfo")
+    monkeypatch.setattr(platform, "processor", lambda: processor)
+    assert speed.cpu_vendor() == vendor
 
 
 # --- dropout --------------------------------------------------------------------------------------
