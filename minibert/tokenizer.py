@@ -5,35 +5,33 @@
       1    1    1    1     1    1     1     1    1     0     0        attention_mask
 
 [CLS] opens every row, and its final vector stands for the whole row. [SEP] ends each text. [PAD]
-only fills up the rectangle. [MASK] is what pre-training puts in place of a token to be guessed.
-token_type_ids number the segments, "sentence A" and "sentence B" in the paper. A special token's
-name inside a text ("[SEP]") is read as that token.
+fills rows up to the length of the longest. [MASK] is what pre-training puts in place of a token to
+be guessed. token_type_ids number the segments, "sentence A" and "sentence B" in the paper. A
+special token's name inside a text ("[SEP]") is read as that token.
 
 Paper: Devlin et al. 2019, section 3 "Input/Output Representations". Cutting a text into pieces is
 done twice on purpose: `backend="python"` is `wordpiece.py`, to be read; `backend="rust"` is the
-`tokenizers` library, which gives the same pieces much faster. All the rest is here once.
+`tokenizers` library, which gives the same pieces much faster. Everything else here is common to
+both. Reading and writing of files, the cutting of long texts and the checks of what users pass in
+are in `text/`.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar, get_args
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from minibert.checkpoint.hub import find_folder
-from minibert.text.backends import Backend, PythonBackend, RustBackend, all_ids, build_rust
-from minibert.text.vocabulary import TOKENIZER_CONFIG, TOKENIZER_JSON, Vocabulary
+from minibert.text.backends import BackendName, all_ids, make_backend
+from minibert.text.inputs import Text, check_text, listed, paired, text_parts
+from minibert.text.truncation import Item, Truncation, truncate
+from minibert.text.vocabulary import Vocabulary
+from minibert.text.writing import save_tokenizer, write_tokenizer
 from minibert.wordpiece import Piece
-
-Text = str | tuple[str, str]
-Truncation = Literal["head", "head+tail"]
-TRUNCATIONS = get_args(Truncation)
 
 
 class Encoding(NamedTuple):
@@ -62,6 +60,7 @@ class Row(NamedTuple):
 class WordPieceTokenizer:
     """BERT's tokenizer.
 
+    >>> from minibert import WordPieceTokenizer
     >>> tokenizer = WordPieceTokenizer.from_pretrained("minilm-l6")
     >>> tokenizer.tokenize("Unaffordable!")
     ['una', '##ff', '##ord', '##able', '!']
@@ -69,21 +68,18 @@ class WordPieceTokenizer:
     [[101, 1037, 3793, 1012, 102], [101, 2048, 102, 0, 0]]
     """
 
-    def __init__(self, vocabulary: Vocabulary, backend: Literal["rust", "python"] = "rust") -> None:
-        if backend not in ("rust", "python"):
-            raise ValueError(f"backend is {backend!r}; it must be 'rust' or 'python'")
+    def __init__(self, vocabulary: Vocabulary, backend: BackendName = "rust") -> None:
         self.vocabulary = vocabulary
+        self.backend = make_backend(backend, vocabulary)
         self.ids = all_ids(vocabulary)
         self.tokens = {i: token for token, i in self.ids.items()}
-        self.cls, self.sep, self.pad_id = (
-            self.ids[token]
-            for token in (vocabulary.cls_token, vocabulary.sep_token, vocabulary.pad_token)
-        )
-        self.backend: Backend = (RustBackend if backend == "rust" else PythonBackend)(vocabulary)
+        self.cls = self.ids[vocabulary.cls_token]
+        self.sep = self.ids[vocabulary.sep_token]
+        self.pad_id = self.ids[vocabulary.pad_token]
 
     @classmethod
     def from_pretrained(
-        cls, dir_or_name: str | Path, backend: Literal["rust", "python"] = "rust"
+        cls, dir_or_name: str | Path, backend: BackendName = "rust"
     ) -> WordPieceTokenizer:
         """Read the tokenizer of a folder, an alias such as `minilm-l6`, or a hub name."""
         return cls(Vocabulary.from_folder(find_folder(dir_or_name, weights=False)), backend)
@@ -99,16 +95,7 @@ class WordPieceTokenizer:
         pairs: a second text for each text. max_length: cut rows to this many tokens, special ones
         included, dropping from the end, first of the longer text, then of both; None: no limit.
         """
-        if isinstance(texts, str):
-            texts = [texts]
-        if isinstance(pairs, str):
-            pairs = [pairs]
-        if pairs is not None and len(pairs) != len(texts):
-            raise ValueError(f"there are {len(texts)} texts and {len(pairs)} pairs")
-        if not texts:
-            raise ValueError("there are no texts; give at least one")
-        both: Iterable[Text] = texts if pairs is None else zip(texts, pairs, strict=True)
-        return self.pad(self.encode_batch(list(both), max_length))
+        return self.pad(self.encode_batch(paired(texts, pairs), max_length))
 
     def encode_batch(
         self,
@@ -119,19 +106,17 @@ class WordPieceTokenizer:
         """Rows of ids for texts or (text, pair) tuples, not padded yet.
 
         truncation: what stays of a text that is too long: its "head", as everywhere; or
-        "head+tail", a quarter of what fits from its beginning and the rest from its end, where
-        long texts such as reviews tend to say what they think (Sun et al. 2019, arXiv 1905.05583).
+        "head+tail", a quarter of what fits from its beginning and the rest from its end, where the
+        verdict of a review tends to stand (Sun et al. 2019, arXiv 1905.05583).
         """
-        if truncation not in TRUNCATIONS:
-            raise ValueError(f"truncation is {truncation!r}; it must be one of {TRUNCATIONS}")
         parts = [text_parts(text, position) for position, text in enumerate(listed(texts))]
-        flat = [part for text in parts for part in text]
-        pieces = iter(self.backend.ids(flat))
+        pieces = iter(self.backend.ids([part for text in parts for part in text]))
         rows = []
         for text in parts:
             first = next(pieces)
             second = next(pieces) if len(text) == 2 else None
-            rows.append(Row(*frame(first, second, max_length, self.cls, self.sep, truncation)))
+            first, second, dropped = truncate(first, second, max_length, truncation)
+            rows.append(Row(*frame(first, second, self.cls, self.sep), dropped))
         return rows
 
     def pad(self, rows: Sequence[Row]) -> dict[str, Tensor]:
@@ -153,9 +138,10 @@ class WordPieceTokenizer:
         """One text or pair with everything there is to know about its tokens."""
         first = self.backend.pieces(check_text(text, "the text"))
         second = None if pair is None else self.backend.pieces(check_text(pair, "the pair"))
+        first, second, _ = truncate(first, second, max_length)
         cls = Piece(self.vocabulary.cls_token, 0, 0, None)
         sep = Piece(self.vocabulary.sep_token, 0, 0, None)
-        pieces, type_ids, _ = frame(first, second, max_length, cls, sep)
+        pieces, type_ids = frame(first, second, cls, sep)
         return Encoding(
             ids=[self.ids[piece.token] for piece in pieces],
             tokens=[piece.token for piece in pieces],
@@ -180,118 +166,25 @@ class WordPieceTokenizer:
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Put the tokenizer's files, which transformers reads, into a folder, new or not."""
-        with tempfile.TemporaryDirectory() as unfinished:
-            self.write_files(Path(unfinished))
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            for file in Path(unfinished).iterdir():
-                shutil.copy2(file, folder)
+        save_tokenizer(self.vocabulary, folder)
 
     def write_files(self, folder: Path) -> None:
-        """Write `tokenizer.json` and `tokenizer_config.json`, which transformers reads."""
-        v = self.vocabulary
-        build_rust(v).save(str(folder / TOKENIZER_JSON))
-        settings = {
-            "tokenizer_class": "BertTokenizer",
-            "do_lower_case": v.lower_case,
-            "strip_accents": v.strip_accents,
-            "tokenize_chinese_chars": v.split_cjk,
-            "cls_token": v.cls_token,
-            "sep_token": v.sep_token,
-            "pad_token": v.pad_token,
-            "unk_token": v.unk_token,
-            "mask_token": v.mask_token,
-        }
-        if v.model_max_length is not None:
-            settings["model_max_length"] = v.model_max_length
-        text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-        (folder / TOKENIZER_CONFIG).write_text(text, encoding="utf-8")
-
-
-Item = TypeVar("Item")  # an id, or a Piece
+        """Write the same files into a folder that is just being made."""
+        write_tokenizer(self.vocabulary, folder)
 
 
 def frame(
-    first: list[Item],
-    second: list[Item] | None,
-    max_length: int | None,
-    cls: Item,
-    sep: Item,
-    truncation: Truncation = "head",
-) -> tuple[list[Item], list[int], int]:
-    """[CLS] first [SEP] second [SEP], cut to max_length: (items, type ids, how many were cut)."""
-    keep = truncated_lengths(len(first), None if second is None else len(second), max_length)
-    items = [cls, *truncated(first, keep[0], truncation), sep]
-    type_ids = [0] * len(items)
-    dropped = len(first) - keep[0]
-    if second is not None:
-        items += [*truncated(second, keep[1], truncation), sep]
-        type_ids += [1] * (len(items) - len(type_ids))
-        dropped += len(second) - keep[1]
-    return items, type_ids, dropped
+    first: list[Item], second: list[Item] | None, cls: Item, sep: Item
+) -> tuple[list[Item], list[int]]:
+    """[CLS] first [SEP] second [SEP], and the type of each.
 
-
-def truncated(items: list[Item], keep: int, truncation: Truncation) -> list[Item]:
-    """So many of the items, from where `truncation` says."""
-    if truncation == "head" or keep >= len(items):
-        return items[:keep]
-    head = keep // 4
-    return items[:head] + items[len(items) - (keep - head) :]
-
-
-def truncated_lengths(first: int, second: int | None, max_length: int | None) -> tuple[int, int]:
-    """How many pieces of each text fit beside [CLS] and [SEP]: the longer text gives way first.
-
-    >>> truncated_lengths(4, 4, 7 + 3)
-    (3, 4)
+    >>> from minibert.tokenizer import frame
+    >>> frame(["good", "film"], ["yes"], "[CLS]", "[SEP]")
+    (['[CLS]', 'good', 'film', '[SEP]', 'yes', '[SEP]'], [0, 0, 0, 0, 1, 1])
     """
-    special = 2 if second is None else 3
-    if max_length is None:
-        return first, second or 0
-    room = max_length - special
-    if room < 0:
-        raise ValueError(f"max_length is {max_length}; the special tokens alone need {special}")
-    if second is None:
-        return min(first, room), 0
-    short, long = sorted((first, second))
-    if short + long > room:
-        # The longer text is cut until the row fits, but not below the shorter; if that is not
-        # enough, each gets half.
-        long = max(short, room - short)
-        if short + long > room:
-            short, long = room // 2, room - room // 2
-    return (short, long) if first <= second else (long, short)
-
-
-def listed(texts: Iterable[Text]) -> list[Text]:
-    """The texts as a list; a single string is iterable, too, but of letters."""
-    if isinstance(texts, str):
-        raise ValueError(f"texts is the string {texts[:40]!r}; give a list of texts")
-    return list(texts)
-
-
-def text_parts(text: Text, position: int) -> tuple[str, ...]:
-    """The one or two strings of a text, or a `ValueError` naming its position among the texts."""
-    if not isinstance(text, tuple):
-        return (check_text(text, f"text {position}"),)
-    if len(text) != 2:
-        raise ValueError(f"text {position} is a tuple of {len(text)}; give (text, pair)")
-    first, second = text
-    return (
-        check_text(first, f"text {position}"),
-        check_text(second, f"the pair of text {position}"),
-    )
-
-
-def check_text(text: str, name: str) -> str:
-    """The text itself, or a `ValueError` if no tokenizer could take it."""
-    if not isinstance(text, str):
-        raise ValueError(f"{name} is {text!r}, a {type(text).__name__}; it must be a string")
-    if not text.isascii():
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"{name} has a lone surrogate, {text[error.start]!r}, at position {error.start}; "
-                "it is not valid Unicode. Decode its source with errors='replace'"
-            ) from error
-    return text
+    items = [cls, *first, sep]
+    type_ids = [0] * len(items)
+    if second is not None:
+        items += [*second, sep]
+        type_ids += [1] * (len(second) + 1)
+    return items, type_ids

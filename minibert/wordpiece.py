@@ -3,7 +3,7 @@
     "Unaffordable, naïve!"  ->  una ##ff ##ord ##able , naive !        (uncased vocabulary)
 
 Some thirty thousand pieces cover any text: common words whole, rare ones in parts, down to single
-letters, so that almost nothing is unknown and the table of vectors stays small. The vocabulary was
+letters. So almost nothing is unknown, and the table of vectors stays small. The vocabulary was
 chosen once, before pre-training; here it is only applied.
 
 After google-research/bert tokenization.py, `BasicTokenizer` and `WordpieceTokenizer`. Where the
@@ -56,9 +56,10 @@ class WordPiece:
     """The algorithm for one vocabulary and its settings.
 
     vocabulary: anything that can say whether it contains a token. lower_case: for uncased models.
-    strip_accents: None means: as lower_case. split_cjk: make a word of each CJK ideograph, for
-    Chinese and Japanese are written without spaces.
+    strip_accents: None means the same as lower_case. split_cjk: make a word of each CJK ideograph,
+    because Chinese and Japanese are written without spaces.
 
+    >>> from minibert.wordpiece import WordPiece
     >>> uncased = WordPiece({"na", "##ive", "!"}, unknown="[UNK]")
     >>> [piece.token for piece in uncased.pieces("Naïve!")]
     ['na', '##ive', '!']
@@ -84,7 +85,7 @@ class WordPiece:
         return self.pieces_of(self.normalize(text), first_word)
 
     def pieces_of(self, characters: list[Character], first_word: int = 0) -> list[Piece]:
-        """The same for what is normalised already."""
+        """All pieces of a text that is already normalised."""
         result = []
         for number, word in enumerate(split(characters), first_word):
             result += self.split_word(word, number)
@@ -124,8 +125,10 @@ class WordPiece:
         return characters
 
     def split_word(self, word: list[Character], number: int) -> list[Piece]:
-        """The longest piece of the vocabulary that begins the word, then the longest that goes on
-        from there, and so on to its end; a word that cannot be completed is unknown as a whole.
+        """Longest match first: the longest piece that begins the word, then the longest that
+        continues it, and so on to its end.
+
+        A word that cannot be completed is unknown as a whole.
         """
         letters = "".join(c.value for c in word)
         unknown = [Piece(self.unknown, word[0].source, word[-1].source + 1, number)]

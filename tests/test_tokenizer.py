@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minibert import tokenizer, wordpiece
-from minibert.text import backends
+from minibert.text import backends, truncation
 from minibert.text.characters import CONTROL, PUNCTUATION
-from minibert.tokenizer import Encoding, WordPieceTokenizer, truncated_lengths
+from minibert.text.truncation import truncated_lengths
+from minibert.tokenizer import Encoding, WordPieceTokenizer
 from minibert.wordpiece import Piece
 from tests.text import strategies
 
@@ -385,13 +386,13 @@ def words_counted_anew(patch, ours):
 
 
 def other_text_cut_in_a_tie(patch, ours):
-    right = tokenizer.truncated_lengths
+    right = truncation.truncated_lengths
 
     def wrong(first, second, max_length):
         kept = right(first, second, max_length)
         return kept[::-1] if first == second else kept
 
-    patch.setattr(tokenizer, "truncated_lengths", wrong)
+    patch.setattr(truncation, "truncated_lengths", wrong)
 
 
 def one_segment(patch, ours):
@@ -399,8 +400,8 @@ def one_segment(patch, ours):
     right = tokenizer.frame
 
     def wrong(*arguments):
-        items, type_ids, dropped = right(*arguments)
-        return items, [0] * len(type_ids), dropped
+        items, type_ids = right(*arguments)
+        return items, [0] * len(type_ids)
 
     patch.setattr(tokenizer, "frame", wrong)
 

@@ -41,6 +41,11 @@ def read_json(path: Path, kind: type = dict) -> Any:
     return data
 
 
+def json_or_empty(path: Path) -> dict[str, Any]:
+    """The JSON object of a file, or an empty one if there is no such file."""
+    return read_json(path) if path.is_file() else {}
+
+
 def read_config(folder: Path, parse: Callable[[Mapping[str, Any]], T]) -> T:
     """What `parse` makes of a model folder's config.json: `BertConfig.from_dict`, for example."""
     path = folder / CONFIG

@@ -22,7 +22,8 @@ from minibert._checks import IGNORED
 from minibert.corpus.masking import TokenKinds, mask_tokens
 from minibert.corpus.spans import SHORTEST, Span, Spans
 from minibert.corpus.store import Corpus
-from minibert.tokenizer import Row, WordPieceTokenizer, frame, truncated_lengths
+from minibert.text.truncation import truncated_lengths
+from minibert.tokenizer import Row, WordPieceTokenizer, frame
 
 SHORT_ROWS = 0.1  # the share of shorter rows: later tasks have them, and Google made as many
 
@@ -68,10 +69,9 @@ class Rows:
         if b is not None:
             dropped += len(b) - keep[1]
             b = _window(b, keep[1], random)
-        ids, type_ids, _ = frame(
+        ids, type_ids = frame(
             a.tolist(),
             None if b is None else b.tolist(),
-            None,
             self.tokenizer.cls,
             self.tokenizer.sep,
         )

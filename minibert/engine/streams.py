@@ -21,7 +21,9 @@ from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
 from minibert.engine.memory import keep_freed_memory
 from minibert.engine.progress import progress_bar
-from minibert.tokenizer import Row, Text, Truncation, WordPieceTokenizer, text_parts
+from minibert.text.inputs import Text, text_parts
+from minibert.text.truncation import Truncation
+from minibert.tokenizer import Row, WordPieceTokenizer
 
 # The most texts and characters in a window. Sorting more than this gains nothing.
 WINDOW_TEXTS, WINDOW_CHARACTERS = 4096, 1 << 24

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from minibert.checkpoint.files import read_json
+from minibert.checkpoint.files import json_or_empty, read_json
 from minibert.text.vocabulary import Vocabulary
 
 Pooling = Literal["cls", "mean", "pooler"]
@@ -47,7 +47,7 @@ class SentenceFolder:
 
     @property
     def _settings(self) -> dict[str, Any]:
-        return _json_or_empty(self.body / "sentence_bert_config.json") if self.steps else {}
+        return json_or_empty(self.body / "sentence_bert_config.json") if self.steps else {}
 
     def vocabulary(self) -> Vocabulary:
         """The BERT's, with the length and the lower-casing that the steps ask for."""
@@ -72,7 +72,7 @@ class SentenceFolder:
         if not self.steps:
             return "mean", True
         modes = self._modes()
-        whole = _json_or_empty(self.folder / "config_sentence_transformers.json")
+        whole = json_or_empty(self.folder / "config_sentence_transformers.json")
         prompt = whole.get("prompts", {}).get(whole.get("default_prompt_name"))
         dimensions = whole.get("truncate_dim")
         known = list(self.steps) in (_USUAL, _USUAL[:2]) and modes in (["cls"], ["mean"])
@@ -86,15 +86,10 @@ class SentenceFolder:
 
     def _modes(self) -> list[Any]:
         """What the pooling step makes of a text's tokens."""
-        config = _json_or_empty(self.folder / self.steps.get("Pooling", "") / "config.json")
+        config = json_or_empty(self.folder / self.steps.get("Pooling", "") / "config.json")
         if "pooling_mode" in config:
             modes = config["pooling_mode"]
             return [modes] if isinstance(modes, str) else modes
         # Older files have a switch for each mode.
         switches = {key: on for key, on in config.items() if key.startswith("pooling_mode_")}
         return [_OLD_MODES.get(key, key) for key, on in switches.items() if on]
-
-
-def _json_or_empty(path: Path) -> dict[str, Any]:
-    """The JSON object of a file, or an empty one if there is no such file."""
-    return read_json(path) if path.is_file() else {}

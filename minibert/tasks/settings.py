@@ -12,7 +12,7 @@ from typing import Any, Literal
 from minibert._checks import warn
 from minibert.engine.progress import announce
 from minibert.tasks.estimator import Classifier
-from minibert.tokenizer import TRUNCATIONS, Truncation
+from minibert.text.truncation import TRUNCATIONS, Truncation
 from minibert.training.recipe import Recipe, check_choice, whole_number
 
 logger = logging.getLogger(__name__)

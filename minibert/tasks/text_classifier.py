@@ -19,7 +19,9 @@ from minibert.engine.streams import Stream, check_vocabulary, encode_texts, find
 from minibert.heads import BertForClassification
 from minibert.tasks.labels import KIND, Labels, plain
 from minibert.tasks.settings import Settings
-from minibert.tokenizer import TRUNCATIONS, Text, WordPieceTokenizer, listed
+from minibert.text.inputs import Text, listed
+from minibert.text.truncation import TRUNCATIONS
+from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.batches import Classification, Examples
 from minibert.training.finetune import finetune, logits_of
 from minibert.training.history import History

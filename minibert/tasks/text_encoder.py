@@ -21,7 +21,8 @@ from minibert.engine.rule import Precision, check_precision
 from minibert.engine.streams import Stream, check_vocabulary, find_device
 from minibert.model import BertModel, BertOutput
 from minibert.tasks.sentence_transformers import Pooling, SentenceFolder
-from minibert.tokenizer import Text, WordPieceTokenizer
+from minibert.text.inputs import Text
+from minibert.tokenizer import WordPieceTokenizer
 
 
 class TextEncoder:

@@ -1,6 +1,10 @@
-"""Behind the tokenizer: what it knows and who cuts the text.
+"""Behind the tokenizer: what it takes, what it knows, and who cuts the text.
 
+inputs      what a text is, and what is refused
 characters  what kind of character is this?
-vocabulary  what the tokenizer's files say, in one plain object
+reading     tokenizer.json, or vocab.txt with tokenizer_config.json
+vocabulary  what these files say, in one plain object
 backends    two ways to cut a text into pieces: ours and the Rust library's
+truncation  what stays of a text that is too long
+writing     the files that transformers reads
 """

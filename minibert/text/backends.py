@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from minibert.text.vocabulary import Vocabulary
 from minibert.wordpiece import CONTINUATION, MAX_CHARACTERS, Character, Piece, WordPiece
 
-# Beginnings of words that joining does not put a space before; the Rust decoder's list.
+BackendName = Literal["rust", "python"]
+
+# Tokens that joining puts no space before; the Rust decoder's list.
 _GLUED = (".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re")
 
 
@@ -30,9 +32,20 @@ class Backend(Protocol):
         """Tokens -> readable text."""
 
 
+def make_backend(name: BackendName, vocabulary: Vocabulary) -> Backend:
+    """The backend of this name. Raises `ValueError` for any other."""
+    if name == "rust":
+        return RustBackend(vocabulary)
+    if name == "python":
+        return PythonBackend(vocabulary)
+    raise ValueError(f"backend is {name!r}; it must be 'rust' or 'python'")
+
+
 class PythonBackend:
-    """Ours: tokens that stand in the text as they are come out of it first, `WordPiece` does what
-    lies between: special tokens out of the text itself, added words out of the normalised text."""
+    """Ours: take out the tokens that are matched whole, and cut what lies between by `WordPiece`.
+
+    Special tokens are matched in the text itself, added words in the normalised text.
+    """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.wordpiece = build_wordpiece(vocabulary)
@@ -43,7 +56,7 @@ class PythonBackend:
     def pieces(self, text: str) -> list[Piece]:
         result: list[Piece] = []
         start = words = 0
-        # With a group in the pattern, split returns the text between and the tokens by turns.
+        # With a group in the pattern, split alternates: text, token, text, token, text.
         for turn, part in enumerate(self.special.split(text)):
             if turn % 2:
                 found = [Piece(part, 0, len(part), words)]
@@ -59,6 +72,7 @@ class PythonBackend:
     def _pieces_and_added_words(
         self, text: str, first_word: int, added: re.Pattern[str]
     ) -> list[Piece]:
+        """The pieces of a text without special tokens."""
         characters = self.wordpiece.normalize(text)
         result: list[Piece] = []
         start, word = 0, first_word
@@ -103,7 +117,7 @@ def build_wordpiece(vocabulary: Vocabulary) -> WordPiece:
 
 
 def added_ids(vocabulary: Vocabulary) -> dict[str, int]:
-    """The added words with their ids; each is normalised, which is its token in Rust's library."""
+    """The added words with their ids, normalised, as they are found in a normalised text."""
     normalize = build_wordpiece(vocabulary).normalize
     return {_letters(normalize(word)): i for word, i in vocabulary.added.items()}
 
@@ -118,7 +132,7 @@ def _letters(characters: list[Character]) -> str:
 
 
 def _any_of(tokens: Iterable[str]) -> re.Pattern[str]:
-    """A pattern that finds the longest of these tokens at the first place where one stands."""
+    """A pattern that finds the first of these tokens in a text, the longest where several match."""
     longest_first = sorted(tokens, key=len, reverse=True)
     return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
 
@@ -147,7 +161,7 @@ class RustBackend:
 def build_rust(vocabulary: Vocabulary) -> Any:
     """The `tokenizers.Tokenizer` that transformers' BertTokenizer is.
 
-    Framing with [CLS] and [SEP] is set for those who open the saved file; minibert does its own.
+    The frame of [CLS] and [SEP] is set for whoever opens the saved file; minibert does not use it.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
     from tokenizers import pre_tokenizers as splitters

@@ -100,13 +100,19 @@ _LATER_DECOMPOSITIONS = _code_points(
     "105c9 105e4 11383 11385 1138e 11391 113c5 113c7-113c8 11938 16121-16128 16d68-16d6a"
 )
 
-# Lower-casing, on the contrary, follows the newest Unicode in the reference: these pairs of letters
-# are unknown to Python 3.11.
+# Lower-casing, in contrast, follows the newest Unicode in the reference: Python 3.11 does not know
+# these pairs of letters.
 _LATER_LOWERCASE = {
     **dict(zip(range(0x10D50, 0x10D66), range(0x10D70, 0x10D86), strict=True)),
     **dict(zip(range(0x16EA0, 0x16EB9), range(0x16EBB, 0x16ED4), strict=True)),
-    **{0x1C89: 0x1C8A, 0xA7CB: 0x0264, 0xA7CC: 0xA7CD, 0xA7CE: 0xA7CF, 0xA7D2: 0xA7D3},
-    **{0xA7D4: 0xA7D5, 0xA7DA: 0xA7DB, 0xA7DC: 0x019B},
+    0x1C89: 0x1C8A,
+    0xA7CB: 0x0264,
+    0xA7CC: 0xA7CD,
+    0xA7CE: 0xA7CF,
+    0xA7D2: 0xA7D3,
+    0xA7D4: 0xA7D5,
+    0xA7DA: 0xA7DB,
+    0xA7DC: 0x019B,
 }
 
 
@@ -143,7 +149,7 @@ def decompose(text: str) -> list[tuple[str, int]]:
 
 
 def _combining_class(character: str) -> int:
-    """Unicode's rank of a mark among those on one letter; 0 for letters and marks of later date."""
+    """Unicode's rank of a mark among those on one letter; 0 for letters and for later marks."""
     known = ord(character) in ACCENTS or ord(character) in _MARKS_OF_UNICODE_9
     later = not known and unicodedata.category(character) == "Mn"
     later = later or ord(character) in _LATER_SPACING_MARKS

@@ -1,7 +1,9 @@
 """What the files of a tokenizer say, and how they are read together."""
 
+import inspect
 import json
 import shutil
+import warnings
 
 import pytest
 import transformers
@@ -114,3 +116,37 @@ def test_vocabulary_without_a_special_token_is_refused(tmp_path):
 def test_folder_without_vocabulary_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="vocab.txt"):
         WordPieceTokenizer.from_pretrained(tmp_path)
+
+
+def without_case(folder):
+    """A folder that does not say whether its model is cased."""
+    write_vocab(folder, SMALL)
+
+
+def with_contradiction(folder):
+    """A folder whose two files disagree."""
+    ids = {token: i for i, token in enumerate(SMALL)}
+    vocabulary = Vocabulary(
+        ids=ids, special={token: ids[token] for token in SMALL[:5]}, lower_case=True
+    )
+    WordPieceTokenizer(vocabulary).save_pretrained(folder)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False}))
+
+
+@pytest.mark.parametrize("write", [without_case, with_contradiction])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda folder: Vocabulary.from_folder(folder),
+        lambda folder: WordPieceTokenizer.from_pretrained(folder),
+    ],
+    ids=["Vocabulary", "WordPieceTokenizer"],
+)
+def test_doubts_about_case_are_said_at_the_line_that_reads(write, read, tmp_path):
+    write(tmp_path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read(tmp_path)
+    (warning,) = caught
+    line = inspect.getsourcelines(read)[1]
+    assert (warning.filename, warning.lineno) == (__file__, line)

@@ -1,5 +1,9 @@
 """Which tokens of a text that is too long are kept."""
 
+import pytest
+
+from minibert.text.truncation import truncate
+
 LETTERS = "a b c d e f g h i j k l m n o p"
 
 
@@ -34,3 +38,8 @@ def test_what_fits_is_not_cut_and_what_does_not_fills_the_row(tokenizer):
         short = "a b c"
         if length >= 5:
             assert cut(tokenizer, short, length) == cut(tokenizer, short, None, "head")
+
+
+def test_an_unknown_truncation_is_refused():
+    with pytest.raises(ValueError, match=r"truncation is 'tail'.*'head', 'head\+tail'"):
+        truncate([1, 2, 3], None, 4, "tail")

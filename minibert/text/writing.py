@@ -1,0 +1,39 @@
+"""Writing a tokenizer's files, which transformers reads as its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from minibert.text.backends import build_rust
+from minibert.text.reading import SETTINGS, TOKENIZER_CONFIG, TOKENIZER_JSON
+from minibert.text.vocabulary import ROLES, Vocabulary
+
+
+def save_tokenizer(vocabulary: Vocabulary, folder: str | Path) -> None:
+    """Put the files into a folder, new or not.
+
+    They are written elsewhere first, so a vocabulary that cannot be written leaves nothing behind.
+    """
+    with tempfile.TemporaryDirectory() as unfinished:
+        write_tokenizer(vocabulary, Path(unfinished))
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for file in Path(unfinished).iterdir():
+            shutil.copy2(file, folder)
+
+
+def write_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:
+    """Write `tokenizer.json` and `tokenizer_config.json` into a folder that is there."""
+    build_rust(vocabulary).save(str(folder / TOKENIZER_JSON))
+    config: dict[str, Any] = {
+        "tokenizer_class": "BertTokenizer",
+        **{theirs: getattr(vocabulary, ours) for ours, theirs in SETTINGS.items()},
+        **{role: getattr(vocabulary, role) for role in ROLES},
+    }
+    if vocabulary.model_max_length is not None:
+        config["model_max_length"] = vocabulary.model_max_length
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    (folder / TOKENIZER_CONFIG).write_text(text, encoding="utf-8")
