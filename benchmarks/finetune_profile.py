@@ -17,7 +17,7 @@ from minibert import attention
 from minibert.training import speed
 
 WARM = 2  # steps that are not measured: the first ones make the optimizer's state
-PRODUCTS = ("mm", "addmm", "linear", "conv", "mkldnn", "bmm")
+PRODUCTS = ("mm", "addmm", "linear", "conv", "_slow_conv", "mkldnn", "bmm")
 ELEMENTWISE = ("gelu", "tanh", "layer_norm", "add", "mul", "div", "sum", "sub", "copy_", "fill_")
 KINDS = ("products", "attention", "dropout", "optimizer", "clipping", "element-wise", "rest")
 BACKWARD = "autograd::engine::evaluate_function"

@@ -97,7 +97,7 @@ def minibert(precision: str) -> Build:
                 return np.log(classifier.predict_proba(work.texts))
             batch = {name: torch.from_numpy(ids) for name, ids in padded(work.rows).items()}
             with torch.inference_mode():
-                return fast(**batch).logits.numpy()
+                return fast(**batch).logits.float().numpy()
 
         return run
 
