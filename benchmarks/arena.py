@@ -195,23 +195,30 @@ def with_beside(names: Sequence[str], checkout: Path | None) -> list[str]:
     """After each contender of ours the same one of the other checkout, if there is one."""
     if checkout is None:
         return list(names)
-    ours = [(name, BESIDE + name.removeprefix(OURS)) for name in names if name.startswith(OURS)]
-    pairs = dict(ours)
+    pairs = {name: BESIDE + name.removeprefix(OURS) for name in names if name.startswith(OURS)}
     return [each for name in names for each in (name, pairs.get(name)) if each is not None]
 
 
-def beside_table(found: dict[str, dict[str, Any]], what: str) -> list[str]:
-    """Our speed over that of the checkout beside, turn by turn; name -> {"seconds": ...}."""
-    lines = []
-    for name, result in found.items():
-        beside = found.get(BESIDE + name.removeprefix(OURS), {})
-        if name.startswith(OURS) and "seconds" in beside:
-            speed = ratio(result["seconds"], beside["seconds"])
+def pairs_beside(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Each contender of ours with the same one of the other checkout."""
+    pairs = [(name, BESIDE + name.removeprefix(OURS)) for name in names if name.startswith(OURS)]
+    return [pair for pair in pairs if pair[1] in names]
+
+
+def pairs_table(
+    found: dict[str, dict[str, Any]], pairs: Sequence[tuple[str, str]], what: str
+) -> list[str]:
+    """The speed of the first of a pair over that of the second, turn by turn; none without pairs.
+
+    found: name -> {"seconds": those of its turns}. what: the work.
+    """
+    lines = ["| work | contender | beside | times as fast | turns |", "|---|---|---|---|---|"]
+    for name, other in pairs:
+        if name in found and other in found:
+            speed = ratio(found[name]["seconds"], found[other]["seconds"])
             if speed:
-                lines.append(f"| {what} | {name} | {speed} | {speed.turns} |")
-    if not lines:
-        return []
-    return ["| work | contender | times the checkout beside | turns |", "|---|---|---|---|", *lines]
+                lines.append(f"| {what} | {name} | {other} | {speed} | {speed.turns} |")
+    return lines if len(lines) > 2 else []
 
 
 # --- the program of a process --------------------------------------------------------------------

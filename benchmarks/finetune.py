@@ -35,17 +35,20 @@ from arena import (
     BESIDE,
     ROOT,
     Process,
-    beside_table,
     find_checkout,
     in_turns,
+    pairs_beside,
+    pairs_table,
     ratio,
     with_beside,
 )
 from devices import is_installed
 from finetune_accuracy import compare_accuracy
-from finetune_contenders import CONTENDERS, PLAIN, Setup
+from finetune_contenders import CONTENDERS, PLAIN, WITHOUT, Setup
 from finetune_profile import WARM, profile
 from finetune_start import Texts, choose, find_model, make_model, read_texts
+
+from minibert.training import speed
 
 TOLERANCE = 1e-4  # how far two losses may be apart
 
@@ -174,6 +177,11 @@ def read_arguments() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     add("--check-steps", type=int, default=50, help="whose losses must agree")
     add("--threads", type=int, default=devices.cores())
     add("--beside", type=Path, help="another checkout, whose minibert takes turns with this one")
+    add(
+        "--without",
+        default="",
+        help="classes of minibert/training/speed.py, with commas: minibert fp32 without each, too",
+    )
     add("--only", default="", help="contenders, by the beginnings of their names, with commas")
     add("--check", action="store_true", help="only compare losses")
     add("--profile", action="store_true", help="only where the time of one of our steps goes")
@@ -201,6 +209,13 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
         if not any(known.startswith(name) for known in CONTENDERS):
             parser.error(f"no contender begins with {name!r}; they are {', '.join(CONTENDERS)}")
     arguments.names = [name for name in CONTENDERS if name.startswith(tuple(wanted))]
+    if arguments.without and arguments.beside:
+        parser.error("--without and --beside answer two questions: give one of them")
+    parts = [part.strip() for part in arguments.without.split(",") if part.strip()]
+    for part in parts:
+        if not hasattr(speed, part):
+            parser.error(f"minibert/training/speed.py has no class {part!r}")
+    arguments.names += [f"minibert fp32{WITHOUT}{part}" for part in parts]
     needed = [] if arguments.profile else ["transformers"]
     if arguments.beside is not None:
         try:
@@ -272,8 +287,9 @@ def measure(
     found = report["contenders"] = compete(arguments.names, setup, arguments)
     tokens = tokens_a_step(setup, steps - 1, arguments.steps)
     print("\n".join(table(found, size, arguments.steps, tokens)))
-    beside = beside_table(found, f"steps of {Path(arguments.model).name}")
-    print("\n".join(["", *beside]))
+    pairs = pairs_beside(list(found))
+    pairs += [(name.partition(WITHOUT)[0], name) for name in found if WITHOUT in name]
+    print("\n".join(["", *pairs_table(found, pairs, f"steps of {arguments.model}")]))
     return 0
 
 

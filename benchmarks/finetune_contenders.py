@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 from arena import BESIDE, Turns
 
 LR, DECAY, CLIP, WARMUP = 5e-5, 0.01, 1.0, 0.06
 MAX_LENGTH = 128  # tokens a text is cut to
 PLAIN = "transformers fp32"  # what the others are compared with
+WITHOUT = " without "  # in a name, before a class of training/speed.py that is left out
 
 Wait = Callable[[], None]  # what a contender calls before each step
 
@@ -90,7 +93,23 @@ def contend(turns: Turns, name: str, setup: Setup) -> None:
             left = turns.next()
         left -= 1
 
-    CONTENDERS[name](setup, wait)
+    name, _, left_out = name.partition(WITHOUT)
+    with without(left_out) if left_out else nullcontext():
+        CONTENDERS[name](setup, wait)
+
+
+@contextmanager
+def without(part: str) -> Iterator[None]:
+    """Inside, training leaves one of its devices out: a class of minibert/training/speed.py."""
+    from minibert.training import speed
+
+    exchanged = speed.exchanged
+
+    def others(parts: Any) -> Any:
+        return exchanged([(module, to) for module, to in parts if to.__name__ != part])
+
+    with mock.patch.object(speed, "exchanged", others):
+        yield
 
 
 def ours(precision: str) -> Contender:

@@ -35,9 +35,10 @@ from arena import (
     OURS,
     ROOT,
     Process,
-    beside_table,
     find_checkout,
     in_turns,
+    pairs_beside,
+    pairs_table,
     with_beside,
 )
 from inference_contenders import CONTENDERS, MAX_LENGTH, REFERENCE, STREAM_ONLY, Rows, Work
@@ -200,7 +201,8 @@ def measure(
     if work.texts is not None:
         title = f"Stream: {rows} sentences, {statistics.mean(map(len, work.rows)):.1f} tokens each"
     lines = ["", title, "", *table(found, rows), "", *summary(found), ""]
-    print("\n".join([*lines, *beside_table(found, name)]), flush=True)
+    lines += pairs_table(found, pairs_beside(list(found)), name)
+    print("\n".join(lines), flush=True)
     return found
 
 

@@ -76,9 +76,12 @@ def test_ours_are_told_against_the_same_contender_of_the_checkout_beside():
     ]
     seconds = [[1.0, 1.0], [1.1, 1.3], [9.0, 9.0], [2.0, 2.0]]  # the last one failed
     found = {name: {"seconds": s} for name, s in zip(paired, seconds, strict=False)}
-    assert arena.beside_table(found, "stream")[2:] == [
-        "| stream | minibert fp32 | 1.20 (1.10 to 1.30) | 2 |"
+    pairs = arena.pairs_beside(list(found))
+    assert pairs == [("minibert fp32", "beside fp32")]
+    assert arena.pairs_table(found, pairs, "stream")[2:] == [
+        "| stream | minibert fp32 | beside fp32 | 1.20 (1.10 to 1.30) | 2 |"
     ]
+    assert arena.pairs_table(found, [], "stream") == []
 
 
 def test_a_folder_without_minibert_is_no_checkout(tmp_path):

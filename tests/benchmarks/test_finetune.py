@@ -19,7 +19,10 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import devices  # noqa: E402
 import finetune  # noqa: E402
 from arena import Finished, Turn  # noqa: E402
+from finetune_contenders import without  # noqa: E402
 from finetune_profile import KINDS  # noqa: E402
+
+from minibert.training.speed import fast_training  # noqa: E402
 
 SMALL = "--turns 3 --steps 1 --batch-size 4 --check-steps 3 --threads 1".split()
 
@@ -103,6 +106,20 @@ def test_contenders_take_turns_and_bf16_fewer(monkeypatch):
     assert {name: len(result["seconds"]) for name, result in found.items()} == {"a": 3, "a bf16": 1}
 
 
+@pytest.mark.parametrize("part", ["SharedBitsDropout", "RowGradients", "FormulaWithDropout"])
+def test_a_part_that_is_left_out_of_training_is_in_no_module(tiny, part):
+    model = minibert.BertForClassification.from_pretrained(tiny)
+
+    def classes():
+        with fast_training(model):
+            return {type(module).__name__ for module in model.modules()}
+
+    assert part in classes()
+    with without(part):
+        assert part not in classes()
+    assert part in classes()
+
+
 @pytest.mark.parametrize("name", finetune.CONTENDERS)
 def test_every_contender_waits_before_each_step_and_stops_when_told(tiny, name):
     if "Trainer" in name:
@@ -163,8 +180,9 @@ def test_the_first_step_that_differs_is_named():
         (["--only", "minibret"], "no contender begins with 'minibret'"),
         (["--turns", "0"], "--turns is 0; it must be at least 1"),
         (["--beside", "nowhere"], "nowhere is no checkout of minibert"),
+        (["--without", "Magic"], "speed.py has no class 'Magic'"),
     ],
-    ids=["data", "model", "contender", "turns", "checkout"],
+    ids=["data", "model", "contender", "turns", "checkout", "part"],
 )
 def test_mistakes_are_one_line_and_exit_code_2(monkeypatch, arguments, message):
     without_trainer = ("--only", "minibert")  # it would need accelerate
