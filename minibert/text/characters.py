@@ -4,8 +4,8 @@ The answers must not depend on which Python runs the code. `unicodedata` follows
 with every Python release, while the reference (the Rust crate `tokenizers`, behind every fast
 tokenizer of transformers) keeps the character categories of Unicode 8.0. A mark that joined Unicode
 later is an unknown character there and an accent here, and the ids would differ. So the categories
-are written out below, as ranges of hexadecimal code points; `tests/test_characters.py` asks the
-reference about every code point there is and compares.
+are written out below, as ranges of hexadecimal code points. A test asks the reference about every
+code point there is and compares.
 """
 
 import itertools
