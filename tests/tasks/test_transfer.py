@@ -14,7 +14,7 @@ from minibert.tasks.labels import Labels
 from minibert.training.recipe import Recipe
 from tests.conftest import TEXTS
 from tests.tasks.conftest import HALF, LABELS, new
-from tests.test_truncation import LETTERS
+from tests.text.test_truncation import LETTERS
 from tests.training.conftest import depth, state
 
 # A tiny random encoder learns little in an epoch, and most tests here do not ask it to.
