@@ -83,10 +83,12 @@ def matmul_class(device: torch.device, precision: str) -> type[Linear]:
 
     In bf16 F.linear goes to oneDNN itself. Intel's CPUs, arm64 and GPUs have F.linear.
     """
+    if device.type != "cpu" or precision != "fp32":
+        return Linear
     avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
-    if device.type == "cpu" and precision == "fp32" and avx512 and cpu_vendor() == "AuthenticAMD":
-        return ConvolutionLinear
-    return Linear
+    # With one thread PyTorch makes convolutions of one picture itself, slowly.
+    several = torch.get_num_threads() > 1
+    return ConvolutionLinear if avx512 and several and cpu_vendor() == "AuthenticAMD" else Linear
 
 
 def cpu_vendor() -> str:

@@ -121,21 +121,23 @@ def test_a_model_trains_the_same_with_either_product(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "capability, vendor, device, precision, chosen",
+    "capability, vendor, device, precision, threads, chosen",
     [
-        ("AVX512", "AuthenticAMD", "cpu", "fp32", ConvolutionLinear),
-        ("AVX512", "AuthenticAMD", "cpu", "bf16", Linear),
-        ("AVX512", "AuthenticAMD", "cuda", "fp32", Linear),
-        ("AVX512", "GenuineIntel", "cpu", "fp32", Linear),
-        ("AVX2", "AuthenticAMD", "cpu", "fp32", Linear),
-        ("DEFAULT", "", "cpu", "fp32", Linear),
+        ("AVX512", "AuthenticAMD", "cpu", "fp32", 2, ConvolutionLinear),
+        ("AVX512", "AuthenticAMD", "cpu", "fp32", 1, Linear),
+        ("AVX512", "AuthenticAMD", "cpu", "bf16", 2, Linear),
+        ("AVX512", "AuthenticAMD", "cuda", "fp32", 2, Linear),
+        ("AVX512", "GenuineIntel", "cpu", "fp32", 2, Linear),
+        ("AVX2", "AuthenticAMD", "cpu", "fp32", 2, Linear),
+        ("DEFAULT", "", "cpu", "fp32", 2, Linear),
     ],
 )
 def test_the_product_for_training_goes_by_cpu(
-    monkeypatch, capability, vendor, device, precision, chosen
+    monkeypatch, capability, vendor, device, precision, threads, chosen
 ):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(speed, "cpu_vendor", lambda: vendor)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     assert matmul_class(torch.device(device), precision) is chosen
 
 
