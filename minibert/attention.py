@@ -41,8 +41,9 @@ def readable_attention(
     Returns the context (B, H, T, D) and the weights before dropout (B, H, T, T). A query that may
     attend to nothing gets zero weights and a zero context, not NaN.
     """
-    # How well does each query match each key? Dot products of D unit-variance terms have variance
-    # D; dividing by sqrt(D) keeps the softmax out of the region where its gradient vanishes.
+    # How well does each query match each key? If the components of both are independent with mean
+    # 0 and variance 1, their dot product has variance D; dividing by sqrt(D) makes it 1. Large
+    # scores would saturate the softmax, where its gradient vanishes.
     scores = (query @ key.mT) / math.sqrt(query.shape[-1])  # (B, H, T, T)
     if mask is not None:
         # The lowest number, not minus infinity: a softmax of nothing but -inf is NaN.
@@ -63,10 +64,12 @@ def fused_attention(
     mask: Tensor | None = None,
     dropout: nn.Dropout | None = None,
 ) -> tuple[Tensor, None]:
-    """The same function by PyTorch's fused kernels: same arguments, same context.
+    """The same function by PyTorch's operator: same arguments and, without dropout, same context.
 
-    They work through the keys block by block and never hold the (B, H, T, T) weights, which is what
-    makes them fast and also why there are no weights to return (Dao et al. 2022, arXiv 2205.14135).
+    Its fused kernels work through the keys block by block and never hold the (B, H, T, T) weights,
+    which is what makes them fast and also why there are no weights to return (Dao et al. 2022,
+    arXiv 2205.14135). Where it has no such kernel, with dropout on CPUs for one, it computes the
+    formula.
     """
     p = dropout.p if dropout is not None and dropout.training else 0.0
     return F.scaled_dot_product_attention(query, key, value, mask, p), None
@@ -103,10 +106,11 @@ class SelfAttention(nn.Module):
     H heads attend at once, each in its own D = C / H dimensions: one may follow syntax, another
     look at the next token, a third rest on [SEP] (Clark et al. 2019, arXiv 1906.04341).
 
+    Unlike the paper's, each projection has a bias, and the weights themselves get dropout.
+
     `config.attention` says how it is computed: by the formula ("readable"), by PyTorch's fused
-    kernels ("fused"), or as "fused" unless something faster for the device and the occasion was put
-    in its place ("auto"). Whoever asks for the attention weights gets the formula. How the ways
-    compare is measured by benchmarks/attention.py.
+    kernels ("fused"), or as "fused" unless another way was put in its place from outside ("auto").
+    Whoever asks for the attention weights gets the formula.
     """
 
     def __init__(self, config: BertConfig) -> None:

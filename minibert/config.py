@@ -13,8 +13,9 @@ The letters for sizes in the shape comments of this book, and in the papers:
     V  vocabulary size
     L  labels of a classifier                         K
 
-packing.py adds letters of its own. Beware that in the BERT paper C is the final vector of [CLS] and
-L the number of layers.
+A batch is a table of token ids with a row for each text, filled up to the longest with padding.
+packing.py adds letters of its own. In formulas Q, K and V are the matrices of queries, keys and
+values. Beware that in the BERT paper C is the final vector of [CLS] and L the number of layers.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class BertConfig:
         """The contents of a `config.json` that transformers reads back as the same model."""
         return write_fields(vars(self))
 
-    def __post_init__(self) -> None:
+    def __post_init__(self) -> None:  # _RULES is at the end of the file
         for name, (is_allowed, what) in _RULES.items():
             value = getattr(self, name)
             if not is_allowed(value):

@@ -17,6 +17,9 @@ class Embeddings(nn.Module):
     different directions, and training finds them. Without the position table BERT would see a bag
     of words, since attention has no order of its own.
 
+    Unlike in the Transformer paper (3.4 and 3.5) positions are learned, not sines, so there is none
+    beyond the table's last; vectors are not scaled by sqrt(C); and the sum gets a LayerNorm.
+
     LayerNorm makes the C numbers of each token have mean 0 and variance 1, then scales and shifts
     them by learned vectors: g (x - mean) / sqrt(var + eps) + b (Ba et al. 2016, arXiv 1607.06450).
     eps is 1e-12 here, not PyTorch's 1e-5.
@@ -50,8 +53,7 @@ class Embeddings(nn.Module):
 def unfilled_embedding(entries: int, width: int, padding_idx: int | None = None) -> nn.Embedding:
     """An nn.Embedding (entries, width) to be filled from a file or by `init_weights`.
 
-    The plain constructor draws normal numbers at once. A model about to be loaded is built on the
-    meta device, and there drawing them costs two seconds of imports.
+    The plain constructor draws normal numbers at once, only to be overwritten.
     """
     empty = torch.empty(entries, width)
     return nn.Embedding.from_pretrained(empty, freeze=False, padding_idx=padding_idx)

@@ -60,9 +60,10 @@ class FeedForward(nn.Module):
 class EncoderLayer(nn.Module):
     """LayerNorm(x + Dropout(attention(x))), then LayerNorm(x + Dropout(feed_forward(x))).
 
-    Both lines are the paper's LayerNorm(x + Dropout(Sublayer(x))), sections 3.1 and 5.4. The
-    LayerNorm stands after the sum (post-LN), as in the original Transformer; GPT-2 and most
-    decoders since moved it before the sub-layer.
+    Both lines are the paper's LayerNorm(x + Dropout(Sublayer(x))), sections 3.1 and 5.4. Thanks to
+    the sum each sub-layer learns a correction only, and gradients have a way past it; LayerNorm
+    keeps the sums of many layers in one range. It stands after the sum (post-LN), as in the
+    original Transformer; GPT-2 and most decoders since moved it before the sub-layer.
 
     A forward hook on a layer sees the packed list, (N, C). The packing is the layer's second
     argument, and the way back to the batch: `packing.unpack(x)` is (B, T, C).
@@ -108,10 +109,10 @@ class Encoder(nn.Module):
     ) -> Tensor:
         """x: (N, C), the embedded tokens in packed order -> (N, C), or (R, C).
 
-        wanted: (R,) packed indices of the tokens whose final vector is needed; None: all. Nobody
-        looks at the last layer's other outputs. The last layer still attends with all N tokens, but
-        applies W^O, LayerNorm and the feed-forward to these R only, unless a record is kept, which
-        is of all tokens. Without dropout the result is the same up to rounding.
+        wanted: (R,) packed indices of the tokens whose final vector is needed; None: all. The last
+        layer's other outputs are read by nobody. So it attends with all N tokens, but applies W^O,
+        LayerNorm and the feed-forward to these R only. If a record is kept, all N are computed, and
+        the R are picked at the end. Without dropout the result is the same up to rounding.
         record: is handed the embeddings and each layer's output.
         """
         keeps = record is not None and record.is_kept

@@ -125,16 +125,23 @@ def check_model(dir_or_name: str) -> tuple[Path, list[Check]]:
     )
 
 
-def report(names: Sequence[str]) -> tuple[str, int]:
-    """The report on these models as text, and the exit code."""
+def environment() -> str:
+    """Versions and machine, in a line: what a report has to say."""
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}"
-        for name in ("minibert", "torch", "tokenizers", "safetensors")
+        for name in ("minibert", "torch", "tokenizers", "safetensors", "numpy")
     )
-    lines = [
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
+    return (
         f"{versions}; Python {platform.python_version()}, {platform.system()} "
-        f"{platform.machine()}, {torch.get_num_threads()} threads, fp32 on the CPU"
-    ]
+        f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, "
+        f"{torch.get_num_threads()} threads, {gpu}"
+    )
+
+
+def report(names: Sequence[str]) -> tuple[str, int]:
+    """The report on these models as text, and the exit code."""
+    lines = [f"{environment()}; fp32 on the CPU"]
     code = 0
     for name in names:
         try:

@@ -45,7 +45,7 @@ class LabelledHead(PretrainedWithLabels[BertConfig]):
         self.bert = BertModel(config, pooler=pooler)
         rate = config.classifier_dropout
         self.dropout = nn.Dropout(config.hidden_dropout_prob if rate is None else rate)
-        # Not a `Linear`: C x L weights are too few to be worth a fast body.
+        # nn.Linear, as it is no product of the encoder.
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.init_weights(self.classifier)
 
@@ -54,8 +54,8 @@ class BertForClassification(LabelledHead):
     """One answer for a text or a pair of texts: a linear layer on the pooled [CLS] vector.
 
     The answer is one of L labels; or any number of them, or L numbers: see `BertConfig.problem`. A
-    row whose [CLS] is hidden by the attention mask pools zeros. Known to transformers as
-    `BertForSequenceClassification`. Paper: Devlin et al. 2019, section 4.1.
+    row whose [CLS] is hidden by the attention mask is pooled as if its vector were zero. Known to
+    transformers as `BertForSequenceClassification`. Paper: Devlin et al. 2019, section 4.1.
     """
 
     hf_architecture = "BertForSequenceClassification"
@@ -136,8 +136,8 @@ class BertForTokenClassification(LabelledHead):
     ) -> ClassificationOutput:
         """A padded batch as for `BertModel.forward`.
 
-        labels: (B, T) LongTensor of ids below L; -100 (`checks.IGNORED`) at padding and other
-        tokens without a label. The loss is the mean cross-entropy of those with one, in nats.
+        labels: (B, T) LongTensor of ids below L; -100, PyTorch's `ignore_index`, at padding and at
+        other tokens without a label. The loss is the mean cross-entropy of those with one, in nats.
         Raises as `BertForClassification.forward`.
         """
         packing = self.bert.make_packing(input_ids, token_type_ids, attention_mask)
@@ -206,7 +206,7 @@ class BertForQuestionAnswering(BertPretrained):
         """A padded batch as for `BertModel.forward`.
 
         start_positions, end_positions: (B,) LongTensors, the columns of the answer's first and last
-        token; both -100 (`checks.IGNORED`) for a row to ignore. The loss is the mean of the two
+        token; both -100 for a row to ignore. The loss is the mean of the two
         cross-entropies over a row's real tokens, in nats. transformers lets padding take part in
         that softmax, so its loss depends on what else is in the batch; where nothing is padded the
         two are equal.

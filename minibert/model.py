@@ -44,7 +44,7 @@ class BertOutput(NamedTuple):
 
     last_hidden_state: (B, T, C), zeros at padding.
     pooler_output: (B, C), or None for a model without a pooler. A row whose first token is hidden
-        by the attention mask pools a vector of zeros.
+        by the attention mask is pooled as if its vector were zero: tanh(b).
     hidden_states: the embeddings and each layer's output, (B, T, C) each, if asked for.
     attentions: each layer's attention weights before dropout, (B, H, T, T), if asked for.
     """

@@ -7,10 +7,6 @@ sideways. So they need no rectangle. The N real tokens can stand in one long lis
 padding need not exist. Only attention looks sideways, and it alone must know which tokens share a
 row.
 
-A row here is always one text, or pair of texts, of the batch. Letters of this file and the next: a
-group of n tokens has G rows of S slots; P, the rows whose [CLS] is not hidden; R, the tokens whose
-result is wanted.
-
 The first step of model.py packs `input_ids`. On first reading, take in the drawing and imagine a
 batch without padding: then N = B * T, there is one group, G = B and S = T, and pack, unpack, pad
 and unpad only change the view.
@@ -19,15 +15,19 @@ The list holds whole rows, longest first. Rows of one length are then neighbours
 lift each run of them into a small rectangle of its own, a `Group` of G rows and S slots. (A slot is
 not a column of the batch: a row with holes in its mask is closed up.)
 
-    batch                 packed list, N = 12           groups             groups in training
-    row 0   a b c . .     f g h i j a b c d e k l       f g h i j          f g h i j
-    row 1   d e . . .                                   a b c              a b c . .
-    row 2   f g h i j                                   d e   2 rows,      d e
-    row 3   k l . . .                                   k l   width 2      k l
+    batch                 packed list, N = 12           three groups       two groups, in training
+    row 0   a b c . .     f g h i j a b c d e k l       1   f g h i j      1   f g h i j
+    row 1   d e . . .                                   2   a b c          1   a b c . .
+    row 2   f g h i j                                   3   d e            2   d e
+    row 3   k l . . .                                   3   k l            2   k l
 
-So nothing is padded at all, and attention gives a row the same bits whatever shares its batch. But
-each group is a step of its own, forward and backward; in training, rows of similar length therefore
-share one after all, and a mask hides the slots in which a shorter row has no token.
+So nothing is padded at all, and attention gives a row the same result whatever shares its batch.
+But each group is a step of its own, forward and backward; in training, rows of similar length
+therefore share one after all, and a mask hides the slots in which a shorter row has no token.
+
+Letters of this file and the next. A row is always one text, or pair of texts, of the batch. A group
+has G rows of S slots and n real tokens. P is the number of rows whose [CLS] is not hidden by the
+mask, R that of the tokens whose result is wanted.
 """
 
 from dataclasses import dataclass
@@ -121,7 +121,10 @@ class Packing:
         return x.flatten(0, 1) if self.is_full else x[self.row, self.column]
 
     def indices(self, chosen: Tensor) -> Tensor:
-        """Real tokens marked in a (B, T) bool -> their packed indices (R,), row by row."""
+        """Real tokens marked in a (B, T) bool -> their packed indices (R,).
+
+        They come in the batch's order, as input_ids[chosen] does, not with the longest row first.
+        """
         found = self.pack(chosen).nonzero().squeeze(1)  # (R,), in packed order
         return found[(self.row[found] * self.length + self.column[found]).argsort()]
 
@@ -141,9 +144,9 @@ class Packing:
         heads = weights[0].shape[1]
         padded = weights[0].new_zeros(self.batch_size, heads, self.length, self.length)
         of_rows = (weight for group in weights for weight in group)  # (H, S, S), in packed order
-        columns = self.column.split(self.lengths)  # (n,) each; empty rows are last, without weights
+        columns = self.column.split(self.lengths)  # a row's each; empty rows are last, and left out
         for row, at, weight in zip(self.order, columns, of_rows, strict=False):
-            padded[row][:, at[:, None], at] = weight[:, : len(at), : len(at)]
+            padded[row][:, at[:, None], at] = weight[:, : len(at), : len(at)]  # into the row's view
         return padded
 
 
@@ -200,4 +203,4 @@ def _groups(lengths: list[int], mixed: bool, device: torch.device) -> list[Group
             mask = torch.arange(width, device=device) < counts[:, None]  # (G, S)
         groups.append(Group(start, start + sum(filled), len(filled), width, mask))
         start, first_row = start + sum(filled), stop_row
-    return groups or [Group(0, 0, 0, 1, None)]  # a batch of nothing but padding
+    return groups or [Group(0, 0, 0, 1, None)]  # an empty one, for a batch of nothing but padding

@@ -3,7 +3,8 @@
 Masked language model. 15 % of the tokens are selected, and the model predicts what stood there from
 both sides, which a model that reads from left to right cannot do. 80 % of the selected tokens are
 replaced by [MASK], 10 % by a random token, and 10 % stay as they are: [MASK] never occurs in later
-tasks, so the model must not rely on it. The loss counts selected tokens only.
+tasks, so the model must not rely on it; and since any token may be wrong, or to be guessed, it must
+keep a vector of the context for every one (A.1). The loss counts selected tokens only.
 
 Next sentence prediction. In half of the pairs the second text really followed the first; the pooled
 [CLS] vector says whether. Google trained every BERT with it; later work found that it matters

@@ -85,7 +85,10 @@ class WordPiece:
         return self.pieces_of(self.normalize(text), first_word)
 
     def pieces_of(self, characters: list[Character], first_word: int = 0) -> list[Piece]:
-        """All pieces of a text that is already normalised."""
+        """All pieces of a text that is already normalised.
+
+        Added words are cut out of a text between the two steps, in text/backends.py.
+        """
         result = []
         for number, word in enumerate(split(characters), first_word):
             result += self.split_word(word, number)
@@ -102,15 +105,7 @@ class WordPiece:
             if ord(c) not in CONTROL
         ]
         if self.split_cjk:
-            characters = [
-                spaced
-                for c in characters
-                for spaced in (
-                    (Character(" ", c.source), c, Character(" ", c.source))
-                    if ord(c.value) in CJK
-                    else (c,)
-                )
-            ]
+            characters = [spaced for c in characters for spaced in space_out(c)]
         if self.strip_accents:
             # "é" becomes "e" and U+0301, and then the accent is dropped.
             characters = [
@@ -147,6 +142,12 @@ class WordPiece:
             pieces.append(Piece(token, word[start].source, word[end - 1].source + 1, number))
             start = end
         return pieces
+
+
+def space_out(character: Character) -> list[Character]:
+    """A CJK ideograph between spaces; any other character as it is."""
+    space = Character(" ", character.source)
+    return [space, character, space] if ord(character.value) in CJK else [character]
 
 
 def split(characters: list[Character]) -> Iterator[list[Character]]:

@@ -73,12 +73,36 @@ import minibert
     assert result.returncode == 0, result.stderr
 
 
-def test_python_of_the_readme_runs(tmp_path):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    programs = [block.split("```")[0] for block in readme.split("```python\n")[1:]]
-    quickstart, fast, vectors = (
-        run("-c", program, check=True, cwd=tmp_path).stdout for program in programs
+def python_of(path):
+    """The Python blocks of a page."""
+    page = (ROOT / path).read_text(encoding="utf-8")
+    return [block.split("```")[0] for block in page.split("```python\n")[1:]]
+
+
+def test_the_first_snippet_of_the_readme_is_the_quickstart():
+    quickstart = (ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")
+    first = python_of("README.md")[0]
+    assert quickstart.endswith(first), "and its docstring before it"
+
+
+def test_python_of_the_readmes_runs_and_is_right(tmp_path):
+    """All blocks, in order, in one process: later ones load what the first one saved."""
+    blocks = [*python_of("README.md"), *python_of("minibert/README.md")]
+    mark = "\nprint('--- next')\n"
+    printed = run("-c", mark.join(blocks), check=True, cwd=tmp_path).stdout
+    quickstart, sklearn, fast, vectors, hook = printed.split("--- next\n")
+    accuracy, *answers = quickstart.splitlines()
+    assert 75 <= int(accuracy.partition("%")[0]) <= 95
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(answers) == 4
+    for answer in answers:  # the README shows these labels; the last digits depend on the machine
+        label, _, text = answer.partition(")")
+        shown = [line for line in page.splitlines() if line.strip().endswith(") " + text)]
+        assert shown and shown[0].split()[0] == label.split()[0], answer
+    assert (tmp_path / "output" / "reviews" / "config.json").is_file()
+    assert "{'lr': " in sklearn and "positive" in sklearn
+    assert (
+        fast.split() == "positive Pure joy negative A waste of time torch.Size([1, 5, 384])".split()
     )
-    assert "torch.Size([1, 5, 384])" in quickstart and "torch.Size([1, 5, 384])" in fast
-    assert (tmp_path / "output" / "mine" / "config.json").is_file()
-    assert [f"{float(cosine):.2f}" for cosine in vectors.split()] == ["0.77", "0.18"]
+    assert vectors.split() == ["0.77", "0.18"]
+    assert hook.strip() == "torch.Size([2, 7, 384])"

@@ -1,10 +1,11 @@
-"""The `minibert` command: look at a model, tokenize a line, classify lines of text."""
+"""The `minibert` command: look at a model, tokenize a line, classify lines, say the versions."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
+from minibert.golden import environment
 from minibert.model import BertModel
 from minibert.tasks.text_classifier import TextClassifier
 from minibert.tokenizer import WordPieceTokenizer
@@ -22,7 +23,12 @@ def main() -> None:
         command = commands.add_parser(name, help=about, description=about)
         command.add_argument("model", help="a folder, an alias (minilm-l6) or a hub name")
         command.set_defaults(run=run)
+    about = "print versions and machine, for reports"
+    commands.add_parser("version", help=about, description=about)
     arguments = parser.parse_args()
+    if arguments.command == "version":
+        print(environment())
+        return
     try:
         arguments.run(arguments.model)
     except (ValueError, OSError) as error:

@@ -27,12 +27,16 @@ class Body(Linear):
     therefore carry the weights, and pack them again.
     """
 
-    dtype = torch.float32  # of what goes in and what comes out
+    # Of what goes in and comes out, and so of the whole optimized model, LayerNorms included.
+    dtype = torch.float32
     tolerance = 1e-5  # the largest error, as a share of the result, that its number format explains
     packed: tuple[str, ...] = ()  # the attributes that `pack` makes of the weights
 
+    @torch.no_grad()
     def enter(self) -> None:
         """Take over the weights of the plain `Linear` that this was until now."""
+        if self.bias is None:
+            raise ValueError("a Linear without a bias has no body; BERT's all have one")
         weight = self.weight.detach()
         del self.weight
         bias = self.bias.detach().to(self.dtype, copy=True)
@@ -41,11 +45,13 @@ class Body(Linear):
         self.eval()
 
     def pack(self, weight: Tensor) -> None:
-        """Take over the weights, (out, in), of any float type; they may not be changed or kept."""
+        """Take over weights, (out, in): those of the plain layer, of any float type and neither to
+        be changed nor kept, or what `unpack` gave. Runs in several threads at once."""
         raise NotImplementedError
 
     def unpack(self) -> Tensor:
-        """Weights of which `pack` makes the same body again."""
+        """What `pack` makes the same body of again, in a format of its own choice. Attributes that
+        are not named in `packed` travel along."""
         raise NotImplementedError
 
     def multiply(self, x: Tensor) -> Tensor:

@@ -1,12 +1,16 @@
 """Exchange: make a model compute in another way from outside, without the book knowing.
 
 A module is its parameters and its class, and the class says what `forward` makes of them. Give the
-module another class, one derived from its own, and it makes something else of the same parameters:
-the same names, the same state dict, nothing wrapped and nothing copied. All that makes minibert
-fast is put in place by this one move: bodies of `Linear`, kernels of attention, cheaper dropout,
-recomputed layers. (PyTorch's own `fully_shard` and `parametrize` work so.)
+module another class, one derived from its own, and it makes something else of the same parameters.
+All that makes minibert fast is put in place by this one move: bodies of `Linear`, kernels of
+attention, cheaper dropout, recomputed layers. (PyTorch's own `fully_shard` and `parametrize` work
+so.) As long as the new class leaves the parameters alone, names and state dict are as before and
+the way back is open: `exchanged`. A `Body` is the exception: it replaces the weights by a format of
+its own, for good, in a copy of the model.
 
-A class that has to prepare says so in `enter`; what it leaves behind is undone in `leave`.
+The new class's `__init__` never runs. What it needs it makes in `enter`; what it would leave behind
+it takes away in `leave`. Whoever exchanges asks `type(module) is Linear`, not `isinstance`: a
+subclass may compute something else, so it is left alone until it has a class of its own.
 """
 
 from __future__ import annotations
@@ -23,15 +27,21 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 def exchange(module: nn.Module, to: type[ModuleT]) -> ModuleT:
     """Make a module one of the class `to`, which is derived from its own; returns it.
 
-    Raises `TypeError` if it is not.
+    Raises `TypeError` if it is not, or if the module is a `to` already. If `enter` fails, the
+    module is of its own class again.
     """
-    if not issubclass(to, type(module)):
-        raise TypeError(f"a {type(module).__name__} cannot become a {to.__name__}")
+    own = type(module)
+    if own is to or not issubclass(to, own):
+        raise TypeError(f"a {own.__name__} cannot become a {to.__name__}")
     module.__class__ = to
+    try:
+        enter = getattr(module, "enter", None)
+        if enter is not None:
+            enter()
+    except BaseException:
+        module.__class__ = own
+        raise
     assert isinstance(module, to)
-    enter = getattr(module, "enter", None)
-    if enter is not None:
-        enter()
     return module
 
 
@@ -41,8 +51,9 @@ def exchanged(parts: Iterable[tuple[nn.Module, type[nn.Module]]]) -> Iterator[No
     before: list[tuple[nn.Module, type[nn.Module]]] = []
     try:
         for module, to in parts:
-            before.append((module, type(module)))
+            own = type(module)
             exchange(module, to)
+            before.append((module, own))
         yield
     finally:
         for module, own in reversed(before):

@@ -37,7 +37,7 @@ class SettledEmbeddings(Embeddings):
 
 
 def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
-    """A new model with the same forward and outputs, for inference only, as fast as is known here.
+    """A new model with the same forward and outputs, for inference only, made fast.
 
     Its `Linear` layers have the bodies that rule.py names for the model's device and this
     precision, "fp32", "bf16" or "int8"; where they compute in bfloat16, all the rest and the
@@ -56,11 +56,13 @@ def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
     keep_freed_memory()
     with torch.inference_mode(False), torch.no_grad():
         body = body_for(precision, model.device)
-        # A deep copy takes what it finds in its memo for a copy made already, so the weights that
-        # are about to be packed are not copied first.
-        weights = [module.weight for module in model.modules() if type(module) is Linear]
-        optimized = copy.deepcopy(model, {id(weight): weight for weight in weights})
+        optimized = copy.deepcopy(model, _about_to_be_packed(model))
         linears = [module for module in optimized.modules() if type(module) is Linear]
+        if not linears:
+            raise ValueError(
+                "this model has no plain Linear to optimize; if it is being trained, leave "
+                "fast_training first"
+            )
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # packing one uses one core
             list(pool.map(lambda linear: exchange(linear, body), linears))
         optimized.to(body.dtype)
@@ -71,6 +73,22 @@ def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
             exchange(module, SettledEmbeddings)
     optimized.register_load_state_dict_pre_hook(refuse_state_dict)
     return optimized.eval().requires_grad_(False)
+
+
+def _about_to_be_packed(model: torch.nn.Module) -> dict[int, Tensor]:
+    """The memo of a deep copy that leaves out what is packed at once anyway.
+
+    A deep copy takes what it finds there for a copy made already. A weight that another kind of
+    module uses, too, must be copied after all: it would be the original's.
+    """
+    weights: dict[int, Tensor] = {}
+    others: set[int] = set()
+    for module in model.modules():
+        if type(module) is Linear:
+            weights[id(module.weight)] = module.weight
+        else:
+            others.update(id(parameter) for parameter in module.parameters(recurse=False))
+    return {i: weight for i, weight in weights.items() if i not in others}
 
 
 def is_optimized(model: torch.nn.Module) -> bool:

@@ -33,6 +33,9 @@ class Choice(NamedTuple):
 def choose(precision: Precision, device: torch.device) -> Choice:
     """The rule. It looks at device and CPU features only, so that a machine always chooses alike.
 
+    There is no second choice: where the one named here fails its probe, plain fp32 products serve.
+    Training has a rule of its own, `training.speed.matmul_class`: no body can be differentiated.
+
     Evidence (benchmarks/RESULTS.md has the figures and their commands; "elsewhere" are figures
     brought from another machine), GFLOP/s at BERT-base's shapes with some 500 tokens, two cores:
 
@@ -91,10 +94,15 @@ def cpu_features() -> frozenset[str]:
         "onednn int8": x86 and "onednn" in engines,
         "fbgemm": x86 and "fbgemm" in engines,
         "avx512": torch.backends.cpu.get_cpu_capability() == "AVX512",
-        "bf16": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
-        "vnni": torch.cpu._is_vnni_supported(),
+        "bf16": _cpu_has("avx512_bf16") or _cpu_has("amx_tile"),
+        "vnni": _cpu_has("vnni"),
     }
     return frozenset(name for name, there in found.items() if there)
+
+
+def _cpu_has(feature: str) -> bool:
+    """What PyTorch says of the CPU, through functions it keeps to itself."""
+    return bool(getattr(torch.cpu, f"_is_{feature}_supported", lambda: False)())
 
 
 def body_for(precision: Precision, device: torch.device) -> type[Body]:

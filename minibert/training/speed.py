@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from minibert._checks import warn
 from minibert.attention import SelfAttention, grouped_attention, readable_attention
 from minibert.embeddings import Embeddings
 from minibert.encoder import EncoderLayer
@@ -31,7 +32,7 @@ from minibert.packing import Packing, Record
 def fast_training(
     model: nn.Module, precision: str = "fp32", *, recompute: bool = False, alone: bool = True
 ) -> Iterator[None]:
-    """Inside, the model trains as fast as is known for its device; after, it is as before.
+    """Inside, the model trains by the fastest ways measured for its device; then it is as before.
 
     precision: "fp32" or "bf16", that of the products. recompute: keep only each layer's input and
     compute the rest again when gradients are asked for: less memory for a third more time (Chen et
@@ -54,6 +55,8 @@ def fast_training(
                 parts.append((module, FormulaWithDropout))
             elif type(module) is Embeddings and alone and module.token.weight.requires_grad:
                 parts.append((module.token, RowGradients))
+    if recompute and not any(to is RecomputedLayer for _, to in parts):
+        warn("this model has no EncoderLayer of the book's own class, so nothing is recomputed")
     with exchanged(parts):
         yield
 
@@ -110,8 +113,8 @@ class SharedBitsDropout(nn.Dropout):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0.0:
-            return x
+        if not self.training or self.p in (0.0, 1.0):
+            return super().forward(x)
         dropped = min(round(self.p * 65536), 65535)  # of the 65536 values of 16 bits
         bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
         sixteen = bits.view(torch.int16)[: x.numel()].view(x.shape)  # -32768 to 32767, equally
@@ -146,7 +149,8 @@ class RowGradients(nn.Embedding):
 
     A batch looks up some hundred of 30,000 vectors. PyTorch's own gradient is a new tensor of zeros
     each step, 47 MB for `minilm-l6`, which has to be found, zeroed and given back. The sums are the
-    same.
+    same. A forward pass with gradients must be followed by its backward pass before the optimizer
+    steps: the gradient is there, of zeros, from the forward pass on.
     """
 
     def enter(self) -> None:

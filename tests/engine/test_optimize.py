@@ -11,6 +11,7 @@ from minibert.engine.bodies import Body
 from minibert.engine.optimize import SettledEmbeddings
 from minibert.linear import Linear
 from minibert.tokenizer import WordPieceTokenizer
+from minibert.training import speed
 from tests.conftest import BATCHES, TEXTS, hf_model, ours_from
 from tests.engine.conftest import SHUFFLED
 from tests.parity.test_end_to_end import HEADS, fields
@@ -187,3 +188,33 @@ def test_predictions_in_lower_precision_save_fp32(folder, tmp_path, precision):
     original = load_file(folder / "model.safetensors")
     assert saved.keys() == original.keys()
     assert all(torch.equal(saved[name], original[name]) for name in saved)
+
+
+def test_a_weight_that_two_modules_share_stays_the_originals():
+    """A decoder tied to the embeddings: what is packed for one must not be taken from the other."""
+
+    class Tied(BertModel):
+        def __init__(self, config):
+            super().__init__(config)
+            self.decoder = Linear(config.hidden_size, config.vocab_size)
+            self.decoder.weight = self.embeddings.token.weight
+
+    model = Tied(ours_from(hf_model()).config).eval()
+    table = model.embeddings.token.weight
+    optimized = optimize(model)
+    assert table.requires_grad and model.decoder.weight is table
+    assert optimized.embeddings.token.weight is not table
+    batch = BATCHES["ragged"]
+    with torch.inference_mode():
+        wanted = optimized(**batch).last_hidden_state
+        table.zero_()
+        assert torch.equal(optimized(**batch).last_hidden_state, wanted)
+
+
+def test_a_model_that_is_just_being_trained_is_not_optimized(monkeypatch):
+    monkeypatch.setattr(speed, "matmul_class", lambda *_: speed.ConvolutionLinear)
+    model = ours_from(hf_model())
+    with speed.fast_training(model):
+        with pytest.raises(ValueError, match="no plain Linear.*leave fast_training"):
+            optimize(model)
+    optimize(model)

@@ -208,6 +208,16 @@ def test_dropout_passes_the_gradient_of_what_it_kept():
     torch.testing.assert_close(x.grad, (y != 0) * scale, atol=0, rtol=1e-6)
 
 
+def test_dropout_of_everything_leaves_nothing():
+    assert not dropped(torch.ones(100_000), 1.0).any()
+
+
+def test_a_model_without_the_books_layers_is_told_that_nothing_is_recomputed():
+    with pytest.warns(UserWarning, match="nothing is recomputed"):
+        with fast_training(nn.Sequential(Linear(2, 2)), recompute=True):
+            pass
+
+
 def test_dropout_in_evaluation_or_of_nothing_is_the_identity():
     x = torch.randn(5)
     assert SharedBitsDropout(0.5).eval()(x) is x and dropped(x, 0.0) is x
