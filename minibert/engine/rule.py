@@ -36,16 +36,14 @@ def choose(precision: Precision, device: torch.device) -> Choice:
     There is no second choice: where the one named here fails its probe, plain fp32 products serve.
     Training has a rule of its own, `training.speed.matmul_class`: no body can be differentiated.
 
-    Evidence (benchmarks/RESULTS.md has the figures and their commands; "elsewhere" are figures
-    brought from another machine), GFLOP/s at BERT-base's shapes with some 500 tokens, two cores:
+    Evidence ("Matrix products" in benchmarks/RESULTS.md), GFLOP/s at BERT-base's shapes with some
+    500 tokens, two cores, AVX2 (Zen 3) and AVX-512 with BF16 and VNNI (Zen 4):
 
-    fp32, AVX-512 (Zen 5, elsewhere): F.linear 170-200, oneDNN 410-450.
-    fp32, AVX2 (Zen 3, here): F.linear 110-130, oneDNN 120-130 (with 16 tokens 35-60 against 30-45),
-        tiles 125-155.
-    bf16, AVX512_BF16 (Zen 5, elsewhere): F.linear and oneDNN about 880.
-    bf16, AVX2 (here): emulated, 20; fp16 weights 120-145.
-    int8, AVX2 (here): 170-220, quantizing included; PyTorch's _int_mm 3; with 16 tokens oneDNN
-        40-90, FBGEMM 50-135. With VNNI (Zen 5, elsewhere): _int_mm and oneDNN about 1,700.
+    fp32: F.linear 111-133 and 174-186; oneDNN 119-130 and 192-211; its tiles 127-154 and 200-214,
+        at twice the memory for the weights, so that AVX-512 does without.
+    bf16: F.linear 18-21, emulated, and 360-400; oneDNN 370-405 with AVX-512; fp16 weights 121-146
+        without.
+    int8, quantizing included: 173-222, with weights of 7 bits, and 445-594.
 
     GPUs, MPS and other CPUs have the plain body, in fp32 and where asked for, on GPUs, bf16.
     """

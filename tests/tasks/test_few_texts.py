@@ -76,6 +76,7 @@ TOPICS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:epochs=3 makes only 6 steps")
 def test_minilm_learns_from_16_texts_by_default_and_not_in_the_usual_3_epochs():
     texts = [(text, label) for label, topic in TOPICS.items() for text in topic.split("|")]
