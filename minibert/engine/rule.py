@@ -39,11 +39,11 @@ def choose(precision: Precision, device: torch.device) -> Choice:
     Evidence ("Matrix products" in benchmarks/RESULTS.md), GFLOP/s at BERT-base's shapes with some
     500 tokens, two cores, AVX2 (Zen 3) and AVX-512 with BF16 and VNNI (Zen 4):
 
-    fp32: F.linear 111-133 and 174-186; oneDNN 119-130 and 192-211; its tiles 127-154 and 200-214,
+    fp32: F.linear 111-133 and 121-190; oneDNN 119-130 and 143-214; its tiles 127-154 and 143-211,
         at twice the memory for the weights, so that AVX-512 does without.
-    bf16: F.linear 18-21, emulated, and 360-400; oneDNN 370-405 with AVX-512; fp16 weights 121-146
+    bf16: F.linear 18-21, emulated, and 251-397; oneDNN 261-416 with AVX-512; fp16 weights 121-146
         without.
-    int8, quantizing included: 173-222, with weights of 7 bits, and 445-594.
+    int8, quantizing included: 173-222, with weights of 7 bits, and 293-575.
 
     GPUs, MPS and other CPUs have the plain body, in fp32 and where asked for, on GPUs, bf16.
     """

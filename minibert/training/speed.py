@@ -80,7 +80,7 @@ def matmul_class(device: torch.device, precision: str) -> type[Linear]:
     F.linear goes to MKL, which does not use AVX-512 on every CPU of AMD's; the convolution goes to
     oneDNN, which does. On a Zen 5 it was twice as fast (a figure from elsewhere). Evidence from
     here ("Matrix products" in benchmarks/RESULTS.md), GFLOP/s in fp32, forward and backward, at
-    BERT-base's shapes with some 500 tokens: on a Zen 4 with AVX-512 160-171 against 167-172 of
+    BERT-base's shapes with some 500 tokens: on a Zen 4 with AVX-512 121-162 against 101-166 of
     F.linear, no difference; on a Zen 3 with AVX2 62-72 against 111-121.
 
     In bf16 F.linear goes to oneDNN itself. Intel's CPUs, arm64 and GPUs have F.linear.
