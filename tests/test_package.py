@@ -97,7 +97,7 @@ def test_python_of_the_readmes_runs_and_is_right(tmp_path):
     assert len(answers) == 4
     for answer in answers:  # the README shows these labels; the last digits depend on the machine
         label, _, text = answer.partition(")")
-        shown = [line for line in page.splitlines() if line.strip().endswith(") " + text)]
+        shown = [line for line in page.splitlines() if line.strip().endswith(")" + text)]
         assert shown and shown[0].split()[0] == label.split()[0], answer
     assert (tmp_path / "output" / "reviews" / "config.json").is_file()
     assert "{'lr': " in sklearn and "positive" in sklearn

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import tomllib
 
 import minibert
 from tests.conftest import ROOT
@@ -25,4 +26,5 @@ def test_version_says_what_a_report_needs():
 
 def test_the_version_is_stated_once():
     assert importlib.metadata.version("minibert") == minibert.__version__
-    assert minibert.__version__ not in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "version" not in project and "version" in project["dynamic"]
