@@ -8,6 +8,7 @@ bodies of `engine/` cannot be differentiated; these can.
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,7 +82,7 @@ def matmul_class(device: torch.device, precision: str) -> type[Linear]:
     oneDNN, which does. On a Zen 5 it was twice as fast (a figure from elsewhere). Evidence from
     here ("Matrix products" in benchmarks/RESULTS.md), GFLOP/s in fp32, forward and backward, at
     BERT-base's shapes with some 500 tokens: on a Zen 4 with AVX-512 121-162 against 101-166 of
-    F.linear, no difference; on a Zen 3 with AVX2 62-72 against 111-121.
+    F.linear, no difference, and 5 % of a step lost; on a Zen 3 with AVX2 62-72 against 111-121.
 
     In bf16 F.linear goes to oneDNN itself. Intel's CPUs, arm64 and GPUs have F.linear.
     """
@@ -90,18 +91,25 @@ def matmul_class(device: torch.device, precision: str) -> type[Linear]:
     avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
     # With one thread PyTorch makes convolutions of one picture itself, slowly.
     several = torch.get_num_threads() > 1
-    return ConvolutionLinear if avx512 and several and cpu_vendor() == "AuthenticAMD" else Linear
+    vendor, family = cpu_model()
+    zen_5 = vendor == "AuthenticAMD" and family >= 26
+    return ConvolutionLinear if avx512 and several and zen_5 else Linear
 
 
-def cpu_vendor() -> str:
-    """As the CPU names it, "AuthenticAMD" or "GenuineIntel"; "" if the system does not tell."""
+def cpu_model() -> tuple[str, int]:
+    """Vendor and family as the CPU names them: ("AuthenticAMD", 25) is Zen 3 or 4.
+
+    ("", 0) if the system does not tell.
+    """
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("vendor_id"):
-                return line.partition(":")[2].strip()
-        return ""
-    return platform.processor().rpartition(" ")[2]  # Windows: "AMD64 Family 25 ..., AuthenticAMD"
+        text = cpuinfo.read_text()
+        vendor = re.search(r"^vendor_id\s*: *(\w+)", text, re.MULTILINE)
+        family = re.search(r"^cpu family\s*: *(\d+)", text, re.MULTILINE)
+    else:  # Windows: "AMD64 Family 25 Model 33 Stepping 2, AuthenticAMD"
+        text = platform.processor()
+        vendor, family = re.search(r", (\w+)$", text), re.search(r"Family (\d+)", text)
+    return vendor[1] if vendor else "", int(family[1]) if family else 0
 
 
 class SharedBitsDropout(nn.Dropout):

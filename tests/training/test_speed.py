@@ -121,44 +121,49 @@ def test_a_model_trains_the_same_with_either_product(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "capability, vendor, device, precision, threads, chosen",
+    "capability, model, device, precision, threads, chosen",
     [
-        ("AVX512", "AuthenticAMD", "cpu", "fp32", 2, ConvolutionLinear),
-        ("AVX512", "AuthenticAMD", "cpu", "fp32", 1, Linear),
-        ("AVX512", "AuthenticAMD", "cpu", "bf16", 2, Linear),
-        ("AVX512", "AuthenticAMD", "cuda", "fp32", 2, Linear),
-        ("AVX512", "GenuineIntel", "cpu", "fp32", 2, Linear),
-        ("AVX2", "AuthenticAMD", "cpu", "fp32", 2, Linear),
-        ("DEFAULT", "", "cpu", "fp32", 2, Linear),
+        ("AVX512", ("AuthenticAMD", 26), "cpu", "fp32", 2, ConvolutionLinear),
+        ("AVX512", ("AuthenticAMD", 25), "cpu", "fp32", 2, Linear),
+        ("AVX512", ("AuthenticAMD", 26), "cpu", "fp32", 1, Linear),
+        ("AVX512", ("AuthenticAMD", 26), "cpu", "bf16", 2, Linear),
+        ("AVX512", ("AuthenticAMD", 26), "cuda", "fp32", 2, Linear),
+        ("AVX512", ("GenuineIntel", 26), "cpu", "fp32", 2, Linear),
+        ("AVX2", ("AuthenticAMD", 26), "cpu", "fp32", 2, Linear),
+        ("DEFAULT", ("", 0), "cpu", "fp32", 2, Linear),
     ],
 )
 def test_the_product_for_training_goes_by_cpu(
-    monkeypatch, capability, vendor, device, precision, threads, chosen
+    monkeypatch, capability, model, device, precision, threads, chosen
 ):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr(speed, "cpu_vendor", lambda: vendor)
+    monkeypatch.setattr(speed, "cpu_model", lambda: model)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     assert matmul_class(torch.device(device), precision) is chosen
 
 
 @pytest.mark.parametrize(
-    ("cpuinfo", "processor", "vendor"),
+    ("cpuinfo", "processor", "model"),
     [
-        ("processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel\t: 25\n", "x86_64", "AuthenticAMD"),
-        ("processor\t: 0\nCPU implementer\t: 0x41\n", "aarch64", ""),
-        (None, "AMD64 Family 25 Model 33 Stepping 2, AuthenticAMD", "AuthenticAMD"),
-        (None, "", ""),
+        (
+            "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 17\n",
+            "x86_64",
+            ("AuthenticAMD", 25),
+        ),
+        ("processor\t: 0\nCPU implementer\t: 0x41\n", "aarch64", ("", 0)),
+        (None, "AMD64 Family 25 Model 33 Stepping 2, AuthenticAMD", ("AuthenticAMD", 25)),
+        (None, "", ("", 0)),
     ],
     ids=["Linux", "Linux on Arm", "Windows", "nothing said"],
 )
-def test_the_vendor_is_read_from_what_the_system_tells(
-    monkeypatch, tmp_path, cpuinfo, processor, vendor
+def test_vendor_and_family_are_read_from_what_the_system_tells(
+    monkeypatch, tmp_path, cpuinfo, processor, model
 ):
     if cpuinfo is not None:
         (tmp_path / "cpuinfo").write_text(cpuinfo)
     monkeypatch.setattr(speed, "Path", lambda _: tmp_path / "cpuinfo")
     monkeypatch.setattr(platform, "processor", lambda: processor)
-    assert speed.cpu_vendor() == vendor
+    assert speed.cpu_model() == model
 
 
 # --- dropout --------------------------------------------------------------------------------------
