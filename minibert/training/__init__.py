@@ -6,7 +6,7 @@ optimizer   AdamW, its groups, the learning rate's rise and fall
 loop        the steps, evaluations, and what is written down
 history     losses and evaluations of a run
 state       what survives a crash
-speed       the product with weights that `Linear` makes while it is trained
+speed       what makes a step fast, put in place from outside
 signals     Ctrl-C and SIGTERM, noted
 ranks       several processes that train one model
 finetune    a classifier: which of its weights learn, and how it is evaluated on the way

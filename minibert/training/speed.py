@@ -70,6 +70,7 @@ class ConvolutionLinear(Linear):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
         picture = x.reshape(1, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)  # (1, in, 1, N)
         y = F.conv2d(picture, self.weight[:, :, None, None], self.bias)  # (1, out, 1, N)
         return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
