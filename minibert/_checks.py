@@ -9,6 +9,7 @@ arguments first, even where that costs a synchronisation with the device. Every 
 from __future__ import annotations
 
 import os
+import reprlib
 import sys
 import warnings
 from pathlib import Path
@@ -18,6 +19,11 @@ import torch
 from torch import Tensor
 
 IGNORED = -100  # a label that means "nothing to predict here": PyTorch's ignore_index
+
+# Quotes of values: one line of bounded length, made without a repr of the whole.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+_SHORT.maxlong = 40
 
 # Where a warning never points to: into this library, and into PyTorch, which calls it.
 _INSIDE = tuple(str(Path(file).parent) + os.sep for file in (__file__, torch.__file__))
@@ -33,6 +39,15 @@ def warn(message: str) -> None:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, stacklevel=level)
+
+
+def shown(value: object) -> str:
+    """A value as an error quotes it: its repr, with the middle cut out where it is long.
+
+    >>> shown("x" * 1000)
+    "'xxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxx'"
+    """
+    return _SHORT.repr(value)
 
 
 class Sizes(Protocol):

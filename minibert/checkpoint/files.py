@@ -16,6 +16,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from minibert.checkpoint.schema import in_file
+
 CONFIG, SAFETENSORS, PICKLE = "config.json", "model.safetensors", "pytorch_model.bin"
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -52,10 +54,8 @@ def read_config(folder: Path, parse: Callable[[Mapping[str, Any]], T]) -> T:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no {CONFIG}, so it is not a model folder")
     data = read_json(path)
-    try:
+    with in_file(path):
         return parse(data)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

@@ -1,17 +1,12 @@
 """benchmarks/arena.py: processes that take turns, one of them with another checkout's minibert."""
 
-import sys
 from pathlib import Path
 
+import arena
 import pytest
 
+from tests.benchmarks.arena_contenders import dies, fails, origin, squares
 from tests.conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import arena  # noqa: E402
-
-from tests.benchmarks.arena_contenders import dies, fails, origin, squares  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

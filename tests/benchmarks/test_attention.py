@@ -17,20 +17,19 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.conftest import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
 
-import attention  # noqa: E402
-import attention_cells  # noqa: E402
-import attention_contenders  # noqa: E402
-import devices  # noqa: E402
+import attention
+import attention_cells
+import attention_contenders
+import devices
 
-from minibert.attention import SelfAttention  # noqa: E402
-from minibert.config import BertConfig  # noqa: E402
-from minibert.data import load  # noqa: E402
-from minibert.engine.attention import VarlenAttention  # noqa: E402
-from minibert.engine.exchange import exchange  # noqa: E402
-from minibert.packing import Packing  # noqa: E402
-from minibert.tokenizer import WordPieceTokenizer  # noqa: E402
+from minibert.attention import SelfAttention
+from minibert.config import BertConfig
+from minibert.data import load
+from minibert.engine.attention import VarlenAttention
+from minibert.engine.exchange import exchange
+from minibert.packing import Packing
+from minibert.tokenizer import WordPieceTokenizer
 
 
 def script(*arguments):

@@ -6,23 +6,19 @@ import json
 import sys
 from types import SimpleNamespace
 
+import devices
+import finetune
 import pytest
 import torch
+from arena import Finished, Turn
+from finetune_contenders import without
+from finetune_profile import KINDS
 
 import minibert
 from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.batches import Classification
-from tests.conftest import ROOT, TEXTS, TINY
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import devices  # noqa: E402
-import finetune  # noqa: E402
-from arena import Finished, Turn  # noqa: E402
-from finetune_contenders import without  # noqa: E402
-from finetune_profile import KINDS  # noqa: E402
-
-from minibert.training.speed import fast_training  # noqa: E402
+from minibert.training.speed import fast_training
+from tests.conftest import TEXTS, TINY
 
 SMALL = "--turns 3 --steps 1 --batch-size 4 --check-steps 3 --threads 1".split()
 
