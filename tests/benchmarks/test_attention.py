@@ -8,20 +8,15 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import attention
+import attention_cells
+import attention_contenders
+import devices
 import numpy as np
 import pytest
 import torch
 from torch.nn.attention import SDPBackend
 from torch.utils.flop_counter import FlopCounterMode
-
-from tests.conftest import ROOT
-
-BENCHMARKS = ROOT / "benchmarks"
-
-import attention
-import attention_cells
-import attention_contenders
-import devices
 
 from minibert.attention import SelfAttention
 from minibert.config import BertConfig
@@ -30,6 +25,9 @@ from minibert.engine.attention import VarlenAttention
 from minibert.engine.exchange import exchange
 from minibert.packing import Packing
 from minibert.tokenizer import WordPieceTokenizer
+from tests.conftest import ROOT
+
+BENCHMARKS = ROOT / "benchmarks"
 
 
 def script(*arguments):
