@@ -47,7 +47,7 @@ def shown(value: object) -> str:
     >>> shown("x" * 1000)
     "'xxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxx'"
     """
-    return _SHORT.repr(value)
+    return " ".join(_SHORT.repr(value).splitlines())  # that of an array has several
 
 
 class Sizes(Protocol):

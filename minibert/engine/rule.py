@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 
+from minibert._arguments import check_choice
 from minibert._checks import warn
 from minibert.engine.bodies import (
     Body,
@@ -78,8 +79,7 @@ def choose(precision: Precision, device: torch.device) -> Choice:
 
 def check_precision(precision: str) -> None:
     """Raise `ValueError` for a name that is no precision."""
-    if precision not in get_args(Precision):
-        raise ValueError(f"precision is {precision!r}; it must be one of {get_args(Precision)}")
+    check_choice("precision", precision, get_args(Precision))
 
 
 @cache

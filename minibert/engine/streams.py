@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minibert._checks import warn
+from minibert._checks import shown, warn
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
 from minibert.engine.memory import keep_freed_memory
@@ -245,7 +245,9 @@ def find_device(name: str | None) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device).cpu()  # which "meta" cannot
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device {name!r} cannot be used here: {reason}") from error
+    except (RuntimeError, AssertionError, ImportError, TypeError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if isinstance(error, TypeError):
+            reason = "it must be a string such as 'cpu' or 'cuda:0', or None"
+        raise ValueError(f"device {shown(name)} cannot be used here: {reason[:200]}") from error
     return device

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from minibert._checks import shown
+
 EstimatorT = TypeVar("EstimatorT", bound="Classifier")
 
 
@@ -26,7 +28,9 @@ class Classifier:
         the next `fit` on. Raises `ValueError` for a name that is none of theirs."""
         for name, value in parameters.items():
             if name not in self._names():
-                raise ValueError(f"{name!r} is no parameter; they are {', '.join(self._names())}")
+                raise ValueError(
+                    f"{shown(name)} is no parameter; they are {', '.join(self._names())}"
+                )
             setattr(self, name, value)
         return self
 

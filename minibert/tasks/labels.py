@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import numbers
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -13,12 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from minibert._arguments import real_number
+from minibert._checks import shown, warn
+from minibert.checkpoint.schema import Rule, get
 from minibert.config import BertConfig
+from minibert.tasks.label_values import LONGEST, REGRESSION, Label, checked_labels
 
 # Key of config.json by which a saved classifier remembers that its labels were no strings. Other
 # readers keep it and pay no attention.
 KIND = "minibert_label_type"
-_KINDS: dict[str, Callable[[str], Any]] = {"int": int, "bool": lambda name: name == "True"}
+_KINDS: dict[str, Callable[[str], Label]] = {
+    "str": str,
+    "int": int,
+    "bool": lambda name: name == "True",
+}
+_IS_KIND = Rule(lambda value: isinstance(value, str) and value in _KINDS, f"one of {tuple(_KINDS)}")
+
+_MANY = 20  # labels; with more, and fewer than two texts for each, somebody may have given numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,38 +42,51 @@ class Labels:
     classes: np.ndarray
 
     @classmethod
-    def of(cls, labels: Sequence[Hashable]) -> Labels:
-        """Those of training data, sorted. Raises `ValueError` for labels nobody can learn."""
-        values = [plain(label) for label in labels]
-        kinds = {type(value) for value in values}
-        if len(kinds) > 1 or not kinds <= {str, int, bool}:
-            names = ", ".join(sorted(kind.__name__ for kind in kinds))
+    def of(cls, labels: Iterable[Label]) -> Labels:
+        """Those of training data, sorted. Raises `ValueError` for labels nobody can learn, and
+        warns where there are nearly as many as texts."""
+        values = checked_labels(labels, "labels")
+        kinds = sorted({type(value).__name__ for value in values})
+        if len(kinds) > 1:
             raise ValueError(
-                f"labels are of type {names}; they must be all str, all int or all bool"
+                f"labels are of type {', '.join(kinds)}; they must be all str, all int or all "
+                "bool: give str(label) for each, for example"
             )
-        classes = np.unique(np.array(values))
+        classes = sorted(set(values))
         if len(classes) < 2:
             raise ValueError(
-                f"every label is {values[0]!r}; a classifier needs at least two classes"
+                f"every label is {_quoted(classes)}; a classifier needs at least two classes"
             )
-        return cls(classes)
+        if len(classes) > max(_MANY, len(values) / 2):
+            warn(
+                f"there are {len(classes)} different labels for {len(values)} texts, and each is "
+                f"a class to learn; {REGRESSION}"
+            )
+        return cls(_array(classes))
 
     @classmethod
     def read(cls, config: BertConfig) -> Labels:
-        """Those of a saved model, as they were given to `fit` if a TextClassifier wrote it."""
-        convert = _KINDS.get(str(config.extra.get(KIND)), str)
+        """Those of a saved model, as they were given to `fit` if a TextClassifier wrote it.
+
+        Raises `ValueError` where the config says that they are of an unknown kind.
+        """
+        convert = _KINDS[get(config.extra, KIND, _IS_KIND, "str")]
         try:
             values = [convert(name) for name in config.labels]
         except ValueError:
             values = []
         if [str(value) for value in values] != list(config.labels):  # somebody has renamed them
             values = list(config.labels)
-        return cls(np.array(values))
+        return cls(_array(values))
 
     @property
     def names(self) -> list[str]:
         """As config.json has them."""
         return [str(label) for label in self.classes.tolist()]
+
+    def same_as(self, other: Labels) -> bool:
+        """Whether both are the same labels, of the same kind and each once, in any order."""
+        return self.kind == other.kind and sorted(self.names) == sorted(other.names)
 
     @property
     def kind(self) -> str:
@@ -72,26 +94,24 @@ class Labels:
         return type(self.classes.tolist()[0]).__name__
 
     @cached_property
-    def ids(self) -> dict[Hashable, int]:
+    def ids(self) -> dict[Label, int]:
         """label -> its place in `classes`."""
         return {label: i for i, label in enumerate(self.classes.tolist())}
 
-    def ids_of(self, labels: Sequence[Hashable], texts: int, name: str) -> list[int]:
+    def ids_of(self, labels: Iterable[Label], texts: int, name: str) -> list[int]:
         """The ids of the labels of so many texts.
 
         Raises `ValueError` if there are more or fewer, none, or one that training did not have.
         """
-        if len(labels) != texts or not texts:
-            raise ValueError(
-                f"there are {texts} texts and {len(labels)} {name}; give as many, not none"
-            )
-        for position, label in enumerate(labels):
-            if plain(label) not in self.ids:
+        values = checked_labels(labels, name)
+        check_as_many(texts, values, name)
+        for position, label in enumerate(values):
+            if label not in self.ids:
                 raise ValueError(
-                    f"{name}: number {position} is {plain(label)!r}, which is not in the training "
-                    f"data; its labels are {', '.join(map(repr, self.ids))}"
+                    f"{name}: number {position} is {shown(label)}, which is not in the training "
+                    f"data; its labels are {_quoted(self.ids)}"
                 )
-        return [self.ids[plain(label)] for label in labels]
+        return [self.ids[label] for label in values]
 
     def most_probable(self, scores: np.ndarray) -> np.ndarray:
         """(texts, L) -> the label of each text, (texts,)."""
@@ -110,23 +130,53 @@ class Labels:
         if not isinstance(wanted, Mapping):
             if not isinstance(wanted, str) or wanted != "balanced":
                 raise ValueError(
-                    f"class_weight is {wanted!r}; give 'balanced' or {{label: weight}}"
+                    f"class_weight is {shown(wanted)}; give 'balanced' or {{label: weight}}"
                 )
             counts = torch.tensor(ids).bincount(minlength=len(self.ids))
             return len(ids) / (len(self.ids) * counts.float())
-        if {plain(label) for label in wanted} != set(self.ids):
+        labels = checked_labels(list(wanted), "the labels of class_weight")
+        if set(labels) != set(self.ids):
             raise ValueError(
-                f"class_weight has the labels {', '.join(map(repr, wanted))}, and the training "
-                f"data {', '.join(map(repr, self.ids))}; give a weight for each"
+                f"class_weight has the labels {_quoted(labels)}, and the training data "
+                f"{_quoted(self.ids)}; give a weight for each"
             )
         weights = torch.zeros(len(self.ids))
-        for label, weight in wanted.items():
-            if not isinstance(weight, numbers.Real) or not 0 < weight < math.inf:
-                raise ValueError(f"class_weight of {label!r} is {weight!r}; it must be above 0")
-            weights[self.ids[plain(label)]] = float(weight)
+        for label, weight in zip(labels, wanted.values(), strict=True):
+            weights[self.ids[label]] = real_number(
+                f"class_weight of {shown(label)}", weight, "above 0 and fit into fp32", _is_weight
+            )
         return weights
 
 
-def plain(label: Any) -> Hashable:
-    """A label as a plain Python value, numpy's scalars included."""
-    return label.item() if isinstance(label, np.generic) else label
+def check_as_many(texts: int, labels: Sequence[Label], name: str) -> None:
+    """Raise `ValueError` unless there are as many labels as texts, and some."""
+    if len(labels) != texts or not texts:
+        raise ValueError(
+            f"there are {texts or 'no'} texts and {len(labels) or 'no'} {name}; give as many, "
+            "not none"
+        )
+
+
+def _array(values: Sequence[Label]) -> np.ndarray:
+    """The values as scikit-learn has them, in numpy's own type if that holds each of them.
+
+    Its strings lose a NUL at their end, and all take the room of the longest; whole numbers beyond
+    64 bits, or beyond 63 beside negative ones, would be floats. Then the array holds Python's own.
+    """
+    if all(len(value) <= LONGEST for value in values if isinstance(value, str)):
+        array = np.array(values)
+        if array.dtype.kind in "Uiub" and array.tolist() == values:
+            return array
+    return np.array(values, dtype=object)
+
+
+def _is_weight(weight: float) -> bool:
+    largest = torch.finfo(torch.float32)
+    return largest.tiny <= weight <= largest.max
+
+
+def _quoted(labels: Iterable[Label], most: int = 10) -> str:
+    """The labels for an error, which stays one line however many there are."""
+    labels = list(labels)
+    more = f" and {len(labels) - most} more" if len(labels) > most else ""
+    return ", ".join(map(shown, labels[:most])) + more

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from minibert._arguments import check_choice, whole_number
 from minibert._checks import warn
 from minibert.engine.progress import announce
 from minibert.tasks.estimator import Classifier
 from minibert.text.truncation import TRUNCATIONS, Truncation
-from minibert.training.recipe import Recipe, check_choice, whole_number
+from minibert.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ _HIGH_LR = 1e-4
 # are 6 steps, and all of them in 100 steps (tests/tasks/test_few_texts.py, seeds 0 to 2).
 _EPOCHS, _STEPS = 3, 100
 _FEW_STEPS = 30  # fewer are warned of
+
+SHORTEST = 3  # tokens: one beside [CLS] and [SEP]
 
 
 @dataclass(eq=False, kw_only=True)
@@ -53,24 +56,28 @@ class Settings(Classifier):
     def _recipe(self, texts: int, has_validation: bool) -> Recipe:
         """How to train on so many texts, or a `ValueError` for settings that cannot be used."""
         batch_size = whole_number("batch_size", self.batch_size, 1)
-        whole_number("max_length", self.max_length, 1)
+        self._limits()
         if self.trained_layers is not None:
             whole_number("trained_layers", self.trained_layers, 0)
         check_choice("weights", self.weights, ("pretrained", "random"))
-        check_choice("truncation", self.truncation, TRUNCATIONS)
-        if (self.patience is not None or self.keep_best) and not has_validation:
-            raise ValueError("patience and keep_best need validation texts; give fit some")
         settings = self.get_params()
         if self.epochs is None:
             settings["epochs"] = _enough_epochs(texts, batch_size)
         both = settings.keys() & {each.name for each in fields(Recipe)}
         recipe = Recipe(**{name: settings[name] for name in both})
+        if (recipe.patience is not None or recipe.keep_best) and not has_validation:
+            raise ValueError("patience and keep_best need validation texts; give fit some")
         if recipe.lr > _HIGH_LR and self.trained_layers != 0 and self.weights != "random":
             warn(
                 f"lr={recipe.lr:g} is high for fine-tuning a whole BERT: above {_HIGH_LR:g} "
                 "training tends to collapse into predicting one class"
             )
         return recipe
+
+    def _limits(self) -> tuple[int, Truncation]:
+        """To how many tokens texts are cut, and where; a `ValueError` if it cannot be."""
+        check_choice("truncation", self.truncation, TRUNCATIONS)
+        return whole_number("max_length", self.max_length, SHORTEST), self.truncation
 
     def _tell_steps(self, epochs: int, texts: int, steps_per_epoch: int) -> None:
         """Say how many epochs were chosen for few texts, or warn that those given are few."""

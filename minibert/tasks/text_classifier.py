@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
-from minibert._checks import warn
+from minibert._arguments import whole_number
+from minibert._checks import shown, warn
+from minibert.checkpoint.files import CONFIG
 from minibert.checkpoint.folders import new_model_folder
 from minibert.checkpoint.hub import find_folder
+from minibert.checkpoint.schema import Rule, get, in_file, whole
+from minibert.config import BertConfig
 from minibert.engine.optimize import Engine
 from minibert.engine.rule import Precision, check_precision
 from minibert.engine.streams import Stream, check_vocabulary, encode_texts, find_device
 from minibert.heads import BertForClassification
-from minibert.tasks.labels import KIND, Labels, plain
-from minibert.tasks.settings import Settings
-from minibert.text.inputs import Text, listed
+from minibert.tasks.label_values import Label, checked_labels
+from minibert.tasks.labels import KIND, Labels, check_as_many
+from minibert.tasks.settings import SHORTEST, Settings
+from minibert.tasks.starting import starting_model
+from minibert.text.inputs import Text, check_text, listed
 from minibert.text.truncation import TRUNCATIONS
+from minibert.text.writing import write_tokenizer
 from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.batches import Classification, Examples
 from minibert.training.finetune import finetune, logits_of
@@ -31,6 +38,9 @@ from minibert.training.ranks import Ranks
 # Keys of config.json by which a saved classifier remembers to how many tokens its texts were cut,
 # and where. Other readers keep them and pay no attention.
 _MAX_LENGTH, _TRUNCATION = "minibert_max_length", "minibert_truncation"
+_IS_TRUNCATION = Rule(
+    lambda value: isinstance(value, str) and value in TRUNCATIONS, f"one of {TRUNCATIONS}"
+)
 
 
 class TextClassifier(Settings):
@@ -38,6 +48,9 @@ class TextClassifier(Settings):
 
     It follows scikit-learn's conventions without needing scikit-learn. `model` is what to start
     from: a folder, an alias or a hub name; the other settings are the keywords of its signature.
+
+    From a classifier of the same labels, training goes on with its head; any other head is replaced
+    by a new one, with a warning where it was a trained one. Each `fit` starts from `model` anew.
 
     epochs=None takes 3 epochs or, of few texts, as many as make 100 steps, and says so: small data
     needs as many steps as large data. An explicit number is taken as it is.
@@ -67,9 +80,9 @@ class TextClassifier(Settings):
 
     def fit(
         self,
-        texts: Sequence[Text],
-        labels: Sequence[Hashable],
-        validation: tuple[Sequence[Text], Sequence[Hashable]] | None = None,
+        texts: Iterable[Text],
+        labels: Iterable[Label],
+        validation: tuple[Iterable[Text], Iterable[Label]] | None = None,
         *,
         folder: str | Path | None = None,
         resume: bool = False,
@@ -81,14 +94,13 @@ class TextClassifier(Settings):
         influence the result only through `patience` and `keep_best`. folder, resume, save_every:
         for a run that survives a crash, see `minibert.training.loop.train`. Raises `ValueError` for
         data or settings that cannot be used, before anything is trained; warns if there are few
-        steps, or if the trained model predicts one class only.
+        steps, or if the trained model predicts one class only. Raises `FloatingPointError` when
+        training fails because a loss or the weights are no longer numbers.
         """
-        texts, labels = listed(texts), list(labels)
-        recipe = self._recipe(len(texts), validation is not None)
-        if len(texts) != len(labels):
-            raise ValueError(f"there are {len(texts)} texts and {len(labels)} labels")
-        if not texts:
-            raise ValueError("there are no texts to train on")
+        texts, labels = listed(texts), checked_labels(labels, "labels")
+        held = None if validation is None else _texts_and_labels(validation)
+        recipe = self._recipe(len(texts), held is not None)
+        check_as_many(len(texts), labels, "labels")
         known = Labels.of(labels)
         start = find_folder(self.model)
         model, tokenizer = self._new_model(start, known)
@@ -99,9 +111,9 @@ class TextClassifier(Settings):
         weights = known.weights(self.class_weight, examples.labels)
         task = Classification(examples, tokenizer, int(self.batch_size), recipe.seed, weights)
         held_out = None
-        if validation is not None:
-            held_texts = list(validation[0])
-            ids = known.ids_of(validation[1], len(held_texts), "validation labels")
+        if held is not None:
+            held_texts, held_labels = held
+            ids = known.ids_of(held_labels, len(held_texts), "validation labels")
             rows = encode_texts(
                 tokenizer, held_texts, max_length, "validation texts", self.truncation
             )
@@ -125,7 +137,7 @@ class TextClassifier(Settings):
         del settings["evaluate_every"]  # an epoch, always
         pretrained = self.weights == "pretrained"  # of random weights only the shape is another's
         self._fit = Fit(
-            classes=Counter(str(plain(label)) for label in labels),
+            classes=Counter(map(str, labels)),
             held_out=0 if held_out is None else len(held_out),
             settings=settings,
             processes=Ranks().world_size,
@@ -169,23 +181,30 @@ class TextClassifier(Settings):
         is fast, and 1 answers each text before the next is read. Errors, those of `predict_proba`,
         come after the results of all texts before them.
         """
+        if window is not None:
+            window = whole_number("window", window, 1)
         return self._stream().stream(texts, window)
 
-    def score(self, texts: Sequence[Text], labels: Sequence[Hashable]) -> float:
-        """Accuracy, 0 to 1."""
+    def score(self, texts: Iterable[Text], labels: Iterable[Label]) -> float:
+        """Accuracy, 0 to 1, of texts as for `predict` and labels that training had."""
+        texts = listed(texts)
         wanted = self._labels.ids_of(labels, len(texts), "labels")
         return float((self._probabilities(texts).argmax(axis=1) == wanted).mean())
 
     def save(self, folder: str | Path, overwrite: bool = False, data: str = "") -> None:
         """Write a model folder that transformers and `load` open; whole or not at all.
 
-        After `fit` it has a model card, README.md, with recipe and results; data: what the texts
-        are, to be told there.
+        It says to how many tokens texts are cut, in the tokenizer's files for others. After `fit`
+        it has a model card, README.md, with recipe and results; data: what the texts are, to be
+        told there.
         """
         self._check_fitted()
+        check_text(data, "data")
+        self.model_.config = config = self._described(self.model_.config, self._labels)
+        vocabulary = replace(self.tokenizer_.vocabulary, model_max_length=config.extra[_MAX_LENGTH])
         with new_model_folder(folder, overwrite) as unfinished:
             self.model_.write_files(unfinished)
-            self.tokenizer_.write_files(unfinished)
+            write_tokenizer(vocabulary, unfinished)
             if hasattr(self, "history_"):
                 name = Path(folder).resolve().name
                 card = model_card(name, self.model_.config, self._fit, self.history_, data)
@@ -207,23 +226,29 @@ class TextClassifier(Settings):
         `save` writes are in fp32 whatever it is.
         """
         check_precision(precision)
+        if max_length is not None:
+            max_length = whole_number("max_length", max_length, SHORTEST)
+        where = find_device(device)
         folder = find_folder(dir_or_name)
         model = BertForClassification.from_pretrained(folder)
         _check_is_classifier(model, dir_or_name)
         config = model.config
-        longest = config.extra.get(_MAX_LENGTH, config.max_position_embeddings)
-        truncation = config.extra.get(_TRUNCATION, "head")
+        longest = config.max_position_embeddings
+        with in_file(folder / CONFIG):
+            labels = Labels.read(config)
+            trained_length = get(config.extra, _MAX_LENGTH, whole(SHORTEST), longest)
+            truncation = get(config.extra, _TRUNCATION, _IS_TRUNCATION, "head")
         self = cls(
             model=dir_or_name,
-            max_length=max_length or longest,
+            max_length=trained_length if max_length is None else max_length,
             precision=precision,  # type: ignore[arg-type]
             device=device,
-            truncation=truncation if truncation in TRUNCATIONS else "head",
+            truncation=truncation,
         )
         tokenizer = WordPieceTokenizer.from_pretrained(folder)
         check_vocabulary(tokenizer, config)
-        self.classes_ = Labels.read(config).classes
-        self.model_, self.tokenizer_ = model.to(find_device(device)), tokenizer
+        self.classes_ = labels.classes
+        self.model_, self.tokenizer_ = model.to(where), tokenizer
         self._engine = Engine(precision)
         return self
 
@@ -233,14 +258,15 @@ class TextClassifier(Settings):
     def _stream(self) -> Stream:
         """The fitted model as it stands, for texts to go through."""
         self._check_fitted()
+        max_length, truncation = self._limits()
         model = self._engine.optimized(self.model_)
         return Stream(
             model,
             self.tokenizer_,
             compute=lambda batch: model(**batch).logits.float().softmax(dim=-1),
             width=model.config.num_labels,
-            max_length=min(self.max_length, model.config.max_position_embeddings),
-            truncation=self.truncation,
+            max_length=min(max_length, model.config.max_position_embeddings),
+            truncation=truncation,
         )
 
     @property
@@ -251,19 +277,9 @@ class TextClassifier(Settings):
     def _new_model(
         self, folder: Path, labels: Labels
     ) -> tuple[BertForClassification, WordPieceTokenizer]:
-        """The pre-trained model with a new head for these labels, and its tokenizer."""
+        """The model to train, with a head for these labels, and its tokenizer."""
         device = find_device(self.device)
-        # The seed decides the new head's weights, too; the caller's generators are left alone.
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
-            torch.manual_seed(self.seed)
-            model = BertForClassification.from_pretrained(
-                folder,
-                labels=labels.names,
-                new_head=True,
-                problem_type="single_label_classification",
-            )
-            if self.weights == "random":
-                model = BertForClassification(model.config)
+        model = starting_model(folder, labels, self.weights, int(self.seed))
         if (self.trained_layers or 0) > (layers := model.config.num_hidden_layers):
             raise ValueError(
                 f"trained_layers is {self.trained_layers}; the model has {layers}, and None trains "
@@ -271,14 +287,19 @@ class TextClassifier(Settings):
             )
         tokenizer = WordPieceTokenizer.from_pretrained(folder)
         check_vocabulary(tokenizer, model.config)
-        extra = {
-            **model.config.extra,
-            KIND: labels.kind,
-            _MAX_LENGTH: min(self.max_length, model.config.max_position_embeddings),
-            _TRUNCATION: self.truncation,
-        }
-        model.config = replace(model.config, extra=extra)
+        model.config = self._described(model.config, labels)
         return model.to(device), tokenizer
+
+    def _described(self, config: BertConfig, labels: Labels) -> BertConfig:
+        """The config with what a saved classifier remembers: its labels' kind, and how texts are
+        cut."""
+        max_length, truncation = self._limits()
+        remembered = {
+            KIND: labels.kind,
+            _MAX_LENGTH: min(max_length, config.max_position_embeddings),
+            _TRUNCATION: truncation,
+        }
+        return replace(config, extra={**config.extra, **remembered})
 
     def _warn_of_one_class(self, examples: Examples) -> None:
         rows = examples.rows[:: max(1, len(examples) // 256)]
@@ -312,3 +333,13 @@ def _check_is_classifier(model: BertForClassification, name: str | Path) -> None
         )
     if len(set(config.labels)) < config.num_labels:
         raise ValueError(f"{name} names some labels twice: {config.labels}")
+
+
+def _texts_and_labels(validation: Any) -> tuple[list[Text], list[Label]]:
+    """The two parts of validation data, each a list. Raises `ValueError` for other than two."""
+    if not isinstance(validation, tuple | list) or len(validation) != 2:
+        raise ValueError(
+            f"validation is {shown(validation)}; give a tuple of two lists, (texts, labels)"
+        )
+    texts, labels = validation
+    return listed(texts), checked_labels(labels, "validation labels")

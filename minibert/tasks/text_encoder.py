@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from minibert._arguments import check_choice, switch, whole_number
 from minibert.checkpoint.hub import find_folder
 from minibert.engine.optimize import Engine
 from minibert.engine.rule import Precision, check_precision
 from minibert.engine.streams import Stream, check_vocabulary, find_device
 from minibert.model import BertModel, BertOutput
 from minibert.tasks.sentence_transformers import Pooling, SentenceFolder
+from minibert.tasks.settings import SHORTEST
 from minibert.text.inputs import Text
 from minibert.tokenizer import WordPieceTokenizer
 
@@ -45,21 +47,21 @@ class TextEncoder:
         max_length: int | None = None,
         precision: Precision = "fp32",
     ) -> None:
-        check_precision(precision)
-        if pooling not in get_args(Pooling):
-            raise ValueError(f"pooling is {pooling!r}; it must be one of {get_args(Pooling)}")
+        _check_settings(pooling, normalize, max_length, precision)
         if pooling == "pooler" and model.pooler is None:
             raise ValueError("pooling is 'pooler' and this model has none; use 'mean' or 'cls'")
         longest = model.config.max_position_embeddings
-        if max_length is not None and max_length not in range(3, longest + 1):
-            raise ValueError(f"max_length is {max_length!r}; this model takes 3 to {longest}")
+        if max_length is not None and max_length > longest:
+            raise ValueError(
+                f"max_length is {max_length}; this model takes {SHORTEST} to {longest}"
+            )
         check_vocabulary(tokenizer, model.config)
         self.model = model.eval()
         self._engine = Engine(precision)
         self.tokenizer = tokenizer
         self.pooling = pooling
-        self.normalize = normalize
-        self.max_length = max_length or longest
+        self.normalize = bool(normalize)
+        self.max_length = longest if max_length is None else int(max_length)
 
     @classmethod
     def load(
@@ -85,13 +87,20 @@ class TextEncoder:
         Raises `ValueError` for a folder that asks for other steps than these, unless pooling and
         normalize are both given.
         """
+        _check_settings(
+            "mean" if pooling is None else pooling,
+            True if normalize is None else normalize,
+            max_length,
+            precision,
+        )
+        where = find_device(device)
         folder = SentenceFolder.read(find_folder(dir_or_name))
         vocabulary = folder.vocabulary()
         if pooling is None or normalize is None:
             found_pooling, found_normalize = folder.pooling()
             pooling = found_pooling if pooling is None else pooling
             normalize = found_normalize if normalize is None else normalize
-        model = BertModel.from_pretrained(folder.body).to(find_device(device))
+        model = BertModel.from_pretrained(folder.body).to(where)
         if max_length is None:
             max_length = folder.max_length(vocabulary, model.config.max_position_embeddings)
         return cls(
@@ -133,3 +142,12 @@ class TextEncoder:
             vectors = output.pooler_output
         vectors = vectors.float()
         return F.normalize(vectors, dim=-1) if self.normalize else vectors
+
+
+def _check_settings(pooling: Any, normalize: Any, max_length: Any, precision: Any) -> None:
+    """Raise `ValueError` for a setting that no model could take."""
+    check_precision(precision)
+    check_choice("pooling", pooling, get_args(Pooling))
+    switch("normalize", normalize)
+    if max_length is not None:
+        whole_number("max_length", max_length, SHORTEST)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeVar, get_args
 
+from minibert._arguments import check_choice
+
 Truncation = Literal["head", "head+tail"]
 TRUNCATIONS = get_args(Truncation)
 
@@ -22,8 +24,7 @@ def truncate(
     beginning and the rest from its end. Raises `ValueError` for any other, and for a max_length
     below the number of special tokens.
     """
-    if truncation not in TRUNCATIONS:
-        raise ValueError(f"truncation is {truncation!r}; it must be one of {TRUNCATIONS}")
+    check_choice("truncation", truncation, TRUNCATIONS)
     keep = truncated_lengths(len(first), None if second is None else len(second), max_length)
     dropped = len(first) + len(second or ()) - sum(keep)
     first = _shortened(first, keep[0], truncation)

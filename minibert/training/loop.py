@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from minibert._arguments import checked_path, switch, whole_number
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.engine.progress import announce, progress_bar
 from minibert.engine.rule import cpu_features
@@ -68,8 +69,10 @@ def train(
     they end it at once. resume: go on from the newest state there, if there is one.
 
     Raises `FloatingPointError` when the loss or the gradient is no longer a number; the weights are
-    then those of the step before, and saved states stay. Raises `OSError` for a folder that cannot
-    be written and `ValueError` for a run that cannot be resumed, before anything is trained.
+    then those of the step before, and saved states stay. Raises it, too, for the loss of an
+    evaluation, and for weights, which are looked at before they are evaluated or saved and at the
+    end. Raises `OSError` for a folder that cannot be written, and `ValueError` for arguments that
+    cannot be used and a run that cannot be resumed, before anything is trained.
     """
     return _Run(model, task, recipe, evaluate, folder, resume, save_every).train()
 
@@ -88,10 +91,10 @@ class _Run:
         save_every: int,
     ) -> None:
         self.model, self.task, self.recipe, self.evaluate = model, task, recipe, evaluate
-        self.save_every = save_every
+        self.save_every = whole_number("save_every", save_every, 1)
+        resume = switch("resume", resume)
+        self.folder = None if folder is None else checked_path("folder", folder)
         self.ranks = Ranks()
-        if save_every < 1:
-            raise ValueError(f"save_every is {save_every}; it must be at least 1")
         if resume and folder is None:
             raise ValueError("resume needs the folder of the run to go on with")
         self.device = next(model.parameters()).device
@@ -111,7 +114,6 @@ class _Run:
         self.log: Log | None = None
         recipe_and_task = {**asdict(recipe), **task.settings}
         self.ranks.check_same({"the data": task.fingerprint, "the recipe": recipe_and_task})
-        self.folder = None if folder is None else Path(folder)
         if self.folder is not None:
             if self.ranks.rank == 0:
                 prepare_run_folder(self.folder, resume)
@@ -153,12 +155,15 @@ class _Run:
             while True:
                 step = len(self.history.losses)
                 due = self._evaluation_is_due(step)
+                save = due or step == self.steps or step % self.save_every == 0
+                if step > start and save:
+                    self._check_weights(step)
                 if due:
                     self._evaluate(step)
                 elif step > start and step % self.task.steps_per_epoch == 0:
                     announce(logger, self._line(step))
                 over = step == self.steps or self.history.ran_out_of(self.recipe.patience)
-                if step > start and (due or over or step % self.save_every == 0):
+                if step > start and save:
                     self._save()
                 # A signal reaches the ranks in different steps; they stop after the same one.
                 if signal_number := self.ranks.largest(signals[0] if signals else 0, self.device):
@@ -205,9 +210,7 @@ class _Run:
             raise FloatingPointError(
                 f"the loss is {value} and the norm of the gradient {norm} at step {step + 1} with "
                 f"a learning rate of {self.rate:.2g}, in the batch of "
-                f"examples {examples}{', ...' if len(batch) > 8 else ''}; "
-                f"lower lr (now {self.recipe.lr:g}) and begin a new run"
-                + ("" if self.folder is None else f": delete {self.folder}, or give another folder")
+                f"examples {examples}{', ...' if len(batch) > 8 else ''}; {self._remedy()}"
             )
         nn.utils.clip_grads_with_norm_(self.trainable, self.recipe.clip, torch.tensor(norm))
         self.optimizer.step()
@@ -217,6 +220,24 @@ class _Run:
         self.history.examples += len(batch)
         self.history.seconds += time.perf_counter() - started
         self._write({"step": step + 1, **self._figures()})
+
+    def _check_weights(self, step: int) -> None:
+        """Raise `FloatingPointError` for weights that are no longer numbers.
+
+        The loss of the next step would tell, but a state has to be good, and so has the end.
+        """
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad and not bool(parameter.isfinite().all()):
+                raise FloatingPointError(
+                    f"{name} is no longer finite after step {step}; {self._remedy()}"
+                )
+
+    def _remedy(self) -> str:
+        """What to do about a run whose numbers are no longer finite."""
+        advice = f"lower lr (now {self.recipe.lr:g}) and begin a new run"
+        if self.folder is not None:
+            advice += f": delete {self.folder}, or give another folder"
+        return advice
 
     def _evaluation_is_due(self, step: int) -> bool:
         if self.evaluate is None:
@@ -231,6 +252,13 @@ class _Run:
         result = self.ranks.broadcast(self.evaluate(step) if self.ranks.rank == 0 else None)
         # Plain numbers, for the state is read back without numpy's.
         result = Evaluation(int(result.step), float(result.loss), float(result.accuracy))
+        if not math.isfinite(result.loss):
+            raise FloatingPointError(
+                f"the loss of the evaluation after step {step} is {result.loss}; {self._remedy()}"
+                if step
+                else f"the loss is {result.loss} before any training; the weights to begin with, "
+                "or the texts to evaluate on, give no finite numbers, so look for NaN in them"
+            )
         self.history.evaluations.append(result)
         announce(logger, self._line(step, result))
         self._write(

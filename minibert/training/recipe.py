@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-# Settings that are real numbers: what is allowed, in words and as a rule.
-_RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "lr": ("above 0, usually 1e-5 to 1e-4 for fine-tuning", lambda lr: 0 < lr < math.inf),
+from minibert._arguments import check_choice, real_number, switch, whole_number
+
+# Settings that are real numbers: what is allowed, in words and as a rule. A step of AdamW moves a
+# weight by some lr, whatever its gradient, and weights of BERT begin at 0.02: at 1 nothing is left
+# of them after the first.
+_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "lr": ("above 0 and at most 1, usually 1e-5 to 1e-4 for fine-tuning", lambda lr: 0 < lr <= 1),
     "warmup": ("from 0 to 1", lambda share: 0 <= share <= 1),
     "weight_decay": ("at least 0 and finite", lambda decay: 0 <= decay < math.inf),
     "layer_decay": ("above 0 and at most 1", lambda factor: 0 < factor <= 1),
@@ -37,7 +40,7 @@ class Recipe:
 
     >>> Recipe(lr=0)
     Traceback (most recent call last):
-    ValueError: lr is 0; it must be above 0, usually 1e-5 to 1e-4 for fine-tuning
+    ValueError: lr is 0; it must be above 0 and at most 1, usually 1e-5 to 1e-4 for fine-tuning
     """
 
     epochs: int = 3
@@ -61,34 +64,15 @@ class Recipe:
             optional = name in ("evaluate_every", "patience")
             checked[name] = None if value is None and optional else whole_number(name, value, 1)
         for name, (allowed, holds) in _RANGES.items():
-            value = getattr(self, name)
-            if not isinstance(value, numbers.Real) or not holds(value):
-                raise ValueError(f"{name} is {value!r}; it must be {allowed}")
-            checked[name] = float(value)
+            checked[name] = real_number(name, getattr(self, name), allowed, holds)
         for name in ("checkpoint", "keep_best"):
-            check_choice(name, getattr(self, name), (True, False))
-            checked[name] = bool(getattr(self, name))
-        if not isinstance(self.seed, numbers.Integral) or not 0 <= self.seed < 2**32:
+            checked[name] = switch(name, getattr(self, name))
+        checked["seed"] = whole_number("seed", self.seed, 0, 2**32 - 1)
+        check_choice("precision for training", self.precision, ("fp32", "bf16"))
+        if checked["lr"] * checked["weight_decay"] > 1:
             raise ValueError(
-                f"seed is {self.seed!r}; it must be a whole number from 0 to 2**32 - 1"
-            )
-        checked["seed"] = int(self.seed)
-        if self.precision not in ("fp32", "bf16"):
-            raise ValueError(
-                f"precision is {self.precision!r}; for training it must be 'fp32' or 'bf16'"
+                f"weight_decay is {self.weight_decay!r}; a step multiplies the weights by 1 - lr * "
+                f"weight_decay, so it must be at most 1 / lr, here {1 / checked['lr']:g}"
             )
         for name, value in checked.items():
             object.__setattr__(self, name, value)  # frozen for everybody else
-
-
-def whole_number(name: str, value: Any, least: int) -> int:
-    """The value as Python's int, or a `ValueError` that names it."""
-    if not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {least}")
-    return int(value)
-
-
-def check_choice(name: str, value: Any, allowed: Sequence[Any]) -> None:
-    """Raise `ValueError` for a value that is none of those allowed."""
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; it must be one of {tuple(allowed)}")
