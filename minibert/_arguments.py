@@ -56,6 +56,9 @@ def switch(name: str, value: object) -> bool:
 
 def checked_path(name: str, value: object) -> Path:
     """The value as a path, or a `ValueError` for what cannot name a file or folder."""
-    if not isinstance(value, str | os.PathLike) or not str(value) or "\0" in str(value):
-        raise ValueError(f"{name} is {shown(value)}; give the path of a folder, as str or Path")
-    return Path(value)
+    if isinstance(value, str | os.PathLike):
+        with suppress(TypeError, ValueError):  # a path of bytes; surrogates of no file's name
+            path = Path(value)
+            if str(value) and b"\0" not in os.fsencode(path):
+                return path
+    raise ValueError(f"{name} is {shown(value)}; give the path of a folder, as str or Path")

@@ -20,8 +20,18 @@ from torch import Tensor
 
 IGNORED = -100  # a label that means "nothing to predict here": PyTorch's ignore_index
 
-# Quotes of values: one line of bounded length, made without a repr of the whole.
-_SHORT = reprlib.Repr()
+
+class _Quotes(reprlib.Repr):
+    """Quotes of values: of bounded length, made without a repr of the whole."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Python itself refuses to print numbers of thousands of digits."""
+        if x.bit_length() > 1024:
+            return f"a whole number of {x.bit_length()} bits"
+        return super().repr_int(x, level)
+
+
+_SHORT = _Quotes()
 _SHORT.maxstring = _SHORT.maxother = 60
 _SHORT.maxlong = 40
 

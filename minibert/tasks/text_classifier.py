@@ -32,6 +32,7 @@ from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.batches import Classification, Examples
 from minibert.training.finetune import finetune, logits_of
 from minibert.training.history import History
+from minibert.training.loop import run_arguments
 from minibert.training.model_card import Fit, hub_name, licence_of, model_card
 from minibert.training.ranks import Ranks
 
@@ -100,24 +101,23 @@ class TextClassifier(Settings):
         texts, labels = listed(texts), checked_labels(labels, "labels")
         held = None if validation is None else _texts_and_labels(validation)
         recipe = self._recipe(len(texts), held is not None)
+        run_arguments(folder, resume, save_every)
         check_as_many(len(texts), labels, "labels")
         known = Labels.of(labels)
+        ids = known.ids_of(labels, len(texts), "labels")
+        weights = known.weights(self.class_weight, ids)
+        held_ids = [] if held is None else known.ids_of(held[1], len(held[0]), "validation labels")
         start = find_folder(self.model)
         model, tokenizer = self._new_model(start, known)
         max_length = model.config.extra[_MAX_LENGTH]
 
         rows = encode_texts(tokenizer, texts, max_length, "training texts", self.truncation)
-        examples = Examples(rows, known.ids_of(labels, len(texts), "labels"))
-        weights = known.weights(self.class_weight, examples.labels)
+        examples = Examples(rows, ids)
         task = Classification(examples, tokenizer, int(self.batch_size), recipe.seed, weights)
         held_out = None
         if held is not None:
-            held_texts, held_labels = held
-            ids = known.ids_of(held_labels, len(held_texts), "validation labels")
-            rows = encode_texts(
-                tokenizer, held_texts, max_length, "validation texts", self.truncation
-            )
-            held_out = Examples(rows, ids)
+            rows = encode_texts(tokenizer, held[0], max_length, "validation texts", self.truncation)
+            held_out = Examples(rows, held_ids)
             task.settings["validation"] = held_out.fingerprint  # it decides when to stop
         self._tell_steps(recipe.epochs, len(texts), task.steps_per_epoch)
         history = finetune(

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minibert._arguments import whole_number
 from minibert.engine.streams import compute_rows
 from minibert.heads import BertForClassification
 from minibert.tokenizer import Row, WordPieceTokenizer
@@ -37,6 +38,8 @@ def finetune(
     the last k layers; 0 for the head alone, on vectors that the encoder computes once. The rest and
     errors are those of `train`.
     """
+    if trained_layers is not None:
+        trained_layers = whole_number("trained_layers", trained_layers, 0)
     trained: nn.Module = model
     tokenizer = task.tokenizer
     scores: Callable[[], Tensor] | None = None

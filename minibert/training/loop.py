@@ -77,6 +77,16 @@ def train(
     return _Run(model, task, recipe, evaluate, folder, resume, save_every).train()
 
 
+def run_arguments(folder: Any, resume: Any, save_every: Any) -> tuple[Path | None, bool, int]:
+    """These arguments of `train` as it takes them, or a `ValueError`: to be asked before long work
+    on what is to be trained."""
+    if folder is not None:
+        folder = checked_path("folder", folder)
+    if switch("resume", resume) and folder is None:
+        raise ValueError("resume needs the folder of the run to go on with")
+    return folder, bool(resume), whole_number("save_every", save_every, 1)
+
+
 class _Run:
     """What `train` works with; a class, so that saving and going on see the same things."""
 
@@ -91,12 +101,8 @@ class _Run:
         save_every: int,
     ) -> None:
         self.model, self.task, self.recipe, self.evaluate = model, task, recipe, evaluate
-        self.save_every = whole_number("save_every", save_every, 1)
-        resume = switch("resume", resume)
-        self.folder = None if folder is None else checked_path("folder", folder)
+        self.folder, resume, self.save_every = run_arguments(folder, resume, save_every)
         self.ranks = Ranks()
-        if resume and folder is None:
-            raise ValueError("resume needs the folder of the run to go on with")
         self.device = next(model.parameters()).device
         if (
             recipe.precision == "bf16"

@@ -11,6 +11,7 @@ and the one before it is taken.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -23,6 +24,7 @@ from typing import Any, BinaryIO
 
 import torch
 
+from minibert._checks import shown
 from minibert.checkpoint.files import sha256
 from minibert.checkpoint.folders import flush
 
@@ -123,7 +125,8 @@ def prepare_run_folder(folder: str | Path, resume: bool) -> Path:
         probe.write_bytes(b"\0" * 4096)
         probe.unlink()
     except OSError as error:
-        raise OSError(f"{folder} cannot hold the states of a run: {error}") from error
+        name = shown(str(folder)) if error.errno == errno.ENAMETOOLONG else folder
+        raise OSError(f"{name} cannot hold the states of a run: {error.strerror}") from error
     if states(folder) and not resume:
         raise FileExistsError(
             f"{folder} has the states of an earlier run; resume it (resume=True, --resume), delete "

@@ -120,7 +120,7 @@ def test_lower_casing_that_the_folder_asks_for(minilm, tmp_path):
     [
         ({"pooling": "max"}, "'max'.*'cls', 'mean', 'pooler'"),
         ({"max_length": 513}, "513.*3 to 512"),
-        ({"max_length": 2}, "2; this model takes 3"),
+        ({"max_length": 2}, "max_length is 2; it must be a whole number of at least 3"),
         ({"device": "abacus"}, "abacus"),
     ],
 )
