@@ -40,11 +40,11 @@ def checked_labels(labels: Iterable[Any], name: str) -> list[Label]:
 
 def _listed(labels: Iterable[Any], name: str) -> list[Any]:
     """The labels in a list, none of them looked at yet."""
-    kind = f"{name} is a {type(labels).__name__}"
+    kind = f"{name} is of type {type(labels).__name__}"
     shape = getattr(labels, "shape", None)  # of arrays, tensors, columns and tables alike
     if isinstance(shape, tuple) and len(shape) != 1:
         raise ValueError(
-            f"{kind} of shape {shown(tuple(shape))}; {_GIVE}: one column of a table, or "
+            f"{kind} and shape {shown(tuple(shape))}; {_GIVE}: one column of a table, or "
             "argmax(axis=1) of one-hot rows"
         )
     if isinstance(labels, str | bytes | bytearray):
@@ -99,18 +99,22 @@ def _why_not(value: Any) -> str:
     """Why a value is refused as a label, and what to give instead."""
     kind = type(value).__name__
     is_float = isinstance(value, float | np.floating)
-    if value is None or kind in ("NAType", "NaTType") or (is_float and value != value):
+    has_nan = is_float or isinstance(value, np.datetime64 | np.timedelta64)
+    if value is None or kind in ("NAType", "NaTType") or (has_nan and value != value):
         return "a missing value; leave out the texts without a label"
     if is_float:
-        return f"a {kind}; give int(label) where whole numbers name classes; {REGRESSION}"
+        return (
+            f"of type {kind}; give int(label) where whole numbers name classes (missing values "
+            f"turn them into floats: leave these texts out); {REGRESSION}"
+        )
     if isinstance(value, int | str):
         return f"which is longer than a name may be; give labels of at most {LONGEST} characters"
     if isinstance(value, bytes):
         return "bytes; give label.decode()"
     if isinstance(value, list | tuple | set | frozenset | Mapping | np.ndarray | Tensor):
         return (
-            f"a {kind}; give one label for each text, for a one-hot row the place of its 1; for "
-            "several labels a text, train BertForClassification with "
+            f"of type {kind}; give one label for each text, of a one-hot row the place of its 1; "
+            "for several labels a text, train BertForClassification with "
             "problem_type='multi_label_classification'"
         )
-    return f"a {kind}; labels must be all str, all int or all bool; give str(label)"
+    return f"of type {kind}; labels must be all str, all int or all bool; give str(label)"

@@ -71,8 +71,8 @@ class Recipe:
         check_choice("precision for training", self.precision, ("fp32", "bf16"))
         if checked["lr"] * checked["weight_decay"] > 1:
             raise ValueError(
-                f"weight_decay is {self.weight_decay!r}; a step multiplies the weights by 1 - lr * "
-                f"weight_decay, so it must be at most 1 / lr, here {1 / checked['lr']:g}"
+                f"weight_decay is {checked['weight_decay']:g}; a step multiplies the weights by 1 "
+                f"- lr * weight_decay, so it must be at most 1 / lr, here {1 / checked['lr']:g}"
             )
         for name, value in checked.items():
             object.__setattr__(self, name, value)  # frozen for everybody else
