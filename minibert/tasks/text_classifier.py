@@ -194,9 +194,9 @@ class TextClassifier(Settings):
     def save(self, folder: str | Path, overwrite: bool = False, data: str = "") -> None:
         """Write a model folder that transformers and `load` open; whole or not at all.
 
-        It says to how many tokens texts are cut, in the tokenizer's files for others. After `fit`
-        it has a model card, README.md, with recipe and results; data: what the texts are, to be
-        told there.
+        The tokenizer's files carry the length to which texts are cut; transformers' pipeline cuts
+        them, too, if it is called with truncation=True. After `fit` there is a model card,
+        README.md, with recipe and results; data: what the texts are, to be told there.
         """
         self._check_fitted()
         check_text(data, "data")

@@ -47,6 +47,11 @@ class TextEncoder:
         max_length: int | None = None,
         precision: Precision = "fp32",
     ) -> None:
+        if not isinstance(model, BertModel) or not isinstance(tokenizer, WordPieceTokenizer):
+            raise ValueError(
+                f"model is of type {type(model).__name__} and tokenizer {type(tokenizer).__name__};"
+                " give a BertModel and a WordPieceTokenizer, or open both with TextEncoder.load"
+            )
         _check_settings(pooling, normalize, max_length, precision)
         if pooling == "pooler" and model.pooler is None:
             raise ValueError("pooling is 'pooler' and this model has none; use 'mean' or 'cls'")

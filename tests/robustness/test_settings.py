@@ -261,6 +261,16 @@ def test_loading_looks_at_settings_first(arguments, line):
         TextEncoder.load("no/such-model", **arguments)
 
 
+def test_an_encoder_is_made_of_a_model_not_of_its_name(tokenizer):
+    for model in ("minilm-l6", None, small_model()):
+        with pytest.raises(
+            ValueError, match="model is of type .*; give a BertModel and a WordPiece"
+        ):
+            TextEncoder(model, tokenizer)
+    with pytest.raises(ValueError, match="tokenizer str; give a BertModel"):
+        TextEncoder(small_model().bert, "minilm-l6")
+
+
 def test_numbers_of_numpy_are_numbers(start, tmp_path):
     settings = dict(trained_layers=np.int64(1), batch_size=np.int32(4), max_length=np.int64(9))
     new(start, **settings, seed=np.uint8(1), epochs=np.int8(1)).fit(FEW, LABELS[:8]).save(
