@@ -132,7 +132,7 @@ class Labels:
                 raise ValueError(
                     f"class_weight is {shown(wanted)}; give 'balanced' or {{label: weight}}"
                 )
-            counts = torch.tensor(ids).bincount(minlength=len(self.ids))
+            counts = torch.tensor(ids, device="cpu").bincount(minlength=len(self.ids))
             return len(ids) / (len(self.ids) * counts.float())
         labels = checked_labels(list(wanted), "the labels of class_weight")
         if set(labels) != set(self.ids):
@@ -140,7 +140,7 @@ class Labels:
                 f"class_weight has the labels {_quoted(labels)}, and the training data "
                 f"{_quoted(self.ids)}; give a weight for each"
             )
-        weights = torch.zeros(len(self.ids))
+        weights = torch.zeros(len(self.ids), dtype=torch.float32, device="cpu")
         for label, weight in zip(labels, wanted.values(), strict=True):
             weights[self.ids[label]] = real_number(
                 f"class_weight of {shown(label)}", weight, "above 0 and fit into fp32", _is_weight

@@ -48,7 +48,9 @@ def starting_model(
             problem_type=_PROBLEM,
         )
         if weights == "random":
-            return BertForClassification(model.config)
+            model.init_weights(model)
+            model.load_report = None
+            return model
     report = model.load_report
     assert report is not None  # it was just loaded
     if any(name.startswith("classifier.") for name in report.ignored):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from minibert._arguments import whole_number
 from minibert._checks import shown, warn
@@ -79,6 +80,7 @@ class TextClassifier(Settings):
     1
     """
 
+    @torch.inference_mode(False)
     def fit(
         self,
         texts: Iterable[Text],
