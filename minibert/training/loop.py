@@ -240,6 +240,11 @@ class _Run:
 
     def _remedy(self) -> str:
         """What to do about a run whose numbers are no longer finite."""
+        if not self.history.losses:
+            return (
+                "no step was made yet, so look for NaN and for huge numbers in the weights to begin "
+                "with and in class_weight"
+            )
         advice = f"lower lr (now {self.recipe.lr:g}) and begin a new run"
         if self.folder is not None:
             advice += f": delete {self.folder}, or give another folder"
@@ -261,9 +266,6 @@ class _Run:
         if not math.isfinite(result.loss):
             raise FloatingPointError(
                 f"the loss of the evaluation after step {step} is {result.loss}; {self._remedy()}"
-                if step
-                else f"the loss is {result.loss} before any training; the weights to begin with, "
-                "or the texts to evaluate on, give no finite numbers, so look for NaN in them"
             )
         self.history.evaluations.append(result)
         announce(logger, self._line(step, result))
