@@ -242,8 +242,8 @@ class _Run:
         """What to do about a run whose numbers are no longer finite."""
         if not self.history.losses:
             return (
-                "no step was made yet, so look for NaN and for huge numbers in the weights to begin "
-                "with and in class_weight"
+                "no step was made yet, so look for NaN and for huge numbers in the weights to "
+                "begin with and in class_weight"
             )
         advice = f"lower lr (now {self.recipe.lr:g}) and begin a new run"
         if self.folder is not None:
