@@ -34,6 +34,7 @@ class _Quotes(reprlib.Repr):
 _SHORT = _Quotes()
 _SHORT.maxstring = _SHORT.maxother = 60
 _SHORT.maxlong = 40
+_SHORT.maxlevel = 3
 
 # Where a warning never points to: into this library, and into PyTorch, which calls it.
 _INSIDE = tuple(str(Path(file).parent) + os.sep for file in (__file__, torch.__file__))
@@ -57,7 +58,8 @@ def shown(value: object) -> str:
     >>> shown("x" * 1000)
     "'xxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxx'"
     """
-    return " ".join(_SHORT.repr(value).splitlines())  # that of an array has several
+    line = " ".join(_SHORT.repr(value).splitlines())  # the repr of an array has several
+    return line if len(line) <= 200 else f"{line[:98]}...{line[-98:]}"  # lists in lists add up
 
 
 class Sizes(Protocol):

@@ -1,13 +1,14 @@
-"""Warnings point at the user's own line, whatever lies between."""
+"""Warnings point at the user's own line, whatever lies between; values are quoted in a short one."""
 
 import inspect
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
 import minibert
-from minibert._checks import warn
+from minibert._checks import shown, warn
 from tests.conftest import TINY
 
 
@@ -38,3 +39,26 @@ def test_padding_without_a_mask_is_said_at_the_call_with_and_without_hooks(kind,
 
     assert line_of(deeper) == (__file__, inspect.getsourcelines(deeper)[1] + 1)
     assert line_of(torch.inference_mode()(deeper))[0] == __file__
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        10**5000,
+        [-(10**5000)],
+        ["x" * 10**6] * 10**4,
+        [[["x" * 50] * 9] * 9] * 9,
+        {"a": [{"b": [{"c": [{}] * 9}] * 9}] * 9},
+        np.zeros((3, 3)),
+        torch.zeros(3, 3),
+        "two\nlines\u2028three",
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_quoted_value_is_one_short_line(value):
+    line = shown(value)
+    assert len(line) <= 200 and len(line.splitlines()) == 1
+
+
+def test_a_number_too_long_to_print_is_quoted_by_its_size():
+    assert shown(10**5000) == "a whole number of 16610 bits"
