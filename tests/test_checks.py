@@ -1,4 +1,4 @@
-"""Warnings point at the user's own line, whatever lies between; values are quoted in a short one."""
+"""Warnings point at the user's own line, whatever lies between; values are quoted in one."""
 
 import inspect
 import warnings
