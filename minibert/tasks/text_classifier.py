@@ -121,6 +121,8 @@ class TextClassifier(Settings):
             rows = encode_texts(tokenizer, held[0], max_length, "validation texts", self.truncation)
             held_out = Examples(rows, held_ids)
             task.settings["validation"] = held_out.fingerprint  # it decides when to stop
+        pretrained = self.weights == "pretrained"  # of random weights only the shape is another's
+        licence = licence_of(start) if pretrained else None
         self._tell_steps(recipe.epochs, len(texts), task.steps_per_epoch)
         history = finetune(
             model,
@@ -137,14 +139,13 @@ class TextClassifier(Settings):
         self.history_: History = history
         settings = {**self.get_params(), **asdict(recipe), "max_length": max_length}
         del settings["evaluate_every"]  # an epoch, always
-        pretrained = self.weights == "pretrained"  # of random weights only the shape is another's
         self._fit = Fit(
             classes=Counter(map(str, labels)),
             held_out=0 if held_out is None else len(held_out),
             settings=settings,
             processes=Ranks().world_size,
             base_model=hub_name(self.model) if pretrained else None,
-            licence=licence_of(start) if pretrained else None,
+            licence=licence,
         )
         # Held-out texts of one label would look the same if the model were perfect.
         self._warn_of_one_class(

@@ -194,7 +194,8 @@ class _Run:
         batch = self.task.batch(step)
         mine = split(batch, self.ranks.world_size)[self.ranks.rank]
         # A rank without examples computes one for nothing: the others wait for its gradients.
-        parts = [part for part in split(mine, self.recipe.accumulate) if part] or [batch[:1]]
+        number = min(self.recipe.accumulate, max(1, len(mine)))
+        parts = [part for part in split(mine, number) if part] or [batch[:1]]
         total = torch.zeros((), device=self.device)
         for part in parts:
             last = part is parts[-1]

@@ -97,7 +97,7 @@ def licence_of(folder: Path) -> str | None:
 
     try:
         licence = (metadata_load(folder / "README.md") or {}).get("license")
-    except (OSError, ValueError):
+    except Exception:  # there is none, or it is not YAML; its parser has errors of many kinds
         return None
     return licence if isinstance(licence, str) else None
 

@@ -3,6 +3,7 @@
 import enum
 import json
 import math
+import shutil
 import traceback
 import warnings
 from pathlib import Path
@@ -350,6 +351,22 @@ def test_what_a_model_card_is_told_must_be_a_text(saved, tmp_path):
         with pytest.raises(ValueError, match="data "):
             classifier.save(tmp_path / "m", data=data)
         assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("card", ["license: [", "license: " + "[" * 10**4, "- a list", "\x00"])
+def test_a_card_that_cannot_be_read_does_not_cost_the_training(start, tmp_path, card):
+    """The licence is looked up in the card of the model to start from."""
+    shutil.copytree(start, tmp_path / "start")
+    (tmp_path / "start" / "README.md").write_text(f"---\n{card}\n---\n")
+    new(tmp_path / "start").fit(FEW, LABELS[:8]).save(tmp_path / "m")
+    assert "license" not in (tmp_path / "m" / "README.md").read_text()
+
+
+def test_more_parts_than_texts_are_as_many_as_texts(tokenizer):
+    many, one_each = (
+        fit(small_model(), tokenizer, batch_size=8, accumulate=parts) for parts in (2**31 - 1, 8)
+    )
+    assert many.losses == one_each.losses
 
 
 # --- numbers that are no longer numbers -----------------------------------------------------------
