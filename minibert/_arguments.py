@@ -61,4 +61,4 @@ def checked_path(name: str, value: object) -> Path:
             path = Path(value)
             if str(value) and b"\0" not in os.fsencode(path):
                 return path
-    raise ValueError(f"{name} is {shown(value)}; give the path of a folder, as str or Path")
+    raise ValueError(f"the {name} is {shown(value)}; give its path, a string or a pathlib.Path")

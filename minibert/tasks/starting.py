@@ -53,7 +53,7 @@ def starting_model(
             return model
     report = model.load_report
     assert report is not None  # it was just loaded
-    if any(name.startswith("classifier.") for name in report.ignored):
+    if any(name.endswith("classifier.weight") for name in report.ignored):
         warn(
             f"{folder} has a head that was trained for the labels {shown(found.names)}; a new one "
             f"is trained for {shown(labels.names)}, without what that one knew"

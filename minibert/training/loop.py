@@ -101,7 +101,7 @@ class _Run:
         save_every: int,
     ) -> None:
         self.model, self.task, self.recipe, self.evaluate = model, task, recipe, evaluate
-        self.folder, resume, self.save_every = run_arguments(folder, resume, save_every)
+        folder, resume, self.save_every = run_arguments(folder, resume, save_every)
         self.ranks = Ranks()
         self.device = next(model.parameters()).device
         if (
@@ -120,6 +120,7 @@ class _Run:
         self.log: Log | None = None
         recipe_and_task = {**asdict(recipe), **task.settings}
         self.ranks.check_same({"the data": task.fingerprint, "the recipe": recipe_and_task})
+        self.folder = None if folder is None else Path(folder)
         if self.folder is not None:
             if self.ranks.rank == 0:
                 prepare_run_folder(self.folder, resume)

@@ -218,9 +218,9 @@ FIT_LINES = [
     ({"validation": (FEW, LABELS, FEW)}, f"validation is .*; {VALIDATION}"),
     ({"validation": (FEW, None)}, "validation labels is None; give a list with a label for each"),
     ({"validation": (FEW, LABELS[:7])}, "there are 8 texts and 7 validation labels"),
-    ({"folder": 5}, "folder is 5; give the path of a folder"),
-    ({"folder": ""}, "folder is ''; give the path of a folder"),
-    ({"folder": "x" * 300}, "'xxx.* cannot hold the states of a run: File name too long"),
+    ({"folder": 5}, "the folder is 5; give its path"),
+    ({"folder": ""}, "the folder is ''; give its path"),
+    ({"folder": "x" * 300}, "'xxx.* cannot hold the states of a run: .*File name too long"),
     ({"save_every": "x"}, "save_every is 'x'; it must be a whole number of at least 1"),
     ({"resume": "yes"}, "resume is 'yes'; it must be one of"),
 ]
