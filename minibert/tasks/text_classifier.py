@@ -148,9 +148,7 @@ class TextClassifier(Settings):
             licence=licence,
         )
         # Held-out texts of one label would look the same if the model were perfect.
-        self._warn_of_one_class(
-            held_out if held_out and len(set(held_out.labels)) > 1 else examples
-        )
+        self._check_answers(held_out if held_out and len(set(held_out.labels)) > 1 else examples)
         return self
 
     def predict_proba(self, texts: Iterable[Text]) -> np.ndarray:
@@ -304,9 +302,16 @@ class TextClassifier(Settings):
         }
         return replace(config, extra={**config.extra, **remembered})
 
-    def _warn_of_one_class(self, examples: Examples) -> None:
+    def _check_answers(self, examples: Examples) -> None:
+        """Raise `FloatingPointError` for scores that are no numbers; warn if all name one class."""
         rows = examples.rows[:: max(1, len(examples) // 256)]
-        found = logits_of(self.model_, self.tokenizer_, rows).argmax(dim=1).unique()
+        scores = logits_of(self.model_, self.tokenizer_, rows)
+        if not bool(scores.isfinite().all()):
+            raise FloatingPointError(
+                f"the trained model gives scores that are not finite; lower lr (now {self.lr}) and "
+                "train again"
+            )
+        found = scores.argmax(dim=1).unique()
         if len(found) == 1:
             warn(
                 f"the trained model calls every text {self.classes_.tolist()[int(found)]!r}, so "

@@ -402,6 +402,14 @@ def test_an_evaluation_that_is_no_number_before_training_names_the_start(tokeniz
         fit(small_model(), tokenizer, evaluate)
 
 
+def test_a_trained_model_whose_scores_are_no_numbers_is_refused(start, monkeypatch):
+    monkeypatch.setattr(
+        minibert.tasks.text_classifier, "logits_of", lambda *_: torch.tensor([[0.0, math.nan]])
+    )
+    with pytest.raises(FloatingPointError, match="scores that are not finite; lower lr"):
+        new(start).fit(FEW, LABELS[:8])
+
+
 def test_weights_that_the_last_step_ruined_are_not_handed_over(tokenizer, monkeypatch):
     step = torch.optim.AdamW.step
     done = []
