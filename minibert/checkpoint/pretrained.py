@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import Field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
@@ -117,6 +118,16 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         unused: tuple[str, ...] = (),
     ) -> Self:
         """The model with these tensors of a file; unused: names in it that were left out."""
+        # In a thread of its own. PyTorch shares out large tensors among helper threads, which
+        # belong to the thread that needed them first and end with it. If the caller's had some, a
+        # process forked from this one, which has none of them, would wait for them for ever.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(cls._filled, config, tensors, source, unused).result()
+
+    @classmethod
+    def _filled(
+        cls, config: ConfigT, tensors: Mapping[str, Tensor], source: str, unused: tuple[str, ...]
+    ) -> Self:
         # On the meta device a module has shapes and no memory, so nothing is filled with random
         # numbers only to be overwritten, and the weights are in memory once.
         with torch.device("meta"):

@@ -28,6 +28,7 @@ class Int8(Body):
     # bits: rounding, shifting and converting in one pass.
     SHIFT = 1.5 * 2**23
     packed: tuple[str, ...] = ("quantized", "onednn_weight")
+    few_sizes = True
 
     def pack(self, weight: Tensor) -> None:
         if weight.dtype == torch.int8:  # from `unpack`; scale and sum are there already

@@ -17,6 +17,7 @@ from minibert.embeddings import Embeddings
 from minibert.engine.attention import VarlenAttention, has_varlen
 from minibert.engine.bodies import Body, Plain, refuse_move, refuse_state_dict
 from minibert.engine.exchange import exchange
+from minibert.engine.forks import survive_fork
 from minibert.engine.memory import keep_freed_memory
 from minibert.engine.rule import Precision, body_for, choose
 from minibert.linear import Linear
@@ -54,6 +55,7 @@ def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
     if is_optimized(model):
         raise ValueError("this model is optimized already; optimize the one it was made from")
     keep_freed_memory()
+    survive_fork()
     with torch.inference_mode(False), torch.no_grad():
         body = body_for(precision, model.device)
         optimized = copy.deepcopy(model, _about_to_be_packed(model))
