@@ -109,6 +109,7 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         return cls(config)
 
     @classmethod
+    @torch.inference_mode(False)  # or the weights could never be trained
     def _load(
         cls,
         config: ConfigT,
@@ -125,7 +126,8 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         state, report = from_hf(tensors, shapes, source)
         # dict.fromkeys: each module once, in a fixed order, for they draw random numbers.
         for path in dict.fromkeys(n.rpartition(".")[0] for n in report.newly_initialised):
-            model.init_weights(model.get_submodule(path).to_empty(device="cpu"))
+            module = model.get_submodule(path).to(torch.float32)  # not PyTorch's default dtype
+            model.init_weights(module.to_empty(device="cpu"))
         for name in report.newly_initialised:
             state[name] = model.get_parameter(name)
         model.load_state_dict(state, assign=True)
