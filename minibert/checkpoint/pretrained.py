@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import Field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from minibert._checks import warn
+from minibert._checks import check_devices, check_has_weights, refuse_tracing, warn
 from minibert.checkpoint.files import CONFIG, TOKENIZER_FILES, read_config, read_weights
 from minibert.checkpoint.folders import new_model_folder, write_weights
 from minibert.checkpoint.hub import find_folder
@@ -49,6 +49,19 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         super().__init__()
         self.config = config
         self.load_report: LoadReport | None = None
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        if torch.jit.is_tracing() or torch.compiler.is_exporting():
+            refuse_tracing()
+        try:
+            return super().__call__(*arguments, **named)
+        except RuntimeError:
+            check_devices(self.device, dict(named, input_ids=arguments[0]) if arguments else named)
+            raise
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """What torch.jit.script calls first."""
+        refuse_tracing()
 
     def init_weights(self, module: nn.Module) -> None:
         """Fill a part of the model with BERT's random start: normal weights, zero biases.
@@ -149,6 +162,7 @@ class Pretrained(nn.Module, Generic[ConfigT]):
 
     def write_files(self, folder: Path) -> None:
         """Write config and weights into a folder that exists."""
+        check_has_weights(self.device)
         dtype = str(next(self.parameters()).dtype).removeprefix("torch.")
         data = {
             **self.config.to_dict(),

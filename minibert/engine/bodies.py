@@ -66,7 +66,15 @@ class Body(Linear):
             )
         if not x.numel():
             return x.new_empty(*x.shape[:-1], self.out_features)
-        return self.multiply(x.reshape(-1, self.in_features)).view(*x.shape[:-1], -1)
+        try:
+            return self.multiply(x.reshape(-1, self.in_features)).view(*x.shape[:-1], -1)
+        except RuntimeError as error:
+            if not torch.is_autocast_enabled(x.device.type):
+                raise
+            raise RuntimeError(
+                "an optimized model has a precision of its own: call it outside of torch.autocast, "
+                "and choose by optimize(model, precision)"
+            ) from error
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in vars(self).items() if name not in self.packed}
