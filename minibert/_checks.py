@@ -21,6 +21,9 @@ import torch
 from torch import Tensor, fx
 
 IGNORED = -100  # a label that means "nothing to predict here": PyTorch's ignore_index
+# Number formats of an attention mask: those that can be compared with truth values.
+_WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_MASKS = (*_WHOLE, torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 # Quotes of values: one line of bounded length, made without a repr of the whole.
 _SHORT = reprlib.Repr()
@@ -103,8 +106,9 @@ def check_batch(
             )
         return torch.ones_like(input_ids, dtype=torch.bool)
     _check_tensor("attention_mask", attention_mask)
+    comparable = attention_mask.dtype in _MASKS and tuple(attention_mask.shape) == shape
     mask = attention_mask.bool()
-    if tuple(mask.shape) != shape or bool((mask != attention_mask).any()):
+    if not comparable or bool((mask != attention_mask).any()):
         raise ValueError(
             f"attention_mask has shape {tuple(mask.shape)} and dtype {attention_mask.dtype}; it "
             f"must be {shape} and hold 1 (or True) at real tokens and 0 (or False) at padding"
@@ -144,7 +148,7 @@ def check_has_weights(device: torch.device) -> None:
 
 def check_switch(name: str, value: object) -> None:
     """True or False; None means False, as it does in transformers."""
-    if not isinstance(value, bool | int | np.bool_ | None):
+    if value is not None and not isinstance(value, (int, np.bool_)):
         raise ValueError(f"{name} is {shown(value)}; it must be True or False")
 
 
@@ -169,9 +173,8 @@ def check_targets(labels: Tensor, shape: tuple[int, int], probabilities: bool) -
             f"labels has shape {tuple(labels.shape)} and dtype {labels.dtype}; this model's loss "
             f"takes {allowed}: {' or '.join(map(str, shapes))} and floating-point"
         )
-    low, high = (
-        float(bound) for bound in labels.detach().aminmax()
-    )  # both are NaN if any label is
+    # Both are NaN if any label is.
+    low, high = (float(bound) for bound in labels.detach().aminmax())
     if not (bool(labels.isfinite().all()) and (not probabilities or 0 <= low <= high <= 1)):
         raise ValueError(f"labels runs from {low:g} to {high:g}; it must hold {allowed}")
 
@@ -245,18 +248,21 @@ def _check_tensor(name: str, tensor: Tensor) -> None:
     """A plain tensor that has values."""
     if not isinstance(tensor, Tensor):
         raise ValueError(
-            f"{name} is of type {type(tensor).__name__}; it must be a tensor: torch.as_tensor "
-            "makes one of an array or a list, and transformers' tokenizers by return_tensors='pt'"
+            f"{name} is of type {type(tensor).__name__}; it must be a tensor, as in "
+            "model(**tokenizer(texts)); torch.as_tensor makes one of an array or a list, and "
+            "transformers' tokenizers do with return_tensors='pt'"
         )
-    refused = (
-        (tensor.is_nested, "is nested; its to_padded_tensor(0) makes a padded batch"),
-        (tensor.layout is not torch.strided, "is sparse; its to_dense() makes a plain tensor"),
-        (tensor.is_quantized, "is quantized; its dequantize() makes a plain tensor"),
-        (tensor.is_meta, "is on the meta device and has no values; make it on another device"),
-    )
-    for is_so, what in refused:
-        if is_so:
-            raise ValueError(f"{name} {what}")
+    refusal = ""
+    if tensor.is_nested:
+        refusal = "is nested; its to_padded_tensor(0) makes a padded batch"
+    elif tensor.layout is not torch.strided:
+        refusal = f"has the layout {tensor.layout}; its to_dense() makes a plain tensor"
+    elif tensor.is_quantized:
+        refusal = "is quantized; its dequantize() makes a plain tensor"
+    elif tensor.is_meta:
+        refusal = "is on the meta device and has no values; make it on another device"
+    if refusal:
+        raise ValueError(f"{name} {refusal}")
 
 
 def _check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:

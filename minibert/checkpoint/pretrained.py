@@ -56,7 +56,9 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         try:
             return super().__call__(*arguments, **named)
         except RuntimeError:
-            check_devices(self.device, dict(named, input_ids=arguments[0]) if arguments else named)
+            if next(self.parameters(), None) is not None:  # DataParallel's replicas have none
+                tensors = dict(zip(("input_ids",), arguments, strict=False)) | named
+                check_devices(self.device, tensors)
             raise
 
     def __prepare_scriptable__(self) -> NoReturn:
