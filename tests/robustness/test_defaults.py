@@ -1,6 +1,7 @@
 """What others have set in PyTorch, NumPy or Python before us changes no result of ours."""
 
 import contextlib
+import copy
 import shutil
 import subprocess
 import sys
@@ -158,7 +159,7 @@ DEFAULTS = {
     "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
 }
 # The same mechanism as another one of these.
-ALIKE = ("float16", "set_default_device", "no_grad")
+ALIKE = ("bfloat16", "float16", "set_default_device", "no_grad")
 # What a context of the caller's own is to change: the model called directly, by their own loop.
 FOLLOWING = {("autocast", task) for task in ("attention weights", "pre-training")}
 
@@ -252,6 +253,7 @@ def test_a_model_that_cannot_be_trained_is_refused_and_its_copy_is_trained(token
     task = Classification(Examples(rows, [i % 2 for i in range(len(rows))]), tokenizer, 12)
     with pytest.raises(ValueError, match="was made in torch.inference_mode.*copy.deepcopy"):
         train(model, task, Recipe(epochs=1, lr=1e-4))
+    assert len(train(copy.deepcopy(model), task, Recipe(epochs=1, lr=1e-4)).losses) == 2
 
 
 def test_a_model_loaded_in_inference_mode_can_be_trained(usual):
