@@ -68,7 +68,15 @@ class Body(Linear):
         if not x.numel():
             return x.new_empty(*x.shape[:-1], self.out_features)
         rows = x.reshape(-1, self.in_features)  # (N, in)
-        y = in_few_sizes(rows, self.multiply) if self.few_sizes else self.multiply(rows)
+        try:
+            y = in_few_sizes(rows, self.multiply) if self.few_sizes else self.multiply(rows)
+        except RuntimeError as error:
+            if not torch.is_autocast_enabled(x.device.type):
+                raise
+            raise RuntimeError(
+                "an optimized model has a precision of its own: call it outside of torch.autocast, "
+                "and choose by optimize(model, precision)"
+            ) from error
         return y.view(*x.shape[:-1], -1)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Int8(Body):
             whole = (weight / self.scale[:, None]).round_()  # (out, in)
             self.quantized = whole.to(torch.int8)
             self.weight_sum = whole.sum(dim=1) * self.scale  # (out,)
-            self.zeros = torch.zeros(self.out_features, dtype=torch.int32)
+            self.zeros = torch.zeros(self.out_features, dtype=torch.int32, device="cpu")
         shape = [512, self.in_features]  # of x; other numbers of rows are as fast
         self.onednn_weight = torch.ops.onednn.qlinear_prepack(self.quantized, shape)
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from minibert._checks import check_has_weights
 from minibert.attention import SelfAttention
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.embeddings import Embeddings
@@ -54,6 +55,7 @@ def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
         )
     if is_optimized(model):
         raise ValueError("this model is optimized already; optimize the one it was made from")
+    check_has_weights(model.device)
     keep_freed_memory()
     survive_fork()
     with torch.inference_mode(False), torch.no_grad():

@@ -215,11 +215,12 @@ def compute_rows(
     survive_fork()
     results = torch.empty(len(rows), width, dtype=torch.float32, device="cpu")
     try:
-        for indices in batches_by_length(rows, BATCH_TOKENS.get(device.type, 512)):
-            batch = tokenizer.pad([rows[i] for i in indices])
-            batch = {name: tensor.to(device) for name, tensor in batch.items()}
-            results[indices] = compute(batch).float().cpu()
-            finished(len(indices))
+        with torch.autocast(device.type, enabled=False):  # the model's own precision, always
+            for indices in batches_by_length(rows, BATCH_TOKENS.get(device.type, 512)):
+                batch = tokenizer.pad([rows[i] for i in indices])
+                batch = {name: tensor.to(device) for name, tensor in batch.items()}
+                results[indices] = compute(batch).float().cpu()
+                finished(len(indices))
     finally:
         model.train(was_training)
     return results

@@ -112,14 +112,14 @@ class Labels:
                 raise ValueError(
                     f"class_weight is {wanted!r}; give 'balanced' or {{label: weight}}"
                 )
-            counts = torch.tensor(ids).bincount(minlength=len(self.ids))
+            counts = torch.tensor(ids, device="cpu").bincount(minlength=len(self.ids))
             return len(ids) / (len(self.ids) * counts.float())
         if {plain(label) for label in wanted} != set(self.ids):
             raise ValueError(
                 f"class_weight has the labels {', '.join(map(repr, wanted))}, and the training "
                 f"data {', '.join(map(repr, self.ids))}; give a weight for each"
             )
-        weights = torch.zeros(len(self.ids))
+        weights = torch.zeros(len(self.ids), dtype=torch.float32, device="cpu")
         for label, weight in wanted.items():
             if not isinstance(weight, numbers.Real) or not 0 < weight < math.inf:
                 raise ValueError(f"class_weight of {label!r} is {weight!r}; it must be above 0")

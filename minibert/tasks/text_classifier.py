@@ -65,6 +65,7 @@ class TextClassifier(Settings):
     1
     """
 
+    @torch.inference_mode(False)
     def fit(
         self,
         texts: Sequence[Text],
@@ -263,7 +264,8 @@ class TextClassifier(Settings):
                 problem_type="single_label_classification",
             )
             if self.weights == "random":
-                model = BertForClassification(model.config)
+                model.init_weights(model)
+                model.load_report = None
         if (self.trained_layers or 0) > (layers := model.config.num_hidden_layers):
             raise ValueError(
                 f"trained_layers is {self.trained_layers}; the model has {layers}, and None trains "

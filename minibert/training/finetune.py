@@ -58,7 +58,7 @@ def finetune(
 
     def evaluate(step: int) -> Evaluation:
         assert scores is not None and held_out is not None
-        logits, labels = scores(), torch.tensor(held_out.labels)
+        logits, labels = scores(), torch.tensor(held_out.labels, device="cpu")
         accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
         return Evaluation(step, F.cross_entropy(logits, labels).item(), accuracy)
 

@@ -45,6 +45,7 @@ from minibert.training.state import (
 logger = logging.getLogger(__name__)
 
 
+@torch.inference_mode(False)  # gradients, also where the caller has switched them off
 def train(
     model: nn.Module,
     task: Task[Any],
@@ -129,6 +130,8 @@ class _Run:
         wrapped = self.ranks.wrap(self.model)
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng(range(torch.cuda.device_count())))
+            # The recipe says the precision, not an autocast around it.
+            stack.enter_context(torch.autocast(self.device.type, enabled=False))
             progress = stack.enter_context(
                 progress_bar(
                     "step",
@@ -184,7 +187,7 @@ class _Run:
         mine = split(batch, self.ranks.world_size)[self.ranks.rank]
         # A rank without examples computes one for nothing: the others wait for its gradients.
         parts = [part for part in split(mine, self.recipe.accumulate) if part] or [batch[:1]]
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), dtype=torch.float32, device=self.device)
         for part in parts:
             last = part is parts[-1]
             with nullcontext() if last else self.ranks.no_sync(wrapped):
@@ -209,7 +212,8 @@ class _Run:
                 f"lower lr (now {self.recipe.lr:g}) and begin a new run"
                 + ("" if self.folder is None else f": delete {self.folder}, or give another folder")
             )
-        nn.utils.clip_grads_with_norm_(self.trainable, self.recipe.clip, torch.tensor(norm))
+        limited = torch.tensor(norm, dtype=torch.float32, device="cpu")
+        nn.utils.clip_grads_with_norm_(self.trainable, self.recipe.clip, limited)
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
@@ -273,7 +277,8 @@ class _Run:
         digest = hashlib.sha256()
         for name, tensor in self.model.state_dict().items():
             digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+            bits = tensor.detach().cpu().flatten().view(torch.uint8)  # numpy has no bfloat16
+            digest.update(bits.numpy().tobytes())
         return {
             **asdict(self.recipe),
             **self.task.settings,

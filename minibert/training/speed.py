@@ -146,7 +146,8 @@ class SharedBitsDropout(nn.Dropout):
         if not self.training or self.p in (0.0, 1.0):
             return super().forward(x)
         dropped = min(round(self.p * 65536), 65535)  # of the 65536 values of 16 bits
-        bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64, device=x.device)
+        bits.random_(-(2**63), None)
         sixteen = bits.view(torch.int16)[: x.numel()].view(x.shape)  # -32768 to 32767, equally
         # Written as 0.0 and 1.0 at once, without another pass over truth values.
         kept = torch.ge(sixteen, dropped - 32768, out=torch.empty_like(x, requires_grad=False))
