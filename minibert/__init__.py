@@ -1,5 +1,6 @@
 """BERT from scratch in plain PyTorch, to be read like a book and used like an engine."""
 
+from minibert import _command  # noqa: F401, before PyTorch
 from minibert.checkpoint.names import LoadReport
 from minibert.config import BertConfig
 from minibert.engine.optimize import optimize

@@ -12,13 +12,18 @@ import os
 import reprlib
 import sys
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, cast
+from typing import NoReturn, Protocol, cast
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 IGNORED = -100  # a label that means "nothing to predict here": PyTorch's ignore_index
+# Number formats of an attention mask: those that can be compared with truth values.
+_WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_MASKS = (*_WHOLE, torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class _Quotes(reprlib.Repr):
@@ -82,6 +87,9 @@ def check_batch(
     attention_mask: Tensor | None,
 ) -> Tensor:
     """The attention mask of a batch as (B, T) bool, or an error saying what is wrong with it."""
+    if isinstance(input_ids, fx.Proxy):  # of torch.fx.symbolic_trace
+        refuse_tracing()
+    _check_tensor("input_ids", input_ids)
     shape = tuple(input_ids.shape)
     if len(shape) != 2 or not input_ids.numel():
         raise ValueError(f"input_ids has shape {shape}; it must be (B, T) and not empty")
@@ -95,6 +103,7 @@ def check_batch(
     if token_type_ids is not None:
         tables.append(("token_type_ids", token_type_ids, config.type_vocab_size))
     for name, ids, size in tables:
+        _check_tensor(name, ids)
         if tuple(ids.shape) != shape or ids.dtype not in (torch.int64, torch.int32):
             raise ValueError(
                 f"{name} has shape {tuple(ids.shape)} and dtype {ids.dtype}; "
@@ -108,13 +117,51 @@ def check_batch(
                 "was given, so padding is read as text; pass attention_mask"
             )
         return torch.ones_like(input_ids, dtype=torch.bool)
+    _check_tensor("attention_mask", attention_mask)
+    comparable = attention_mask.dtype in _MASKS and tuple(attention_mask.shape) == shape
     mask = attention_mask.bool()
-    if tuple(mask.shape) != shape or bool((mask != attention_mask).any()):
+    if not comparable or bool((mask != attention_mask).any()):
         raise ValueError(
             f"attention_mask has shape {tuple(mask.shape)} and dtype {attention_mask.dtype}; it "
             f"must be {shape} and hold 1 (or True) at real tokens and 0 (or False) at padding"
         )
     return mask
+
+
+def refuse_tracing() -> NoReturn:
+    """Raise `ValueError`: torch.jit, torch.export and their like would write down one batch."""
+    raise ValueError(
+        "this model cannot be traced or exported: which operators it runs depends on the padding "
+        "of each batch; save it by save_pretrained and export that folder with transformers or "
+        "optimum, which open it unchanged"
+    )
+
+
+def check_devices(device: torch.device, arguments: Mapping[str, object]) -> None:
+    """A model with weights, and all tensors on its device. Asked once PyTorch has failed, for there
+    are wrappers that bring weights or tensors to a device as they are needed."""
+    check_has_weights(device)
+    for name, value in arguments.items():
+        if isinstance(value, Tensor) and value.device != device:
+            raise ValueError(
+                f"{name} is on {value.device} and the model on {device}; move the batch to the "
+                "model: {name: tensor.to(model.device) for name, tensor in batch.items()}"
+            )
+
+
+def check_has_weights(device: torch.device) -> None:
+    """The device of a model is not "meta", where tensors have a shape and no values."""
+    if device.type == "meta":
+        raise ValueError(
+            "this model is on the meta device and has no weights; load it by from_pretrained, or "
+            'make it inside  with torch.device("cpu"):'
+        )
+
+
+def check_switch(name: str, value: object) -> None:
+    """True or False; None means False, as it does in transformers."""
+    if value is not None and not isinstance(value, (int, np.bool_)):
+        raise ValueError(f"{name} is {shown(value)}; it must be True or False")
 
 
 def check_labels(labels: Tensor, batch_size: int, classes: int, name: str = "labels") -> None:
@@ -130,6 +177,7 @@ def check_labels(labels: Tensor, batch_size: int, classes: int, name: str = "lab
 
 def check_targets(labels: Tensor, shape: tuple[int, int], probabilities: bool) -> None:
     """Floating-point targets of the logits' (B, L): any numbers, or probabilities from 0 to 1."""
+    _check_tensor("labels", labels)
     allowed = "probabilities, one a label, from 0 to 1" if probabilities else "finite numbers"
     shapes = (shape, shape[:1]) if shape[1] == 1 else (shape,)
     if tuple(labels.shape) not in shapes or not labels.is_floating_point():
@@ -137,7 +185,8 @@ def check_targets(labels: Tensor, shape: tuple[int, int], probabilities: bool) -
             f"labels has shape {tuple(labels.shape)} and dtype {labels.dtype}; this model's loss "
             f"takes {allowed}: {' or '.join(map(str, shapes))} and floating-point"
         )
-    low, high = (float(bound) for bound in labels.aminmax())  # both are NaN if any label is
+    # Both are NaN if any label is.
+    low, high = (float(bound) for bound in labels.detach().aminmax())
     if not (bool(labels.isfinite().all()) and (not probabilities or 0 <= low <= high <= 1)):
         raise ValueError(f"labels runs from {low:g} to {high:g}; it must hold {allowed}")
 
@@ -154,6 +203,7 @@ def check_token_labels(labels: Tensor, mask: Tensor, classes: int) -> None:
 
 def check_predict(predict: Tensor, mask: Tensor, labels: Tensor | None) -> None:
     """(B, T) bool, some of it True, only at real tokens and wherever there is a label."""
+    _check_tensor("predict", predict)
     if tuple(predict.shape) != tuple(mask.shape) or predict.dtype != torch.bool:
         raise ValueError(
             f"predict has shape {tuple(predict.shape)} and dtype {predict.dtype}; it must be "
@@ -206,7 +256,29 @@ def _check_visible(chosen: Tensor, mask: Tensor, name: str, advice: str) -> None
         )
 
 
+def _check_tensor(name: str, tensor: Tensor) -> None:
+    """A plain tensor that has values."""
+    if not isinstance(tensor, Tensor):
+        raise ValueError(
+            f"{name} is of type {type(tensor).__name__}; it must be a tensor, as in "
+            "model(**tokenizer(texts)); torch.as_tensor makes one of an array or a list, and "
+            "transformers' tokenizers do with return_tensors='pt'"
+        )
+    refusal = ""
+    if tensor.is_nested:
+        refusal = "is nested; its to_padded_tensor(0) makes a padded batch"
+    elif tensor.layout is not torch.strided:
+        refusal = f"has the layout {tensor.layout}; its to_dense() makes a plain tensor"
+    elif tensor.is_quantized:
+        refusal = "is quantized; its dequantize() makes a plain tensor"
+    elif tensor.is_meta:
+        refusal = "is on the meta device and has no values; make it on another device"
+    if refusal:
+        raise ValueError(f"{name} {refusal}")
+
+
 def _check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    _check_tensor(name, tensor)
     if tuple(tensor.shape) != shape or tensor.dtype != torch.int64:
         raise ValueError(
             f"{name} has shape {tuple(tensor.shape)} and dtype {tensor.dtype}; "
@@ -215,7 +287,15 @@ def _check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
 
 
 def _check_range(name: str, ids: Tensor, size: int, note: str = "") -> None:
-    low, high = (int(bound) for bound in ids.aminmax())
+    try:
+        low, high = (int(bound) for bound in ids.aminmax())
+    except RuntimeError as error:
+        if "vmap" not in str(error):
+            raise
+        raise ValueError(
+            f"{name} cannot be looked at under torch.vmap, and packing must know its values; call "
+            "the model with whole batches"
+        ) from error
     if low < 0 or high >= size:
         raise ValueError(
             f"{name} contains {low if low < 0 else high}; values run from 0 to {size - 1}"

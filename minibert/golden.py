@@ -89,7 +89,7 @@ def check_answers(folder: Path, published: Mapping[str, tuple[Answer, ...]]) -> 
         with torch.inference_mode():
             scores = model(**batch, predict=blank).logits[0].softmax(dim=-1)  # (V,)
         ids = [answer.id for answer in answers]
-        differences = scores[ids] - torch.tensor([answer.score for answer in answers])
+        differences = scores[ids] - scores.new_tensor([answer.score for answer in answers])
         difference = differences.abs().max().item()
         same_tokens = [tokenizer.tokens[i] for i in ids] == [answer.token for answer in answers]
         same_order = scores.topk(len(ids)).indices.tolist() == ids
@@ -102,12 +102,12 @@ def check_answers(folder: Path, published: Mapping[str, tuple[Answer, ...]]) -> 
 def check_vectors(folder: Path) -> list[Check]:
     """The corner of bert-base-uncased's last hidden state."""
     model = BertModel.from_pretrained(folder)
-    ids = torch.tensor([UNCASED_IDS])
+    ids = torch.tensor([UNCASED_IDS], device="cpu")
     mask = torch.ones_like(ids)
     mask[:, UNCASED_HIDDEN] = 0
     with torch.inference_mode():
         vectors = model(ids, attention_mask=mask).last_hidden_state[0, 1:4, 1:4]
-    difference = (vectors - torch.tensor(UNCASED_VECTORS)).abs().max().item()
+    difference = (vectors - vectors.new_tensor(UNCASED_VECTORS)).abs().max().item()
     return [Check("last_hidden_state[0, 1:4, 1:4]", difference, difference <= TOLERANCE)]
 
 

@@ -37,6 +37,8 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from minibert._checks import check_switch
+
 
 @dataclass(frozen=True)
 class Group:
@@ -160,6 +162,8 @@ class Record:
     def __init__(
         self, packing: Packing, hidden_states: bool = False, attentions: bool = False
     ) -> None:
+        check_switch("output_hidden_states", hidden_states)
+        check_switch("output_attentions", attentions)
         self.packing = packing
         self.hidden_states: tuple[Tensor, ...] | None = () if hidden_states else None
         self.attentions: tuple[Tensor, ...] | None = () if attentions else None

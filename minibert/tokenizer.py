@@ -90,7 +90,7 @@ class WordPieceTokenizer:
         pairs: str | Sequence[str] | None = None,
         max_length: int | None = None,
     ) -> dict[str, Tensor]:
-        """Texts -> LongTensors (B, T) by the names of the model's arguments.
+        """Texts -> LongTensors (B, T) on the CPU, by the names of the model's arguments.
 
         pairs: a second text for each text. max_length: cut rows to this many tokens, special ones
         included, dropping from the end, first of the longer text, then of both; None: no limit.
@@ -129,9 +129,9 @@ class WordPieceTokenizer:
             type_ids.append(row.type_ids + [0] * empty)
             mask.append([1] * len(row.ids) + [0] * empty)
         return {
-            "input_ids": torch.tensor(ids),
-            "token_type_ids": torch.tensor(type_ids),
-            "attention_mask": torch.tensor(mask),
+            "input_ids": torch.tensor(ids, dtype=torch.int64, device="cpu"),
+            "token_type_ids": torch.tensor(type_ids, dtype=torch.int64, device="cpu"),
+            "attention_mask": torch.tensor(mask, dtype=torch.int64, device="cpu"),
         }
 
     def encode(self, text: str, pair: str | None = None, max_length: int | None = None) -> Encoding:

@@ -64,12 +64,16 @@ def test_sample_copies_nothing_from_sst2(shared):
     [
         ("a.tsv", "", "no rows"),
         ("a.tsv", "sentence\tlabel\n", "no rows"),
-        ("a.tsv", "words\tlabel\nx\t1\n", "words, label.*text.*sentence"),
-        ("a.tsv", "text\tstars\nx\t1\n", "text, stars.*label.*sentiment"),
+        ("a.tsv", "words\tlabel\nx\t1\n", "'words', 'label'.*text.*sentence"),
+        ("a.tsv", "text\tstars\nx\t1\n", "'text', 'stars'.*label.*sentiment"),
         ("a.tsv", "text\tlabel\nx\n", "line 2: 1 columns"),
         ("a.tsv", "text\tlabel\nx\ty\n\t1\n", "line 3: the text is empty"),
         ("a.tsv", "text\tlabel\nx\t \n", "line 2: the label is empty"),
-        ("a.csv", 'text,label\ny,2\n"x,1\n', "cannot be read as UTF-8 csv after line 2"),
+        (
+            "a.csv",
+            'text,label\ny,2\n"x,1\n',
+            "line 3: a quotation mark in this row is never",
+        ),
         ("a.txt", "text\tlabel\nx\t1\n", "neither"),
     ],
 )

@@ -3,6 +3,7 @@
 sizes        the published shapes, and their names on the hub
 hub          a folder, an alias or a hub name -> a folder
 schema       what the values of a JSON file may be
+arguments    what an argument of a function, or a setting, may be
 files        reading the files of a model folder
 folders      writing one, whole or not at all
 config_json  Hugging Face's keys and the fields of a config

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import Field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from minibert._checks import warn
+from minibert._checks import check_devices, check_has_weights, refuse_tracing, warn
 from minibert.checkpoint.files import CONFIG, TOKENIZER_FILES, read_config, read_weights
 from minibert.checkpoint.folders import new_model_folder, write_weights
 from minibert.checkpoint.hub import find_folder
@@ -49,6 +50,21 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         super().__init__()
         self.config = config
         self.load_report: LoadReport | None = None
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        if torch.jit.is_tracing() or torch.compiler.is_exporting():
+            refuse_tracing()
+        try:
+            return super().__call__(*arguments, **named)
+        except RuntimeError:
+            if next(self.parameters(), None) is not None:  # DataParallel's replicas have none
+                tensors = dict(zip(("input_ids",), arguments, strict=False)) | named
+                check_devices(self.device, tensors)
+            raise
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """What torch.jit.script calls first."""
+        refuse_tracing()
 
     def init_weights(self, module: nn.Module) -> None:
         """Fill a part of the model with BERT's random start: normal weights, zero biases.
@@ -109,6 +125,7 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         return cls(config)
 
     @classmethod
+    @torch.inference_mode(False)  # or the weights could never be trained
     def _load(
         cls,
         config: ConfigT,
@@ -117,6 +134,16 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         unused: tuple[str, ...] = (),
     ) -> Self:
         """The model with these tensors of a file; unused: names in it that were left out."""
+        # In a thread of its own. PyTorch shares out large tensors among helper threads, which
+        # belong to the thread that needed them first and end with it. If the caller's had some, a
+        # process forked from this one, which has none of them, would wait for them for ever.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(cls._filled, config, tensors, source, unused).result()
+
+    @classmethod
+    def _filled(
+        cls, config: ConfigT, tensors: Mapping[str, Tensor], source: str, unused: tuple[str, ...]
+    ) -> Self:
         # On the meta device a module has shapes and no memory, so nothing is filled with random
         # numbers only to be overwritten, and the weights are in memory once.
         with torch.device("meta"):
@@ -125,7 +152,8 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         state, report = from_hf(tensors, shapes, source)
         # dict.fromkeys: each module once, in a fixed order, for they draw random numbers.
         for path in dict.fromkeys(n.rpartition(".")[0] for n in report.newly_initialised):
-            model.init_weights(model.get_submodule(path).to_empty(device="cpu"))
+            module = model.get_submodule(path).to(torch.float32)  # not PyTorch's default dtype
+            model.init_weights(module.to_empty(device="cpu"))
         for name in report.newly_initialised:
             state[name] = model.get_parameter(name)
         model.load_state_dict(state, assign=True)
@@ -147,6 +175,7 @@ class Pretrained(nn.Module, Generic[ConfigT]):
 
     def write_files(self, folder: Path) -> None:
         """Write config and weights into a folder that exists."""
+        check_has_weights(self.device)
         dtype = str(next(self.parameters()).dtype).removeprefix("torch.")
         data = {
             **self.config.to_dict(),

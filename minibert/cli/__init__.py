@@ -1,1 +1,5 @@
-"""The `minibert` command."""
+"""The `minibert` command.
+
+main   the commands, and how each ends
+lines  standard input and output
+"""

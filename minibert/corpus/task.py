@@ -108,13 +108,13 @@ def run_model(
     batch = tokenizer.pad([example.row for example in examples])
     length = batch["input_ids"].shape[1]
     padded = [ex.labels + [IGNORED] * (length - len(ex.labels)) for ex in examples]
-    labels = torch.tensor(padded)  # (B, T)
+    labels = torch.tensor(padded, dtype=torch.int64, device="cpu")  # (B, T)
     predict = labels != IGNORED
     if not predict.any():  # rows of nothing but [UNK]: a score for [CLS], and no loss for it
         predict[:, 0] = True
     batch |= {"predict": predict}
     output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
-    next_sentence = torch.tensor([example.next_sentence for example in examples])  # (B,)
+    next_sentence = torch.tensor([ex.next_sentence for ex in examples], device="cpu")  # (B,)
     return output, labels[predict].to(device), next_sentence.to(device)
 
 

@@ -9,5 +9,6 @@ probe       a body is tried before it is trusted
 attention   a kernel for packed rows, on GPUs
 progress    what long work shows while it runs
 memory      what the process does with memory it has freed
+forks       processes that are forked from this one
 streams     any number of texts through a model
 """

@@ -28,6 +28,7 @@ class Int8(Body):
     # bits: rounding, shifting and converting in one pass.
     SHIFT = 1.5 * 2**23
     packed: tuple[str, ...] = ("quantized", "onednn_weight")
+    few_sizes = True
 
     def pack(self, weight: Tensor) -> None:
         if weight.dtype == torch.int8:  # from `unpack`; scale and sum are there already
@@ -38,7 +39,7 @@ class Int8(Body):
             whole = (weight / self.scale[:, None]).round_()  # (out, in)
             self.quantized = whole.to(torch.int8)
             self.weight_sum = whole.sum(dim=1) * self.scale  # (out,)
-            self.zeros = torch.zeros(self.out_features, dtype=torch.int32)
+            self.zeros = torch.zeros(self.out_features, dtype=torch.int32, device="cpu")
         shape = [512, self.in_features]  # of x; other numbers of rows are as fast
         self.onednn_weight = torch.ops.onednn.qlinear_prepack(self.quantized, shape)
 

@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from minibert._checks import check_has_weights
 from minibert.attention import SelfAttention
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.embeddings import Embeddings
 from minibert.engine.attention import VarlenAttention, has_varlen
 from minibert.engine.bodies import Body, Plain, refuse_move, refuse_state_dict
 from minibert.engine.exchange import exchange
+from minibert.engine.forks import survive_fork
 from minibert.engine.memory import keep_freed_memory
 from minibert.engine.rule import Precision, body_for, choose
 from minibert.linear import Linear
@@ -53,7 +55,9 @@ def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
         )
     if is_optimized(model):
         raise ValueError("this model is optimized already; optimize the one it was made from")
+    check_has_weights(model.device)
     keep_freed_memory()
+    survive_fork()
     with torch.inference_mode(False), torch.no_grad():
         body = body_for(precision, model.device)
         optimized = copy.deepcopy(model, _about_to_be_packed(model))

@@ -28,16 +28,21 @@ def _compare(body: type[Any]) -> str:
 
     The first token and the first channel are constant, so that integers reach their largest sums.
     """
-    generator = torch.Generator().manual_seed(0)
-    with torch.device("cpu"), torch.random.fork_rng(devices=[]):  # draws nothing of the caller's
-        linear = Linear(96, 32).requires_grad_(False)
-        linear.weight.copy_(torch.randn(32, 96, generator=generator)).clamp_(-3, 3)[0] = 3.0
-        linear.bias.copy_(torch.randn(32, generator=generator))
-        x = torch.randn(515, 96, generator=generator)
+    generator = torch.Generator("cpu").manual_seed(0)
+    plain: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # not PyTorch's defaults
+    with torch.random.fork_rng(devices=[]):  # draws nothing of the caller's
+        linear = Linear(96, 32, **plain).requires_grad_(False)
+    linear.weight.normal_(generator=generator).clamp_(-3, 3)[0] = 3.0
+    linear.bias.normal_(generator=generator)
+    x = torch.randn(515, 96, generator=generator, **plain)
     x[0, 1:] = 4.0
     exact = F.linear(x.double(), linear.weight.double(), linear.bias.double())
     try:
-        with torch.inference_mode(), warnings.catch_warnings():
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", enabled=False),
+            warnings.catch_warnings(),
+        ):
             # PyTorch says once that the tensors FBGEMM takes will go, some day; then this fails.
             warnings.filterwarnings("ignore", "torch.quantize_per_tensor", UserWarning)
             ours = exchange(copy.deepcopy(linear), body)

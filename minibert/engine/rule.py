@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 
-from minibert._arguments import check_choice
 from minibert._checks import warn
+from minibert.checkpoint.arguments import check_choice
 from minibert.engine.bodies import (
     Body,
     HalfWeights,

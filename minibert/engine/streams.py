@@ -19,6 +19,7 @@ from torch import Tensor
 from minibert._checks import shown, warn
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
+from minibert.engine.forks import survive_fork
 from minibert.engine.memory import keep_freed_memory
 from minibert.engine.progress import progress_bar
 from minibert.text.inputs import Text, text_parts
@@ -64,7 +65,8 @@ class Stream:
         most; None takes 4096, and 1 answers each text before the next is read.
 
         Errors come after the results of all texts before them: `ValueError` for an item that is not
-        a text, and whatever `texts` raises. Only Ctrl-C comes at once.
+        a text or whose result is not finite, and whatever `texts` raises. Only Ctrl-C comes at
+        once.
         """
         for done in self.windows(texts, window):
             yield from zip(done.texts, done.results, strict=True)
@@ -108,6 +110,15 @@ class Stream:
             results = compute_rows(
                 self.model, self.tokenizer, rows, self.width, self.compute, progress
             )
+            good = number_finite(results)
+            if good < len(rows):
+                yield Window(read[:good], results[:good].numpy())
+                position, result = total - len(rows) + good, shown(results[good].tolist())
+                raise ValueError(
+                    f"text {position} has the result {result}, which is not finite: the model's "
+                    "weights are damaged, or its sums too large for its precision; try "
+                    "precision='fp32', or another copy of the model"
+                )
             yield Window(read, results.numpy())
             del read, rows, results
         _warn_of_cut(cut, total, "texts", self.max_length)
@@ -150,6 +161,12 @@ def read_windows(texts: Iterable[Text], most: int | None = None) -> Iterator[lis
         yield window
     if failure is not None:
         raise failure
+
+
+def number_finite(results: Tensor) -> int:
+    """How many rows, (rows, width), come before the first that has NaN or infinity in it."""
+    bad = results.isfinite().all(dim=1).logical_not().nonzero()
+    return int(bad[0]) if len(bad) else len(results)
 
 
 def encode_texts(
@@ -195,13 +212,15 @@ def compute_rows(
     was_training, device = model.training, model.device
     model.eval()
     keep_freed_memory()
-    results = torch.empty(len(rows), width)
+    survive_fork()
+    results = torch.empty(len(rows), width, dtype=torch.float32, device="cpu")
     try:
-        for indices in batches_by_length(rows, BATCH_TOKENS.get(device.type, 512)):
-            batch = tokenizer.pad([rows[i] for i in indices])
-            batch = {name: tensor.to(device) for name, tensor in batch.items()}
-            results[indices] = compute(batch).float().cpu()
-            finished(len(indices))
+        with torch.autocast(device.type, enabled=False):  # the model's own precision, always
+            for indices in batches_by_length(rows, BATCH_TOKENS.get(device.type, 512)):
+                batch = tokenizer.pad([rows[i] for i in indices])
+                batch = {name: tensor.to(device) for name, tensor in batch.items()}
+                results[indices] = compute(batch).float().cpu()
+                finished(len(indices))
     finally:
         model.train(was_training)
     return results

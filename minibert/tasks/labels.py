@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minibert._arguments import real_number
 from minibert._checks import shown, warn
+from minibert.checkpoint.arguments import real_number
 from minibert.checkpoint.schema import Rule, get
 from minibert.config import BertConfig
 from minibert.tasks.label_values import LONGEST, REGRESSION, Label, checked_labels

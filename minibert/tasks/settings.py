@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from minibert._arguments import check_choice, whole_number
 from minibert._checks import warn
+from minibert.checkpoint.arguments import check_choice, whole_number
 from minibert.engine.progress import announce
 from minibert.tasks.estimator import Classifier
 from minibert.text.truncation import TRUNCATIONS, Truncation

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from minibert._arguments import whole_number
 from minibert._checks import shown, warn
+from minibert.checkpoint.arguments import whole_number
 from minibert.checkpoint.files import CONFIG
 from minibert.checkpoint.folders import new_model_folder
 from minibert.checkpoint.hub import find_folder

@@ -15,7 +15,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from minibert._arguments import check_choice, switch, whole_number
+from minibert.checkpoint.arguments import check_choice, switch, whole_number
 from minibert.checkpoint.hub import find_folder
 from minibert.engine.optimize import Engine
 from minibert.engine.rule import Precision, check_precision

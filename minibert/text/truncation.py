@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeVar, get_args
 
-from minibert._arguments import check_choice
+from minibert.checkpoint.arguments import check_choice
 
 Truncation = Literal["head", "head+tail"]
 TRUNCATIONS = get_args(Truncation)

@@ -77,8 +77,8 @@ def split(batch: list[ExampleT], parts: int) -> list[list[ExampleT]]:
 
 def random_order(size: int, seed: int, epoch: int) -> list[int]:
     """The indices of `size` examples, each once, in the order of this epoch."""
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    return torch.randperm(size, generator=generator).tolist()
+    generator = torch.Generator("cpu").manual_seed(seed * 1_000_003 + epoch)
+    return torch.randperm(size, generator=generator, device="cpu").tolist()
 
 
 @dataclass(frozen=True)

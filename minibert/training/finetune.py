@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minibert._arguments import whole_number
+from minibert.checkpoint.arguments import whole_number
 from minibert.engine.streams import compute_rows
 from minibert.heads import BertForClassification
 from minibert.tokenizer import Row, WordPieceTokenizer
@@ -61,7 +61,7 @@ def finetune(
 
     def evaluate(step: int) -> Evaluation:
         assert scores is not None and held_out is not None
-        logits, labels = scores(), torch.tensor(held_out.labels)
+        logits, labels = scores(), torch.tensor(held_out.labels, device="cpu")
         accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
         return Evaluation(step, F.cross_entropy(logits, labels).item(), accuracy)
 

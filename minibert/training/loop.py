@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minibert._arguments import checked_path, switch, whole_number
+from minibert.checkpoint.arguments import checked_path, switch, whole_number
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.engine.progress import announce, progress_bar
 from minibert.engine.rule import cpu_features
@@ -46,6 +46,7 @@ from minibert.training.state import (
 logger = logging.getLogger(__name__)
 
 
+@torch.inference_mode(False)  # gradients, also where the caller has switched them off
 def train(
     model: nn.Module,
     task: Task[Any],
@@ -138,6 +139,8 @@ class _Run:
         wrapped = self.ranks.wrap(self.model)
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng(range(torch.cuda.device_count())))
+            # The recipe says the precision, not an autocast around it.
+            stack.enter_context(torch.autocast(self.device.type, enabled=False))
             progress = stack.enter_context(
                 progress_bar(
                     "step",
@@ -197,7 +200,7 @@ class _Run:
         # A rank without examples computes one for nothing: the others wait for its gradients.
         number = min(self.recipe.accumulate, max(1, len(mine)))
         parts = [part for part in split(mine, number) if part] or [batch[:1]]
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), dtype=torch.float32, device=self.device)
         for part in parts:
             last = part is parts[-1]
             with nullcontext() if last else self.ranks.no_sync(wrapped):
@@ -220,7 +223,8 @@ class _Run:
                 f"a learning rate of {self.rate:.2g}, in the batch of "
                 f"examples {examples}{', ...' if len(batch) > 8 else ''}; {self._remedy()}"
             )
-        nn.utils.clip_grads_with_norm_(self.trainable, self.recipe.clip, torch.tensor(norm))
+        limited = torch.tensor(norm, dtype=torch.float32, device="cpu")
+        nn.utils.clip_grads_with_norm_(self.trainable, self.recipe.clip, limited)
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
@@ -311,7 +315,8 @@ class _Run:
         digest = hashlib.sha256()
         for name, tensor in self.model.state_dict().items():
             digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+            bits = tensor.detach().cpu().flatten().view(torch.uint8)  # numpy has no bfloat16
+            digest.update(bits.numpy().tobytes())
         return {
             **asdict(self.recipe),
             **self.task.settings,

@@ -13,13 +13,14 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from minibert._checks import check_has_weights
 from minibert.model import BertModel
 
 
 def make_optimizer(
     model: nn.Module, lr: float, weight_decay: float, layer_decay: float = 1.0
 ) -> AdamW:
-    """PyTorch's AdamW over all trainable parameters.
+    """PyTorch's AdamW over all trainable parameters. Raises `ValueError` where one cannot be.
 
     Biases and LayerNorm are not decayed: they have one dimension, and there is no reason to pull an
     offset or a scale towards zero. layer_decay: see `depths`.
@@ -28,6 +29,12 @@ def make_optimizer(
     above = depths(model)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
+            check_has_weights(parameter.device)
+            if parameter.is_inference():
+                raise ValueError(
+                    f"{name} was made in torch.inference_mode(), so PyTorch cannot train it; make "
+                    "the model outside of it, or train a copy: copy.deepcopy(model)"
+                )
             depth = 0 if layer_decay == 1.0 else above[name]
             groups.setdefault((depth, parameter.ndim > 1), []).append(parameter)
     return AdamW(

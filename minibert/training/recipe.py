@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from minibert._arguments import check_choice, real_number, switch, whole_number
+from minibert.checkpoint.arguments import check_choice, real_number, switch, whole_number
 
 # Settings that are real numbers: what is allowed, in words and as a rule. A step of AdamW moves a
 # weight by some lr, whatever its gradient, and weights of BERT begin at 0.02: at 1 nothing is left

@@ -23,7 +23,9 @@ from minibert._checks import warn
 from minibert.attention import SelfAttention, grouped_attention, readable_attention
 from minibert.embeddings import Embeddings
 from minibert.encoder import EncoderLayer
+from minibert.engine.bodies import in_few_sizes
 from minibert.engine.exchange import exchanged
+from minibert.engine.forks import survive_fork
 from minibert.engine.memory import keep_freed_memory
 from minibert.linear import Linear
 from minibert.packing import Packing, Record
@@ -41,6 +43,7 @@ def fast_training(
     DistributedDataParallel does.
     """
     keep_freed_memory()
+    survive_fork()
     device = next(model.parameters()).device
     linear = matmul_class(device, precision)
     parts: list[tuple[nn.Module, type[nn.Module]]] = []
@@ -62,18 +65,35 @@ def fast_training(
         yield
 
 
-class ConvolutionLinear(Linear):
+class FewSizesLinear(Linear):
+    """x W^T + b by oneDNN, which keeps a kernel for every number of rows: with few of these.
+
+    Each batch has another number of tokens. Over 500 of them, forward and backward, the kernels
+    took 1.5 GB at the shapes of `minilm-l6`.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        y = in_few_sizes(x.reshape(-1, x.shape[-1]), self.multiply)
+        return y.view(*x.shape[:-1], -1)
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """(N, in) -> (N, out)."""
+        return super().forward(x)
+
+
+class ConvolutionLinear(FewSizesLinear):
     """x W^T + b as a 1x1 convolution: the tokens are a picture of one line, their numbers its
     channels.
 
     The same sums, made by oneDNN instead of MKL, forward and backward, by public functions only.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out)."""
-        picture = x.reshape(1, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)  # (1, in, 1, N)
+    def multiply(self, x: Tensor) -> Tensor:
+        """(N, in) -> (N, out)."""
+        picture = x.view(1, 1, len(x), -1).permute(0, 3, 1, 2)  # (1, in, 1, N)
         y = F.conv2d(picture, self.weight[:, :, None, None], self.bias)  # (1, out, 1, N)
-        return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
+        return y.permute(0, 2, 3, 1).reshape(len(x), -1)
 
 
 def matmul_class(device: torch.device, precision: str) -> type[Linear]:
@@ -87,8 +107,10 @@ def matmul_class(device: torch.device, precision: str) -> type[Linear]:
 
     In bf16 F.linear goes to oneDNN itself. Intel's CPUs, arm64 and GPUs have F.linear.
     """
-    if device.type != "cpu" or precision != "fp32":
+    if device.type != "cpu":
         return Linear
+    if precision == "bf16":
+        return FewSizesLinear
     avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
     # With one thread PyTorch makes convolutions of one picture itself, slowly.
     several = torch.get_num_threads() > 1
@@ -124,7 +146,8 @@ class SharedBitsDropout(nn.Dropout):
         if not self.training or self.p in (0.0, 1.0):
             return super().forward(x)
         dropped = min(round(self.p * 65536), 65535)  # of the 65536 values of 16 bits
-        bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64, device=x.device)
+        bits.random_(-(2**63), None)
         sixteen = bits.view(torch.int16)[: x.numel()].view(x.shape)  # -32768 to 32767, equally
         # Written as 0.0 and 1.0 at once, without another pass over truth values.
         kept = torch.ge(sixteen, dropped - 32768, out=torch.empty_like(x, requires_grad=False))

@@ -18,6 +18,7 @@ from minibert.training.batches import Classification, split
 from minibert.training.optimizer import make_optimizer
 from minibert.training.speed import (
     ConvolutionLinear,
+    FewSizesLinear,
     FormulaWithDropout,
     RecomputedLayer,
     RowGradients,
@@ -90,12 +91,13 @@ def test_without_dropout_a_step_has_the_same_loss_and_gradients(recompute):
 # --- products -------------------------------------------------------------------------------------
 
 
-def test_convolution_is_the_product_and_has_its_gradients():
+@pytest.mark.parametrize("kind", [ConvolutionLinear, FewSizesLinear])
+def test_another_product_is_the_product_and_has_its_gradients(kind):
     torch.manual_seed(0)
-    for shape in ((7, 24), (2, 3, 24), (1, 24)):
+    for shape in ((7, 24), (2, 3, 24), (1, 24), (3, 11, 24)):  # 33 rows become 36
         data, results = torch.randn(shape), []
         layer = Linear(24, 40)
-        for module in (layer, exchange(copy.deepcopy(layer), ConvolutionLinear)):
+        for module in (layer, exchange(copy.deepcopy(layer), kind)):
             x = data.clone().requires_grad_()
             y = module(x)
             (y * torch.arange(40.0)).sum().backward()
@@ -126,7 +128,9 @@ def test_a_model_trains_the_same_with_either_product(monkeypatch):
         ("AVX512", ("AuthenticAMD", 26), "cpu", "fp32", 2, ConvolutionLinear),
         ("AVX512", ("AuthenticAMD", 25), "cpu", "fp32", 2, Linear),
         ("AVX512", ("AuthenticAMD", 26), "cpu", "fp32", 1, Linear),
-        ("AVX512", ("AuthenticAMD", 26), "cpu", "bf16", 2, Linear),
+        ("AVX512", ("AuthenticAMD", 26), "cpu", "bf16", 2, FewSizesLinear),
+        ("AVX2", ("GenuineIntel", 6), "cpu", "bf16", 1, FewSizesLinear),
+        ("AVX512", ("AuthenticAMD", 26), "cuda", "bf16", 2, Linear),
         ("AVX512", ("AuthenticAMD", 26), "cuda", "fp32", 2, Linear),
         ("AVX512", ("GenuineIntel", 26), "cpu", "fp32", 2, Linear),
         ("AVX2", ("AuthenticAMD", 26), "cpu", "fp32", 2, Linear),

@@ -1,0 +1,127 @@
+"""Tables as people's programs write them: read where they are certain, or one line."""
+
+import csv
+import io
+import random
+
+import pytest
+
+from minibert import data
+from minibert.data import load, read_table
+
+TEXTS = [
+    "Oh, so good",
+    'He said "no"',
+    "a\tb",
+    '"all of it"',
+    "line\none",
+    "naïve café",
+    "it's; ok",
+]
+LABELS = ["good", "bad", "bad", "good", "bad", "good", "bad"]
+
+
+def written(separator, **options):
+    """A table as Python's csv module writes it, which is how pandas does."""
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, delimiter=separator, **options)
+    writer.writerows([("text", "label"), *zip(TEXTS, LABELS, strict=True)])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", written(",").encode()),
+        ("semicolons.csv", written(";").encode()),
+        ("tabs.csv", written("\t").encode()),
+        ("pandas.tsv", written("\t", lineterminator="\n").encode()),
+        ("windows.tsv", written("\t").encode()),
+        ("commas.tsv", written(",").encode()),
+        ("all-quoted.tsv", written("\t", quoting=csv.QUOTE_ALL).encode()),
+        ("with a mark.csv", written(",").encode("utf-8-sig")),
+        ("utf-16.tsv", written("\t").encode("utf-16")),
+        ("excel's unicode text.csv", written("\t").encode("utf-16")),
+        ("utf-32.csv", written(";").encode("utf-32")),
+    ],
+)
+def test_what_programs_write_comes_back(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    table = read_table(tmp_path / name)
+    assert (table.texts, table.labels) == (TEXTS, LABELS)
+
+
+@pytest.mark.parametrize(
+    "sentence", ['"Oh" she said', '"all of it"', '"', 'say "no', '""', '"a""', 'x "y" z"']
+)
+def test_quotation_marks_of_a_tsv_that_nobody_quoted_are_text(tmp_path, sentence):
+    path = tmp_path / "glue.tsv"
+    path.write_text(f"sentence\tlabel\n{sentence}\t1\nplain\t0\n", encoding="utf-8")
+    assert read_table(path).texts == [sentence, "plain"]
+
+
+LINES = [
+    ("a.csv", b"text,label\nna\xefve,1\n", r"line 2 is not UTF-8 \(byte 13, 0xef\)\. .*iconv -f"),
+    ("a.tsv", "text\tlabel\nx\t1\n".encode("utf-16-le"), "line 1 has a NUL character"),
+    ("a.csv", b"text,label\nx,1\n\0,1\n", "line 3 has a NUL character"),
+    ("a.csv", b"", "it has no rows"),
+    ("a.csv", b"\n\n\n", "it has no rows"),
+    ("a.csv", b"text,label\n", "it has no rows"),
+    ("a.csv", b"x,1\ny,2\n", "its first line has the columns 'x', '1' and none for the text"),
+    ("a.csv", b"text\nx\ny\n", "its first line has the columns 'text' and none for the label"),
+    ("a.csv", b"text,label,text\nx,1,y\n", "it has two columns called text; rename"),
+    ("a.csv", b"text,label,Label\nx,1,2\n", "it has two columns called label; rename"),
+    ("a.csv", b"text,label\nx,1\ny\n", "line 3: 1 columns where the header has 2"),
+    ("a.csv", b"text;label\nx;1\ny;2;3\n", "line 3: 3 columns where the header has 2"),
+    ("a.csv", b'text,label\n"x,1\ny,2\n', "begins on line 2: a quotation mark .* never closed"),
+    ("a.csv", b'text,label\nx,1\n"y"z,2\n', "the row that begins on line 3: "),
+    ("a.csv", b"text,label\nx,1\n ,2\n", "line 3: the text is empty"),
+    ("a.csv", b"text,label\nx,1\ny,\t\n", "line 3: the label is empty"),
+    ("a.jsonl", b'{"text": "x"}\n', "neither a .tsv nor a .csv file; rename or convert it"),
+    ("a.csv.gz", b"\x1f\x8b", "neither a .tsv nor a .csv file; rename or convert it"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "line"), LINES)
+def test_other_tables_are_one_line_with_the_files_name(tmp_path, name, content, line):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=line) as caught:
+        read_table(tmp_path / name)
+    message = str(caught.value)
+    assert message.startswith(str(tmp_path / name)) and "\n" not in message
+
+
+def test_a_header_of_a_whole_text_is_quoted_in_part(tmp_path):
+    (tmp_path / "a.csv").write_text("word " * 100_000 + "\nx\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="its first line") as caught:
+        read_table(tmp_path / "a.csv")
+    assert len(str(caught.value)) < 500
+
+
+def test_zeros_and_ones_of_others_stay_as_they_are(tmp_path):
+    """They need not mean that a film was good: only SST-2's are known."""
+    for name in ("train.tsv", "dev.tsv"):
+        (tmp_path / name).write_text("sentence\tlabel\nspam\t1\nham\t0\n", encoding="utf-8")
+    for part in load(tmp_path):
+        assert set(part.labels) == {"0", "1"}
+
+
+def test_damaged_tables_are_read_or_refused(tmp_path):
+    """Whatever bytes are lost, added or changed."""
+    draw = random.Random(0)
+    whole = written(",").encode(), written("\t").encode(), written(";").encode("utf-16")
+    refused = 0
+    for number in range(600):
+        content = bytearray(whole[number % 3])
+        for _ in range(draw.randint(1, 4)):
+            at = draw.randrange(len(content))
+            content[at : at + draw.randint(0, 3)] = draw.randbytes(draw.randint(0, 3))
+        path = tmp_path / ("a.csv" if draw.random() < 0.5 else "a.tsv")
+        path.write_bytes(content)
+        try:
+            assert isinstance(read_table(path), data.LabelledTexts)
+        except ValueError as error:
+            refused += 1
+            assert str(error).startswith(str(path)) and "\n" not in str(error), error
+            assert len(str(error)) < 600
+    assert 50 < refused < 600
