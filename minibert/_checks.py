@@ -47,7 +47,10 @@ def shown(value: object) -> str:
     >>> shown("x" * 1000)
     "'xxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxx'"
     """
-    return _SHORT.repr(value)
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # Python's limit for the digits of integers
+        return f"a {type(value).__name__} with thousands of digits"
 
 
 class Sizes(Protocol):

@@ -36,6 +36,22 @@ def whole(least: int = 0, most: int = 2**31 - 1) -> Rule:
     )
 
 
+def number(holds: Callable[[float], bool], allowed: str) -> Rule:
+    """Numbers of which `holds` is true, booleans excluded; allowed: its words."""
+    return Rule(
+        lambda value: type(value) in (int, float) and holds(value),
+        f"a number {allowed}",
+    )
+
+
+def one_of(*values: str) -> Rule:
+    """Some strings."""
+    return Rule(
+        lambda value: isinstance(value, str) and value in values,
+        f"one of {', '.join(map(repr, values))}",
+    )
+
+
 def optional(rule: Rule) -> Rule:
     """Also null."""
     return Rule(lambda value: value is None or rule.holds(value), f"{rule.allowed}, or null")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from minibert.checkpoint.schema import get, one_of
 from minibert.config import BertConfig
 
 # Key of config.json by which a saved classifier remembers that its labels were no strings. Other
@@ -52,7 +53,8 @@ class Labels:
     @classmethod
     def read(cls, config: BertConfig) -> Labels:
         """Those of a saved model, as they were given to `fit` if a TextClassifier wrote it."""
-        convert = _KINDS.get(str(config.extra.get(KIND)), str)
+        kind = get(config.extra, KIND, one_of("str", *_KINDS), "str")
+        convert = _KINDS.get(kind, str)
         try:
             values = [convert(name) for name in config.labels]
         except ValueError:

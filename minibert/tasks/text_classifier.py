@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 from minibert._checks import warn
+from minibert.checkpoint.files import CONFIG
 from minibert.checkpoint.folders import new_model_folder
 from minibert.checkpoint.hub import find_folder
+from minibert.checkpoint.schema import get, in_file, one_of, whole
 from minibert.engine.optimize import Engine
 from minibert.engine.rule import Precision, check_precision
 from minibert.engine.streams import Stream, check_vocabulary, encode_texts, find_device
@@ -199,30 +201,34 @@ class TextClassifier(Settings):
         max_length: int | None = None,
         precision: Precision = "fp32",
         device: str | None = None,
+        allow_nonfinite: bool = False,
     ) -> TextClassifier:
         """Open any folder or hub model with a BertForSequenceClassification.
 
         max_length: None for the one it was trained with, or else the longest the model takes.
         precision: what predictions are computed in, see `minibert.optimize`; `model_` and what
-        `save` writes are in fp32 whatever it is.
+        `save` writes are in fp32 whatever it is. allow_nonfinite: load weights that are NaN or
+        infinite.
         """
         check_precision(precision)
         folder = find_folder(dir_or_name)
-        model = BertForClassification.from_pretrained(folder)
+        model = BertForClassification.from_pretrained(folder, allow_nonfinite=allow_nonfinite)
         _check_is_classifier(model, dir_or_name)
         config = model.config
-        longest = config.extra.get(_MAX_LENGTH, config.max_position_embeddings)
-        truncation = config.extra.get(_TRUNCATION, "head")
+        with in_file(folder / CONFIG):
+            longest = get(config.extra, _MAX_LENGTH, whole(least=1), config.max_position_embeddings)
+            truncation = get(config.extra, _TRUNCATION, one_of(*TRUNCATIONS), "head")
+            classes = Labels.read(config).classes
         self = cls(
             model=dir_or_name,
             max_length=max_length or longest,
             precision=precision,  # type: ignore[arg-type]
             device=device,
-            truncation=truncation if truncation in TRUNCATIONS else "head",
+            truncation=truncation,
         )
         tokenizer = WordPieceTokenizer.from_pretrained(folder)
         check_vocabulary(tokenizer, config)
-        self.classes_ = Labels.read(config).classes
+        self.classes_ = classes
         self.model_, self.tokenizer_ = model.to(find_device(device)), tokenizer
         self._engine = Engine(precision)
         return self
