@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minibert.checkpoint.schema import get, one_of
 from minibert.config import BertConfig
 
 # Key of config.json by which a saved classifier remembers that its labels were no strings. Other
@@ -53,8 +52,7 @@ class Labels:
     @classmethod
     def read(cls, config: BertConfig) -> Labels:
         """Those of a saved model, as they were given to `fit` if a TextClassifier wrote it."""
-        kind = get(config.extra, KIND, one_of("str", *_KINDS), "str")
-        convert = _KINDS.get(kind, str)
+        convert = _KINDS.get(str(config.extra.get(KIND)), str)
         try:
             values = [convert(name) for name in config.labels]
         except ValueError:

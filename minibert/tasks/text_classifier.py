@@ -11,10 +11,8 @@ import numpy as np
 import torch
 
 from minibert._checks import warn
-from minibert.checkpoint.files import CONFIG
 from minibert.checkpoint.folders import new_model_folder
 from minibert.checkpoint.hub import find_folder
-from minibert.checkpoint.schema import get, in_file, one_of, whole
 from minibert.engine.optimize import Engine
 from minibert.engine.rule import Precision, check_precision
 from minibert.engine.streams import Stream, check_vocabulary, encode_texts, find_device
@@ -215,20 +213,18 @@ class TextClassifier(Settings):
         model = BertForClassification.from_pretrained(folder, allow_nonfinite=allow_nonfinite)
         _check_is_classifier(model, dir_or_name)
         config = model.config
-        with in_file(folder / CONFIG):
-            longest = get(config.extra, _MAX_LENGTH, whole(least=1), config.max_position_embeddings)
-            truncation = get(config.extra, _TRUNCATION, one_of(*TRUNCATIONS), "head")
-            classes = Labels.read(config).classes
+        longest = config.extra.get(_MAX_LENGTH, config.max_position_embeddings)
+        truncation = config.extra.get(_TRUNCATION, "head")
         self = cls(
             model=dir_or_name,
             max_length=max_length or longest,
             precision=precision,  # type: ignore[arg-type]
             device=device,
-            truncation=truncation,
+            truncation=truncation if truncation in TRUNCATIONS else "head",
         )
         tokenizer = WordPieceTokenizer.from_pretrained(folder)
         check_vocabulary(tokenizer, config)
-        self.classes_ = classes
+        self.classes_ = Labels.read(config).classes
         self.model_, self.tokenizer_ = model.to(find_device(device)), tokenizer
         self._engine = Engine(precision)
         return self
