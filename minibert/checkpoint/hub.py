@@ -66,11 +66,12 @@ def find_folder(dir_or_name: str | Path, weights: bool = True) -> Path:
     another `OSError` for a folder that cannot be read, and `ValueError` for what is not a name, a
     model that is not a BERT, or whose weights are not those of the alias.
     """
-    if not isinstance(dir_or_name, str | Path) or not str(dir_or_name):
+    name = os.fspath(dir_or_name) if isinstance(dir_or_name, str | os.PathLike) else None
+    if not isinstance(name, str) or not name:
         raise ValueError(
             f"the model is {shown(dir_or_name)}; give a folder or a name, as a string or a Path"
         )
-    path, name = Path(dir_or_name), str(dir_or_name)
+    path = Path(name)
     if os.path.isdir(path):
         if not os.access(path, os.R_OK | os.X_OK):
             raise PermissionError(f"there is no permission to read the folder {path}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from minibert._checks import shown
@@ -51,8 +53,7 @@ _TOO_DEEP = f"it has more than {DEEPEST} levels of objects and lists, and no mod
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(pairs)
     if len(data) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for i, key in enumerate(keys) if key in keys[:i])
+        twice = next(key for key, number in Counter(key for key, _ in pairs).items() if number > 1)
         raise _Refused(f"one object has the key {shown(twice)} twice; keep the right one")
     return data
 
@@ -68,17 +69,20 @@ def _float(digits: str) -> float:
 
 def _check_depth(data: Any) -> None:
     """Level by level, because a recursion would itself be too deep."""
-    level = [data]
+    level = _nested([data])
     for _ in range(DEEPEST):
         level = [
             child
             for value in level
-            if isinstance(value, dict | list)
-            for child in (value.values() if isinstance(value, dict) else value)
-            if isinstance(child, dict | list)
+            for child in _nested(value.values() if type(value) is dict else value)
         ]
     if level:
         raise ValueError(_TOO_DEEP)
+
+
+def _nested(values: Iterable[Any]) -> list[Any]:
+    """Those that hold others; `type`, as there are many and JSON makes no subclasses."""
+    return [value for value in values if type(value) is dict or type(value) is list]
 
 
 def _check_unicode(data: Any) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from minibert._checks import shown
-from minibert.checkpoint.tensors import check_finite, nonfinite, stack
+from minibert.checkpoint.tensors import are_same, check_finite, nonfinite, stack
 
 # Ours -> Hugging Face's. {} is the number of the layer. Three names on the right are stacked along
 # the first dimension, in that order. In the file of a model with a head, every name but the head's
@@ -233,7 +233,8 @@ def drop_copies(
     files, tied = dict(files), []
     for copy, original in TIED.items():
         if copy in files:
-            if not torch.equal(tensors[files[copy]], tensors[files[original]]):
+            pair = {name: tensors[name] for name in (files[copy], files[original])}
+            if not are_same(pair, source):
                 raise ValueError(
                     f"{source}: {files[copy]} differs from {files[original]}, and BERT's masked "
                     "language model has one of them; was it trained with tie_word_embeddings off?"

@@ -48,6 +48,14 @@ def check_kind(name: str, tensor: Tensor, source: str) -> None:
         )
 
 
+def are_same(pair: Mapping[str, Tensor], source: str) -> bool:
+    """Whether two tensors, by name, hold the same values, NaN at the same places included."""
+    for name, tensor in pair.items():
+        check_kind(name, tensor, source)
+    one, other = pair.values()
+    return torch.equal(one, other) or torch.equal(one.nan_to_num(), other.nan_to_num())
+
+
 def nonfinite(parts: Mapping[str, Tensor], stacked: Tensor) -> dict[str, int]:
     """How many values of each part are NaN or infinite, where there are any; stacked: the parts.
 

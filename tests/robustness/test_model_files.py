@@ -301,6 +301,20 @@ def wide_vocabulary(tensors):
     return {**tensors, "bert.embeddings.word_embeddings.weight": table}
 
 
+def test_a_tied_copy_that_is_not_finite_either_is_the_same(tmp_path):
+    hf_model("BertForMaskedLM").save_pretrained(tmp_path / "m")
+
+    def change(tensors):
+        tensors["bert.embeddings.word_embeddings.weight"][3, 4] = float("nan")
+        table = tensors["bert.embeddings.word_embeddings.weight"]
+        return {**tensors, "cls.predictions.decoder.weight": table.clone()}
+
+    change_weights(tmp_path / "m", change)
+    load = minibert.BertForMaskedLM.from_pretrained
+    assert "word_embeddings.weight has 1 values that are NaN" in refusal(load, tmp_path / "m")
+    assert load(tmp_path / "m", allow_nonfinite=True).load_report.tied
+
+
 def test_large_finite_weights_whose_sum_overflows_are_finite(folder):
     change_weights(folder, spoiled(BIAS, value=3e38))
     assert LOAD(folder).load_report.loaded
@@ -346,7 +360,7 @@ WEIGHT = "bert.pooler.dense.weight"
 )
 def test_tensors_that_are_not_plain_numbers_are_named(folder, change, message):
     as_pickle(folder, lambda tensors: {**tensors, WEIGHT: change(tensors[WEIGHT])})
-    assert re.search(f"{WEIGHT} .*{message}|pytorch_model.bin is damaged", refusal(LOAD, folder))
+    assert re.search(f"{WEIGHT} .*{message}", refusal(LOAD, folder))
 
 
 def test_parameters_are_tensors(folder):
@@ -547,3 +561,44 @@ def test_a_text_classifier_takes_the_labels_of_the_weights(tmp_path, tokenizer):
     classifier = minibert.TextClassifier.load(tmp_path / "m")
     assert classifier.classes_.tolist() == [*NUMBERED]
     assert classifier.predict_proba(["a text"]).shape == (1, 3)
+
+
+# --- what sentence-transformers adds to a folder --------------------------------------------------
+
+TRANSFORMER, POOLING = {"type": "m.Transformer", "path": ""}, {"type": "m.Pooling", "path": "p"}
+SENTENCE_FILES = [
+    ("modules.json", {}, "its content is {}; it must be a list"),
+    ("modules.json", [5], "a module is 5; it must be an object"),
+    ("modules.json", [None], "a module is None; it must be an object"),
+    ("modules.json", [{"type": "m.Pooling"}], "each must have a type and a path"),
+    ("modules.json", [{"path": "p"}], "each must have a type and a path"),
+    ("modules.json", [{"type": 5, "path": ""}], "type is 5; it must be a string"),
+    ("modules.json", [TRANSFORMER, {"type": "m.Pooling", "path": 5}], "path is 5; it must be a s"),
+    ("modules.json", [TRANSFORMER, POOLING, POOLING], "module Pooling twice"),
+    ("p/config.json", {"pooling_mode": 5}, "pooling_mode is 5; it must be a string, or a list"),
+    ("p/config.json", {"pooling_mode": [5]}, "pooling_mode is .5.; it must be a string, or a li"),
+    ("p/config.json", {"pooling_mode_cls_token": "false"}, "'false'; it must be true or false"),
+    ("sentence_bert_config.json", {"max_seq_length": "9"}, "'9'; it must be a whole number"),
+    ("sentence_bert_config.json", {"max_seq_length": -1}, "-1; it must be a whole number"),
+    ("sentence_bert_config.json", {"max_seq_length": True}, "True; it must be a whole number"),
+    ("sentence_bert_config.json", {"do_lower_case": "no"}, "'no'; it must be true or false"),
+    ("config_sentence_transformers.json", {"prompts": []}, "prompts is ..; it must be an object"),
+    ("config_sentence_transformers.json", {"prompts": {"a": 5}}, "prompts is .*a string"),
+    ("config_sentence_transformers.json", {"default_prompt_name": []}, "it must be a string"),
+    ("config_sentence_transformers.json", {"truncate_dim": "64"}, "'64'; it must be a whole num"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), SENTENCE_FILES)
+def test_files_of_sentence_transformers_are_refused_by_key(folder, name, content, message):
+    (folder / "p").mkdir()
+    files = {
+        "modules.json": [TRANSFORMER, POOLING],
+        "p/config.json": {"pooling_mode": "mean"},
+        name: content,
+    }
+    for each, data in files.items():
+        (folder / each).write_text(json.dumps(data))
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
+    line = refusal(minibert.TextEncoder.load, folder)
+    assert re.search(f"{name}: .*{message}", line)
