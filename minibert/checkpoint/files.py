@@ -163,6 +163,8 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
-        keys = f": it has the keys {', '.join(map(str, state))}"[:200] if state else ""
-        raise ValueError(f"{path} does not hold a state dict, names and tensors{keys}")
+        keys = " ".join(", ".join(map(str, list(state)[:10])).split())[:200] if state else "none"
+        raise ValueError(
+            f"{path} does not hold a state dict, names and tensors: it has the keys {keys}"
+        )
     return state

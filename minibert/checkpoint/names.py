@@ -193,7 +193,7 @@ def bare_names(names: Iterable[str], source: str) -> dict[str, str]:
     for name in names:
         bare = modern_name(name).removeprefix("bert.")
         if bare in files:
-            raise ValueError(f"{source}: {name} and {files[bare]} are the same weight")
+            raise ValueError(f"{source}: {_some([name, files[bare]])} are the same weight")
         files[bare] = name
     return files
 

@@ -217,6 +217,33 @@ def test_values_of_config_json_are_refused_by_key_and_value(key, folder):
             assert re.search(f"config.json: .*{key} .*{message}", line), (value, line)
 
 
+NOT_READ = ["use_cache", "max_length", "tokenizer_class", "transformers_version", "dtype"]
+STRANGE = [*map(json.dumps, ODD), '"\\u0000"', '"x y\\n"', "[[[]]]", '{"0": {"0": 1}}', "-0.0"]
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        pytest.param(LOADERS["BertConfig"], id="config"),
+        pytest.param(LOAD, id="model", marks=pytest.mark.slow),
+    ],
+)
+def test_any_value_of_any_key_is_read_or_refused_in_one_line(folder, load):
+    path = folder / "config.json"
+    known = json.loads(path.read_text())
+    refused = 0
+    for key in {*known, *(key for key, _, _ in VALUES), *NOT_READ}:
+        others = {name: value for name, value in known.items() if name != key}
+        for text in STRANGE:
+            path.write_text(json.dumps(others)[:-1] + f', "{key}": {text}}}')
+            try:
+                load(folder)
+            except (ValueError, OSError) as error:
+                line, refused = str(error), refused + 1
+                assert line.startswith(str(folder)) and "\n" not in line and len(line) < 600
+    assert refused > 200
+
+
 IDS = ["00", " 0", "0 ", "+0", "-0", "0.0", "\u0660", "LABEL_0", "", "9" * 30, "1"]
 
 
@@ -361,6 +388,14 @@ WEIGHT = "bert.pooler.dense.weight"
 def test_tensors_that_are_not_plain_numbers_are_named(folder, change, message):
     as_pickle(folder, lambda tensors: {**tensors, WEIGHT: change(tensors[WEIGHT])})
     assert re.search(f"{WEIGHT} .*{message}", refusal(LOAD, folder))
+
+
+@pytest.mark.parametrize("name", ["a\nb", "x" * 10_000])
+def test_names_of_tensors_are_quoted_in_one_short_line(folder, name):
+    change_weights(folder, lambda tensors: {**tensors, name: torch.zeros(1)})
+    assert "It has the unknown" in refusal(LOAD, folder)
+    change_weights(folder, lambda tensors: {**tensors, f"bert.{name}": torch.zeros(1)})
+    assert "are the same weight" in refusal(LOAD, folder)
 
 
 def test_parameters_are_tensors(folder):
