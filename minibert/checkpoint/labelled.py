@@ -113,7 +113,7 @@ def named_labels(
     own: tuple[str, ...], num_labels: int | None, labels: Sequence[str] | None
 ) -> tuple[str, ...]:
     """The labels of a trained head, its own or as asked for: names for a head that has none."""
-    if labels is None and num_labels == len(own):
+    if num_labels in (None, len(own)) and (labels is None or label_names(labels) == own):
         return own
     asked = new_labels(own, num_labels, labels)
     places = {name: i for i, name in enumerate(own)}
@@ -140,7 +140,7 @@ def new_labels(
         names = own if num_labels is None else numbered_labels(num_labels)
     if num_labels is not None and num_labels != len(names):
         raise ValueError(f"num_labels is {shown(num_labels)}, but {len(names)} labels were given")
-    if labels is not None and len(set(names)) != len(names) and names != own:
+    if len(set(names)) != len(names):
         raise ValueError(f"labels are {shown(names)}; give each once")
     return names
 

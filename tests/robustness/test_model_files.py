@@ -584,6 +584,13 @@ def test_a_stated_number_that_is_not_that_of_the_weights_is_refused(folder, stat
     assert LOAD(folder, labels=["a", "b"], new_head=True).config.num_labels == 2
 
 
+def test_names_that_are_there_twice_are_those_of_a_trained_head_only(folder):
+    change_config(folder, id2label={"0": "a", "1": "a", "2": "b"})  # transformers opens such files
+    assert LOAD(folder).config.labels == ("a", "a", "b")
+    assert LOAD(folder, labels=["a", "a", "b"]).config.labels == ("a", "a", "b")
+    assert "give each once" in refusal(LOAD, folder, new_head=True)
+
+
 def test_two_numbers_that_differ_are_refused(folder):
     change_config(folder, num_labels=5)
     assert "num_labels is 5, and id2label has 3 names" in refusal(LOAD, folder)
