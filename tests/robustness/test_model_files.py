@@ -261,6 +261,18 @@ def test_labels_without_order_or_names_are_refused(labels):
         minibert.BertConfig(labels=labels)
 
 
+@pytest.mark.parametrize("data", [None, 5, [], "text"])
+def test_a_config_is_made_of_a_mapping(data):
+    with pytest.raises(ValueError, match="the config is .*; it must be an object"):
+        minibert.BertConfig.from_dict(data)
+    with pytest.raises(ValueError, match="extra is .*; it must be an object"):
+        minibert.BertConfig(extra=data)
+
+
+def test_numbers_of_numpy_that_are_pythons_too_are_taken():
+    assert minibert.BertConfig(hidden_dropout_prob=np.float64(0.2)).hidden_dropout_prob == 0.2
+
+
 # --- sizes that the weights do not have -----------------------------------------------------------
 
 
