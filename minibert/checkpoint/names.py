@@ -157,15 +157,15 @@ def from_hf(
         if not absent:
             found = {files[part]: tensors[files.pop(part)] for part in parts}
             ours[name] = stack(found, shape, source)
-            bad |= nonfinite(found, ours[name])
+            if not allow_nonfinite:
+                bad |= nonfinite(found, ours[name])
         elif _TOP.match(absent[0]):
             new.append(name)
         else:
             lacking += absent
 
     check_explained(files, lacking, source)
-    if not allow_nonfinite:
-        check_finite(bad, source)
+    check_finite(bad, source)
     return ours, LoadReport(
         source=source,
         loaded=tuple(ours),
