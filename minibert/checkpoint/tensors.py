@@ -74,6 +74,6 @@ def check_finite(found: Mapping[str, int], source: str) -> None:
         name, count = next(iter(found.items()))
         raise ValueError(
             f"{source}: {name} has {count} values that are NaN or infinite in fp32{others}; the "
-            "file is damaged or its training diverged. Use another checkpoint, or pass "
-            "allow_nonfinite=True to load this one as it is"
+            "file is damaged or its training diverged. Use another checkpoint, or open "
+            "this one by BertModel.from_pretrained(..., allow_nonfinite=True) to look into it"
         )

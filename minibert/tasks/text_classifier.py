@@ -200,18 +200,16 @@ class TextClassifier(Settings):
         max_length: int | None = None,
         precision: Precision = "fp32",
         device: str | None = None,
-        allow_nonfinite: bool = False,
     ) -> TextClassifier:
         """Open any folder or hub model with a BertForSequenceClassification.
 
         max_length: None for the one it was trained with, or else the longest the model takes.
         precision: what predictions are computed in, see `minibert.optimize`; `model_` and what
-        `save` writes are in fp32 whatever it is. allow_nonfinite: load weights that are NaN or
-        infinite.
+        `save` writes are in fp32 whatever it is.
         """
         check_precision(precision)
         folder = find_folder(dir_or_name)
-        model = BertForClassification.from_pretrained(folder, allow_nonfinite=allow_nonfinite)
+        model = BertForClassification.from_pretrained(folder)
         _check_is_classifier(model, dir_or_name)
         config = model.config
         longest = config.extra.get(_MAX_LENGTH, config.max_position_embeddings)

@@ -71,14 +71,12 @@ class TextEncoder:
         max_length: int | None = None,
         precision: Precision = "fp32",
         device: str | None = None,
-        allow_nonfinite: bool = False,
     ) -> TextEncoder:
         """Open any BERT: a folder, an alias such as `minilm-l6`, or a hub name.
 
         pooling: "cls", the final vector of [CLS]; "mean", the mean over the real tokens, special
         ones included; "pooler", the pooled vector. normalize: scale each vector to length 1.
-        max_length: tokens a text is cut to. precision: see `minibert.optimize`. allow_nonfinite:
-        load weights that are NaN or infinite.
+        max_length: tokens a text is cut to. precision: see `minibert.optimize`.
 
         What is left out is read from the folder if sentence-transformers wrote it; if not, it is
         "mean", True and the longest row that the tokenizer's files or the model allow. Some models
@@ -93,7 +91,7 @@ class TextEncoder:
             found_pooling, found_normalize = folder.pooling()
             pooling = found_pooling if pooling is None else pooling
             normalize = found_normalize if normalize is None else normalize
-        model = BertModel.from_pretrained(folder.body, allow_nonfinite=allow_nonfinite)
+        model = BertModel.from_pretrained(folder.body)
         model = model.to(find_device(device))
         if max_length is None:
             max_length = folder.max_length(vocabulary, model.config.max_position_embeddings)

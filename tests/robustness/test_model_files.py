@@ -324,13 +324,12 @@ def test_weights_that_are_not_finite_are_refused_by_name(folder, name, value, dt
     assert "allow_nonfinite=True" in line
 
 
-def test_every_loader_refuses_them_and_has_the_switch(folder, tokenizer):
+def test_every_loader_refuses_them_and_a_models_has_a_switch(folder, tokenizer):
     change_config(folder, vocab_size=30522)
     change_weights(folder, lambda t: wide_vocabulary(spoiled(QUERY, BIAS)(t)))
     tokenizer.write_files(folder)
     for load in (LOADERS[name] for name in ("BertModel", "TextClassifier", "TextEncoder")):
         assert "NaN or infinite in fp32, as 1 more tensors have" in refusal(load, folder)
-        load(folder, allow_nonfinite=True)
     weight = LOAD(folder, allow_nonfinite=True).bert.encoder.layers[0].feed_forward.down.bias
     assert weight.isnan().sum() == 3
 
