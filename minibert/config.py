@@ -20,14 +20,15 @@ values. Beware that in the BERT paper C is the final vector of [CLS] and L the n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from minibert.checkpoint.config_json import ProblemType, read_fields, write_fields
+from minibert.checkpoint.config_json import ProblemType, label_names, read_fields, write_fields
 from minibert.checkpoint.files import read_config
 from minibert.checkpoint.hub import find_folder
+from minibert.checkpoint.schema import OBJECT, Rule, number, one_of, optional, whole
 from minibert.checkpoint.sizes import find_size
 
 Activation = Literal["gelu", "gelu_new", "gelu_pytorch_tanh"]
@@ -114,10 +115,8 @@ class BertConfig:
         return write_fields(vars(self))
 
     def __post_init__(self) -> None:  # _RULES is at the end of the file
-        for name, (is_allowed, what) in _RULES.items():
-            value = getattr(self, name)
-            if not is_allowed(value):
-                raise ValueError(f"{name} is {value!r}; it must be {what}")
+        for name, rule in _RULES.items():
+            rule.check(name, getattr(self, name))
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} does not divide into "
@@ -125,43 +124,33 @@ class BertConfig:
             )
         if self.pad_token_id is not None and self.pad_token_id not in range(self.vocab_size):
             raise ValueError(
-                f"pad_token_id is {self.pad_token_id!r}; it must be None or an id below "
+                f"pad_token_id is {self.pad_token_id}; it must be None or an id below "
                 f"vocab_size {self.vocab_size}"
             )
-        labels = () if isinstance(self.labels, str) else tuple(self.labels)
-        if not labels or not all(isinstance(label, str) for label in labels):
-            raise ValueError(f"labels are {self.labels!r}; give at least one, all of them strings")
-        object.__setattr__(self, "labels", labels)  # a list, too, becomes what the type says
+        # A list, too, becomes what the type says.
+        object.__setattr__(self, "labels", label_names(self.labels))
 
 
-# What a field may be: a test, and its words for the error.
-Rule = tuple[Callable[[Any], bool], str]
-
-
-def _one_of(*values: Any) -> Rule:
-    return values.__contains__, f"one of {values}"
-
-
-_COUNT: Rule = (
-    lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 1,
-    "a whole number of at least 1",
-)
-_RATE: Rule = (lambda v: isinstance(v, int | float) and 0 <= v < 1, "at least 0 and below 1")
-_POSITIVE: Rule = (lambda v: isinstance(v, int | float) and v > 0, "a number above 0")
+# What a field may be. The limits are far above any BERT, and low enough that no product of sizes
+# overflows.
+_COUNT, _WIDTH = whole(least=1), whole(least=1, most=2**20)
+_RATE = number(lambda value: 0 <= value < 1, "of at least 0 and below 1")
 _RULES: dict[str, Rule] = {
     "vocab_size": _COUNT,
-    "hidden_size": _COUNT,
-    "num_hidden_layers": _COUNT,
-    "num_attention_heads": _COUNT,
-    "intermediate_size": _COUNT,
+    "hidden_size": _WIDTH,
+    "num_hidden_layers": whole(least=1, most=10_000),
+    "num_attention_heads": _WIDTH,
+    "intermediate_size": _WIDTH,
     "max_position_embeddings": _COUNT,
     "type_vocab_size": _COUNT,
     "hidden_dropout_prob": _RATE,
     "attention_probs_dropout_prob": _RATE,
-    "classifier_dropout": (lambda v: v is None or _RATE[0](v), _RATE[1]),
-    "initializer_range": _POSITIVE,
-    "layer_norm_eps": _POSITIVE,
-    "hidden_act": _one_of(*get_args(Activation)),
-    "attention": _one_of(*get_args(AttentionKind)),
-    "problem_type": _one_of(None, *get_args(ProblemType)),
+    "classifier_dropout": optional(_RATE),
+    "initializer_range": number(lambda value: 0 < value <= 100, "above 0 and up to 100"),
+    "layer_norm_eps": number(lambda value: 0 < value <= 1, "above 0 and up to 1"),
+    "hidden_act": one_of(*get_args(Activation)),
+    "attention": one_of(*get_args(AttentionKind)),
+    "problem_type": optional(one_of(*get_args(ProblemType))),
+    "pad_token_id": optional(whole()),
+    "extra": OBJECT,
 }

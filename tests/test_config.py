@@ -97,7 +97,7 @@ def test_impossible_values_are_named(changes, message):
     [
         ({"0": "a", "2": "b"}, r"\[0, 2\]"),
         ({"LABEL_0": "a"}, "LABEL_0.*map ids to names"),
-        (["a", "b"], "map ids to names"),
+        (["a", "b"], "id2label is .'a', 'b'.; it must be an object"),
     ],
 )
 def test_labels_that_do_not_name_ids_are_refused(id2label, message):

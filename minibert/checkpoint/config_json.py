@@ -6,8 +6,23 @@ two mappings, and keys that no field has are kept as they are, in `extra`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
+
+import numpy as np
+
+from minibert._checks import shown
+from minibert.checkpoint.schema import (
+    OBJECT,
+    SWITCH,
+    TEXT,
+    Rule,
+    get,
+    list_of,
+    mapping_of,
+    optional,
+    whole,
+)
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
@@ -33,6 +48,20 @@ WRITTEN = {
     "id2label",
     "label2id",
     "num_labels",
+    "_num_labels",
+}
+# What keys without a field may be, if something here reads them.
+NUMBER_OF_LABELS = whole(least=1, most=1_000_000)
+_NAMES = Rule(
+    lambda value: TEXT.holds(value) or isinstance(value, int | float), "a string or a number"
+)
+RULES: dict[str, Rule] = {
+    "architectures": optional(list_of(TEXT)),
+    "tie_word_embeddings": optional(SWITCH),
+    "id2label": optional(mapping_of(_NAMES)),
+    "label2id": optional(OBJECT),
+    "num_labels": optional(NUMBER_OF_LABELS),
+    "_num_labels": optional(NUMBER_OF_LABELS),  # of old versions of transformers
 }
 
 
@@ -41,7 +70,7 @@ def check_fixed(data: Mapping[str, Any]) -> None:
     for key, allowed in FIXED.items():
         if key in data and data[key] not in allowed:
             raise ValueError(
-                f"the config says {key} = {data[key]!r}, which changes what the model "
+                f"the config says {key} = {shown(data[key])}, which changes what the model "
                 f"computes; minibert is BERT's encoder and takes {key} = {allowed[0]!r} only"
             )
 
@@ -49,41 +78,49 @@ def check_fixed(data: Mapping[str, Any]) -> None:
 def read_fields(data: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """The fields of a config, of these names, from the contents of a config.json.
 
-    Raises `ValueError` as `check_fixed` and `read_labels` do.
+    Raises `ValueError` for a value that its key does not allow, besides what `check_fixed` raises.
 
     >>> read_fields({"hidden_size": 64, "id2label": {"0": "no"}}, ["hidden_size", "labels"])
     {'vocab_size': 30522, 'hidden_size': 64, 'labels': ('no',), 'extra': {}}
     """
+    OBJECT.check("the config", data)
     check_fixed(data)
+    for key, rule in RULES.items():
+        get(data, key, rule)
     own = set(names) - WITHOUT_KEY
     return {
         **DEFAULTS,
         **{key: value for key, value in data.items() if key in own},
-        "labels": read_labels(data),
+        "labels": stated_labels(data) or numbered_labels(2),
         "extra": {k: v for k, v in data.items() if k not in own and k not in WRITTEN},
     }
 
 
-def read_labels(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the classes in the order of their ids.
+def stated_labels(data: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The names of the classes in the order of their ids; None if the file says nothing of them.
 
-    They come from id2label, or are numbered where there is only num_labels, or two by default.
+    They come from id2label, or are numbered where there is only a number.
     """
     id2label, number = data.get("id2label"), data.get("num_labels")
     if not id2label:
-        number = 2 if number is None else number
-        if not isinstance(number, int):
-            raise ValueError(f"num_labels is {number!r}; it must be a whole number")
-        return numbered_labels(number)
-    try:
-        by_id = {int(i): str(label) for i, label in id2label.items()}
-    except (AttributeError, ValueError) as error:
+        number = data.get("_num_labels") if number is None else number
+        return None if number is None else numbered_labels(number)
+    by_id = {}  # transformers' own dict has whole numbers where a file has strings
+    for key, name in id2label.items():
+        digits = str(key)[:9]
+        if not digits.isdecimal() or str(key) != str(int(digits)) or str(key) in by_id:
+            raise ValueError(
+                f'id2label has the key {shown(key)}; it must map ids to names: {{"0": "name"}}'
+            )
+        by_id[str(key)] = str(name)
+    ids = sorted(map(int, by_id))
+    if ids != list(range(len(ids))):
+        raise ValueError(f"id2label has the ids {shown(ids)}; they must run from 0 without gaps")
+    if number not in (None, len(ids)):
         raise ValueError(
-            f'id2label is {id2label!r}; it must map ids to names: {{"0": "name"}}'
-        ) from error
-    if sorted(by_id) != list(range(len(by_id))):
-        raise ValueError(f"id2label has the ids {sorted(by_id)}; they must run from 0 without gaps")
-    return tuple(by_id[i] for i in range(len(by_id)))
+            f"num_labels is {number}, and id2label has {len(ids)} names; correct one of them"
+        )
+    return tuple(by_id[str(i)] for i in ids)
 
 
 def numbered_labels(number: int) -> tuple[str, ...]:
@@ -92,7 +129,21 @@ def numbered_labels(number: int) -> tuple[str, ...]:
     >>> numbered_labels(2)
     ('LABEL_0', 'LABEL_1')
     """
+    NUMBER_OF_LABELS.check("num_labels", number)
     return tuple(f"LABEL_{i}" for i in range(number))
+
+
+def label_names(labels: Any) -> tuple[str, ...]:
+    """Names of classes, as somebody gave them, in their order.
+
+    Raises `ValueError` unless they are a list, a tuple or an array of strings, and not empty.
+    """
+    ordered = isinstance(labels, Sequence | np.ndarray) and not isinstance(labels, str)
+    if not ordered or not len(labels) or not all(map(TEXT.holds, labels)):
+        raise ValueError(
+            f"labels are {shown(labels)}; give a list of at least one name, all of them strings"
+        )
+    return tuple(map(str, labels))
 
 
 def write_fields(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from minibert._checks import shown
 from minibert.checkpoint.config_json import check_fixed
 from minibert.checkpoint.files import (
     CONFIG,
@@ -39,8 +41,8 @@ ALIASES = {
     ),
 }
 
-# owner/name; some old models have a name without an owner.
-_HUB_NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*", re.ASCII)
+# owner/name; some old models have a name without an owner. The hub allows 96 letters.
+_HUB_NAME = re.compile(r"(?!.{97})(\w[\w.-]*/)?\w[\w.-]*", re.ASCII)
 
 # Everything but the weights, as patterns.
 _SMALL_FILES = [
@@ -60,21 +62,33 @@ def find_folder(dir_or_name: str | Path, weights: bool = True) -> Path:
     google-bert/bert-base-cased on the hub. weights: False when config and tokenizer are enough;
     then only these are downloaded.
 
-    Raises `FileNotFoundError` saying what the name was taken for and why there is no model, and
-    `ValueError` for a model that is not a BERT, or whose weights are not those of the alias.
+    Raises `FileNotFoundError` saying what the name was taken for and why there is no model, or
+    another `OSError` for a folder that cannot be read, and `ValueError` for what is not a name, a
+    model that is not a BERT, or whose weights are not those of the alias.
     """
-    path, name = Path(dir_or_name), str(dir_or_name)
-    if path.is_dir():
+    name = os.fspath(dir_or_name) if isinstance(dir_or_name, str | os.PathLike) else None
+    if not isinstance(name, str) or not name:
+        raise ValueError(
+            f"the model is {shown(dir_or_name)}; give a folder or a name, as a string or a Path"
+        )
+    path = Path(name)
+    if os.path.isdir(path):
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise PermissionError(f"there is no permission to read the folder {path}")
         return path
     if name in ALIASES:
         return _find_alias(name, weights)
+    if os.path.isfile(path):
+        raise NotADirectoryError(f"{path} is a file; give the folder that holds the model's files")
+    if os.path.lexists(path):
+        raise FileNotFoundError(f"{path} leads to no folder; it is a broken link, or one to itself")
     if not _HUB_NAME.fullmatch(name):
         raise FileNotFoundError(
-            f"there is no folder {name!r}, and a name on the hub is written owner/name or name, "
-            "in letters, digits, '-', '_' and '.'; the aliases of models that can be installed: "
-            f"{', '.join(ALIASES)}"
+            f"there is no folder {shown(name)}, and a name on the hub is written owner/name or "
+            "name, in up to 96 letters, digits, '-', '_' and '.'; the aliases of models that can "
+            f"be installed: {', '.join(ALIASES)}"
         )
-    if "/" in name and Path(path.parts[0]).is_dir():
+    if "/" in name and os.path.isdir(path.parts[0]):
         raise FileNotFoundError(
             f"there is no folder {name!r}; it is not taken for a hub name, because here is a "
             f"folder {path.parts[0]!r}"

@@ -7,10 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
-from minibert.checkpoint.config_json import ProblemType, numbered_labels
-from minibert.checkpoint.files import read_config, read_weights
+from minibert._checks import shown
+from minibert.checkpoint.config_json import (
+    NUMBER_OF_LABELS,
+    ProblemType,
+    label_names,
+    numbered_labels,
+    stated_labels,
+)
+from minibert.checkpoint.files import CONFIG, read_config, read_weights
 from minibert.checkpoint.hub import find_folder
+from minibert.checkpoint.names import bare_names
 from minibert.checkpoint.pretrained import Config, Pretrained
+from minibert.checkpoint.schema import in_file, optional
 
 # In files of these a `classifier` belongs to the task they are named after.
 _TASKS = {
@@ -46,61 +55,93 @@ class PretrainedWithLabels(Pretrained[LabelledConfigT]):
         labels: Sequence[str] | None = None,
         problem_type: ProblemType | None = None,
         new_head: bool = False,
+        allow_nonfinite: bool = False,
     ) -> Self:
         """Load a checkpoint of this head, or put a new one on any BERT.
 
         dir_or_name: as for `BertModel`. num_labels, or labels by name: the classes of a new head;
-        left out, they are the checkpoint's. problem_type: as in `BertConfig`; left out, it is the
-        checkpoint's. new_head: discard the head that the checkpoint has. Warns of weights that are
-        new though none were asked for.
+        left out, they are the checkpoint's. A trained head whose labels have no names but LABEL_0,
+        LABEL_1, ... takes those given. problem_type: as in `BertConfig`; left out, it is the
+        checkpoint's. new_head: discard the head that the checkpoint has. allow_nonfinite: as for
+        `BertModel`. Warns of weights that are new though none were asked for.
 
         Raises `ValueError` when the checkpoint's trained head has other labels and `new_head` is
         not given, besides what `BertModel.from_pretrained` raises.
         """
         folder = find_folder(dir_or_name)
-        config = read_config(folder, cls.config_class.from_dict)
+        config, stated = read_config(
+            folder, lambda data: (cls.config_class.from_dict(data), stated_labels(data))
+        )
+        optional(NUMBER_OF_LABELS).check("num_labels", num_labels)
         tensors = read_weights(folder)
+        head = {
+            bare: name
+            for bare, name in bare_names(tensors, str(folder)).items()
+            if bare.startswith("classifier.")
+        }
         unused: tuple[str, ...] = ()
         if new_head or _is_of_another_task(config, cls.hf_architecture):
-            unused = tuple(name for name in tensors if name.startswith("classifier."))
+            unused = tuple(head.values())
         tensors = {name: tensor for name, tensor in tensors.items() if name not in unused}
-        trained = "classifier.weight" in tensors
-        config = replace(
-            config,
-            labels=head_labels(config, trained, num_labels, labels),
-            problem_type=problem_type or config.problem_type,
-        )
-        model = cls._load(config, tensors, str(folder), unused)
+        trained = tensors.get(head.get("classifier.weight", ""))  # (L, C) or None
+        if trained is None or not trained.ndim:
+            names = new_labels(config.labels, num_labels, labels)
+        else:
+            with in_file(folder / CONFIG):
+                own = trained_labels(stated, len(trained))
+            names = named_labels(own, num_labels, labels)
+        config = replace(config, labels=names, problem_type=problem_type or config.problem_type)
+        model = cls._load(config, tensors, str(folder), unused, allow_nonfinite)
         asked_for = new_head or num_labels is not None or labels is not None
         model.warn_of_new_weights(expected="classifier." if asked_for else None)
         return model
 
 
-def head_labels(
-    config: LabelledConfig, trained: bool, num_labels: int | None, labels: Sequence[str] | None
-) -> tuple[str, ...]:
-    """The label names of a head, from the checkpoint or as asked for.
+def trained_labels(stated: tuple[str, ...] | None, outputs: int) -> tuple[str, ...]:
+    """The labels of a trained head with so many outputs; stated: what its config says of them."""
+    if stated is None:
+        return numbered_labels(outputs)
+    if len(stated) != outputs:
+        raise ValueError(
+            f"it states {len(stated)} labels, and the classifier in the weights has {outputs} "
+            "outputs; give id2label a name for each, or pass new_head=True to train another head"
+        )
+    return stated
 
-    trained: whether the checkpoint has weights for this head; then only its own names will do.
-    """
-    if labels is not None:
-        if isinstance(labels, str):
-            raise ValueError(f"labels is the string {labels!r}; give a list of names")
-        names = tuple(labels)
-    elif num_labels is None or (trained and num_labels == len(config.labels)):
-        names = config.labels
+
+def named_labels(
+    own: tuple[str, ...], num_labels: int | None, labels: Sequence[str] | None
+) -> tuple[str, ...]:
+    """The labels of a trained head, its own or as asked for: names for a head that has none."""
+    if num_labels in (None, len(own)) and (labels is None or label_names(labels) == own):
+        return own
+    asked = new_labels(own, num_labels, labels)
+    places = {name: i for i, name in enumerate(own)}
+    if all(name == f"LABEL_{i}" for i, name in enumerate(own)) and len(asked) == len(own):
+        fits = all(places.get(name, i) == i for i, name in enumerate(asked))
     else:
-        names = numbered_labels(num_labels)
-    if num_labels is not None and num_labels != len(names):
-        raise ValueError(f"num_labels is {num_labels}, but {len(names)} labels were given")
-    if len(set(names)) != len(names) and not trained:
-        raise ValueError(f"labels are {names!r}; give each once")
-    if trained and names != config.labels:
+        fits = asked == own
+    if not fits:
         # Other names in the same number would quietly swap what the trained outputs mean.
         raise ValueError(
-            f"the checkpoint has a trained head for the labels {config.labels} and {names} were "
-            "asked for; leave labels out to use it, or pass new_head=True to train another"
+            f"the checkpoint has a trained head for the labels {shown(own)} and {shown(asked)} "
+            "were asked for; leave labels out to use it, or pass new_head=True to train another"
         )
+    return asked
+
+
+def new_labels(
+    own: tuple[str, ...], num_labels: int | None, labels: Sequence[str] | None
+) -> tuple[str, ...]:
+    """The labels that were asked for, by name or number; own: the checkpoint's, if none were."""
+    if labels is not None:
+        names = label_names(labels)
+    else:
+        names = own if num_labels is None else numbered_labels(num_labels)
+    if num_labels is not None and num_labels != len(names):
+        raise ValueError(f"num_labels is {shown(num_labels)}, but {len(names)} labels were given")
+    if len(set(names)) != len(names):
+        raise ValueError(f"labels are {shown(names)}; give each once")
     return names
 
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from minibert._checks import shown
+from minibert.checkpoint.tensors import are_same, check_finite, nonfinite, stack
+
 # Ours -> Hugging Face's. {} is the number of the layer. Three names on the right are stacked along
 # the first dimension, in that order. In the file of a model with a head, every name but the head's
 # own carries the prefix "bert."; so it does in ours.
@@ -72,6 +75,11 @@ TIED = {
 # ignored, and reported, where this model has no use for it.
 _TOP = re.compile(r"^(pooler|classifier|cls|qa_outputs)\.")
 _HEAD = re.compile(r"^(classifier|cls|qa_outputs)\.")
+# What torch.compile, DataParallel and FSDP put into the names of the modules that they wrap.
+_WRAPPER = re.compile(
+    r"(?<![^.])(_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
+)
+_LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
 _LEGACY_NORM = re.compile(r"(?<=LayerNorm\.)(gamma|beta)$")
 _LEGACY_NAMES = {"gamma": "weight", "beta": "bias"}
 # Buffers that old versions of transformers saved: the numbers 0, 1, 2, ... or zeros, not weights.
@@ -83,9 +91,10 @@ class LoadReport:
     """What became of every tensor in a checkpoint.
 
     loaded: our names that were filled from the file. renamed: (name in the file, name it stands
-    for), where the file has a legacy name, or only the tied name of a weight. tied: names in the
-    file that repeat another tensor of it. ignored: names in the file that this model has no use
-    for. newly_initialised: our names that the file does not have; train them before use.
+    for), where the file has a legacy name, that of a wrapped module, or only the tied name of a
+    weight. tied: names in the file that repeat another tensor of it. ignored: names in the file
+    that this model has no use for. newly_initialised: our names that the file does not have; train
+    them before use.
     """
 
     source: str
@@ -118,14 +127,18 @@ def hf_names(our_name: str) -> tuple[str, ...]:
 
 
 def from_hf(
-    tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], source: str
+    tensors: Mapping[str, Tensor],
+    shapes: Mapping[str, torch.Size],
+    source: str,
+    allow_nonfinite: bool = False,
 ) -> tuple[dict[str, Tensor], LoadReport]:
     """Turn a Hugging Face state dict into ours.
 
     tensors: as stored, with or without the prefix "bert.". shapes: our names, with or without it,
     and the shapes the model has for them. source: where the tensors come from, for messages.
     Returns new fp32 tensors under our names, and the report. Raises `ValueError`, naming the
-    tensors, when the encoder is incomplete, a shape differs, or a tensor has no explanation.
+    tensors, when the encoder is incomplete, a shape differs, a tensor has no explanation or, unless
+    `allow_nonfinite`, holds values that are NaN or infinite.
     """
     files = bare_names(tensors, source)  # bare name -> name in the file
     renamed = [(name, modern_name(name)) for name in tensors if modern_name(name) != name]
@@ -137,18 +150,22 @@ def from_hf(
     ours: dict[str, Tensor] = {}
     new: list[str] = []  # our names
     lacking: list[str] = []  # bare names
+    bad: dict[str, int] = {}  # names in the file -> how many values are not finite
     for name, shape in shapes.items():
         parts = hf_names(name.removeprefix("bert."))
         absent = [part for part in parts if part not in files]
         if not absent:
-            found = {part: tensors[files.pop(part)] for part in parts}
+            found = {files[part]: tensors[files.pop(part)] for part in parts}
             ours[name] = stack(found, shape, source)
+            if not allow_nonfinite:
+                bad |= nonfinite(found, ours[name])
         elif _TOP.match(absent[0]):
             new.append(name)
         else:
             lacking += absent
 
     check_explained(files, lacking, source)
+    check_finite(bad, source)
     return ours, LoadReport(
         source=source,
         loaded=tuple(ours),
@@ -164,8 +181,10 @@ def modern_name(name: str) -> str:
 
     >>> modern_name("bert.embeddings.LayerNorm.gamma")
     'bert.embeddings.LayerNorm.weight'
+    >>> modern_name("module._orig_mod.bert.pooler.dense.bias")
+    'bert.pooler.dense.bias'
     """
-    return _LEGACY_NORM.sub(lambda match: _LEGACY_NAMES[match[1]], name)
+    return _LEGACY_NORM.sub(lambda match: _LEGACY_NAMES[match[1]], _WRAPPER.sub("", name))
 
 
 def bare_names(names: Iterable[str], source: str) -> dict[str, str]:
@@ -174,9 +193,27 @@ def bare_names(names: Iterable[str], source: str) -> dict[str, str]:
     for name in names:
         bare = modern_name(name).removeprefix("bert.")
         if bare in files:
-            raise ValueError(f"{source}: {name} and {files[bare]} are the same weight")
+            raise ValueError(f"{source}: {_some([name, files[bare]])} are the same weight")
         files[bare] = name
     return files
+
+
+def check_layers(names: Iterable[str], expected: int, source: str) -> None:
+    """Raise `ValueError` unless a file with these names has so many layers.
+
+    To be asked before a model is built: a config may say any number.
+    """
+    files = bare_names(names, source)
+    found = {match[1] for name in files if (match := _LAYER.match(name))}
+    if not found:
+        known = {name for names in TABLE.values() for name in names}
+        left = {bare: name for bare, name in files.items() if bare not in known}
+        check_explained(left, ["every encoder.layer"], source)
+    if len(found) != expected:
+        raise ValueError(
+            f"{source}: the weights have {len(found)} layers, and num_hidden_layers is {expected}; "
+            "config.json does not belong to these weights"
+        )
 
 
 def take_copies(files: Mapping[str, str]) -> tuple[dict[str, str], list[tuple[str, str]]]:
@@ -196,35 +233,14 @@ def drop_copies(
     files, tied = dict(files), []
     for copy, original in TIED.items():
         if copy in files:
-            if not torch.equal(tensors[files[copy]], tensors[files[original]]):
+            pair = {name: tensors[name] for name in (files[copy], files[original])}
+            if not are_same(pair, source):
                 raise ValueError(
                     f"{source}: {files[copy]} differs from {files[original]}, and BERT's masked "
                     "language model has one of them; was it trained with tie_word_embeddings off?"
                 )
             tied.append(files.pop(copy))
     return files, tied
-
-
-def stack(parts: Mapping[str, Tensor], shape: torch.Size, source: str) -> Tensor:
-    """One of our tensors, new and fp32, of the one or three that the file has for it.
-
-    parts: by name. shape: of the result.
-    """
-    part_shape = (shape[0] // len(parts), *shape[1:])
-    for name, part in parts.items():
-        if not part.is_floating_point():
-            raise ValueError(
-                f"{source}: {name} is {part.dtype}; minibert reads floating-point weights, "
-                "not quantized ones"
-            )
-        if part.shape != part_shape:
-            raise ValueError(
-                f"{source}: {name} has shape {tuple(part.shape)}, and this config needs "
-                f"{part_shape}; config.json does not belong to these weights"
-            )
-    if len(parts) > 1:
-        return torch.cat([part.float() for part in parts.values()])
-    return next(iter(parts.values())).to(torch.float32, copy=True)
 
 
 def check_explained(left: Mapping[str, str], lacking: Sequence[str], source: str) -> None:
@@ -240,7 +256,8 @@ def check_explained(left: Mapping[str, str], lacking: Sequence[str], source: str
             f"{source} is not a checkpoint of this config. "
             + (f"It lacks {_some(lacking)}. " if lacking else "")
             + (f"It has the unknown {_some(unknown)}. " if unknown else "")
-            + _advice(unknown)
+            + "Is config.json the one these weights were saved with? A head that minibert does not "
+            "have must be taken out of the file."
         )
 
 
@@ -256,18 +273,8 @@ def to_hf(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return hf
 
 
-def _advice(unexplained: list[str]) -> str:
-    """What may be wrong with a file that has names nobody knows, or lacks some."""
-    if any(name.startswith("module.") for name in unexplained):
-        return "It was saved from DataParallel; save model.module.state_dict() instead."
-    return (
-        "Is config.json the one these weights were saved with? A head that minibert does not have "
-        "must be taken out of the file."
-    )
-
-
 def _some(names: Iterable[str], most: int = 6) -> str:
     """The first few names, and how many more there are."""
-    names = list(names)
+    names = [n if n.isprintable() and len(n) <= 100 else shown(n) for n in names]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -17,7 +17,7 @@ from minibert._checks import check_devices, check_has_weights, refuse_tracing, w
 from minibert.checkpoint.files import CONFIG, TOKENIZER_FILES, read_config, read_weights
 from minibert.checkpoint.folders import new_model_folder, write_weights
 from minibert.checkpoint.hub import find_folder
-from minibert.checkpoint.names import LoadReport, from_hf, to_hf
+from minibert.checkpoint.names import LoadReport, check_layers, from_hf, to_hf
 
 
 class Config(Protocol):
@@ -27,6 +27,8 @@ class Config(Protocol):
 
     @property
     def initializer_range(self) -> float: ...
+    @property
+    def num_hidden_layers(self) -> int: ...
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self: ...
     def to_dict(self) -> dict[str, Any]: ...
@@ -86,16 +88,19 @@ class Pretrained(nn.Module, Generic[ConfigT]):
                 nn.init.zeros_(part.weight[part.padding_idx])
 
     @classmethod
-    def from_pretrained(cls, dir_or_name: str | Path) -> Self:
+    def from_pretrained(cls, dir_or_name: str | Path, *, allow_nonfinite: bool = False) -> Self:
         """Load a checkpoint: a folder, an alias such as `minilm-l6`, or a hub name `owner/name`.
 
-        The model comes in evaluation mode and fp32, whatever the file's number format. Raises
-        `FileNotFoundError` when there is no such model and `ValueError` when it is not a BERT or
-        its files are damaged; see `load_report` for what was read.
+        The model comes in evaluation mode and fp32, whatever the file's number format; see
+        `load_report` for what was read. allow_nonfinite: load weights that are NaN or infinite.
+
+        Raises `FileNotFoundError` when there is no such model and `ValueError` when it is not a
+        BERT, its files are damaged or its weights are not numbers.
         """
         folder = find_folder(dir_or_name)
         config = read_config(folder, cls.config_class.from_dict)
-        model = cls._load(config, read_weights(folder), str(folder))
+        tensors = read_weights(folder)
+        model = cls._load(config, tensors, str(folder), allow_nonfinite=allow_nonfinite)
         model.warn_of_new_weights()
         return model
 
@@ -125,31 +130,39 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         return cls(config)
 
     @classmethod
-    @torch.inference_mode(False)  # or the weights could never be trained
     def _load(
         cls,
         config: ConfigT,
         tensors: Mapping[str, Tensor],
         source: str,
         unused: tuple[str, ...] = (),
+        allow_nonfinite: bool = False,
     ) -> Self:
         """The model with these tensors of a file; unused: names in it that were left out."""
         # In a thread of its own. PyTorch shares out large tensors among helper threads, which
         # belong to the thread that needed them first and end with it. If the caller's had some, a
-        # process forked from this one, which has none of them, would wait for them for ever.
+        # process forked from this one, which has none of them, would wait for them for ever. Nor is
+        # a new thread in `inference_mode`, whose weights could never be trained.
         with ThreadPoolExecutor(1) as pool:
-            return pool.submit(cls._filled, config, tensors, source, unused).result()
+            made = pool.submit(cls._filled, config, tensors, source, unused, allow_nonfinite)
+            return made.result()
 
     @classmethod
     def _filled(
-        cls, config: ConfigT, tensors: Mapping[str, Tensor], source: str, unused: tuple[str, ...]
+        cls,
+        config: ConfigT,
+        tensors: Mapping[str, Tensor],
+        source: str,
+        unused: tuple[str, ...],
+        allow_nonfinite: bool,
     ) -> Self:
+        check_layers(tensors, config.num_hidden_layers, source)
         # On the meta device a module has shapes and no memory, so nothing is filled with random
         # numbers only to be overwritten, and the weights are in memory once.
         with torch.device("meta"):
             model = cls._build(config, tensors)
         shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-        state, report = from_hf(tensors, shapes, source)
+        state, report = from_hf(tensors, shapes, source, allow_nonfinite)
         # dict.fromkeys: each module once, in a fixed order, for they draw random numbers.
         for path in dict.fromkeys(n.rpartition(".")[0] for n in report.newly_initialised):
             module = model.get_submodule(path).to(torch.float32)  # not PyTorch's default dtype

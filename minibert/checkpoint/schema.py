@@ -36,6 +36,24 @@ def whole(least: int = 0, most: int = 2**31 - 1) -> Rule:
     )
 
 
+def number(holds: Callable[[float], bool], allowed: str) -> Rule:
+    """Numbers of which `holds` is true, booleans excluded; allowed: its words."""
+    return Rule(
+        lambda value: (
+            isinstance(value, int | float) and not isinstance(value, bool) and holds(value)
+        ),
+        f"a number {allowed}",
+    )
+
+
+def one_of(*values: str) -> Rule:
+    """Some strings."""
+    return Rule(
+        lambda value: isinstance(value, str) and value in values,
+        f"one of {', '.join(map(repr, values))}",
+    )
+
+
 def optional(rule: Rule) -> Rule:
     """Also null."""
     return Rule(lambda value: value is None or rule.holds(value), f"{rule.allowed}, or null")
@@ -44,7 +62,7 @@ def optional(rule: Rule) -> Rule:
 def mapping_of(rule: Rule) -> Rule:
     """An object with values of one kind."""
     return Rule(
-        lambda value: isinstance(value, dict) and all(map(rule.holds, value.values())),
+        lambda value: isinstance(value, Mapping) and all(map(rule.holds, value.values())),
         f"an object whose values are each {rule.allowed}",
     )
 
@@ -69,7 +87,7 @@ def _is_unicode(value: Any) -> bool:
 
 TEXT = Rule(_is_unicode, "a string of valid Unicode")
 SWITCH = Rule(lambda value: isinstance(value, bool), "true or false")
-OBJECT = Rule(lambda value: isinstance(value, dict), "an object")
+OBJECT = Rule(lambda value: isinstance(value, Mapping), "an object")
 LIST = Rule(lambda value: isinstance(value, list), "a list")
 
 

@@ -36,6 +36,8 @@ class Int8(Body):
         else:
             weight = weight.float()
             self.scale = weight.abs().amax(dim=1).clamp_min(1e-20) / self.LARGEST  # (out,)
+            if not self.scale.isfinite().all():  # as integers they would look like any other
+                raise ValueError("its weight holds NaN or infinity, and 8-bit integers do not")
             whole = (weight / self.scale[:, None]).round_()  # (out, in)
             self.quantized = whole.to(torch.int8)
             self.weight_sum = whole.sum(dim=1) * self.scale  # (out,)

@@ -61,14 +61,14 @@ def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
     with torch.inference_mode(False), torch.no_grad():
         body = body_for(precision, model.device)
         optimized = copy.deepcopy(model, _about_to_be_packed(model))
-        linears = [module for module in optimized.modules() if type(module) is Linear]
+        linears = {n: part for n, part in optimized.named_modules() if type(part) is Linear}
         if not linears:
             raise ValueError(
                 "this model has no plain Linear to optimize; if it is being trained, leave "
                 "fast_training first"
             )
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # packing one uses one core
-            list(pool.map(lambda linear: exchange(linear, body), linears))
+            list(pool.map(lambda name: _pack(name, linears[name], body), linears))
         optimized.to(body.dtype)
     for module in optimized.modules():
         if type(module) is SelfAttention and has_varlen(model.device, body.dtype):
@@ -77,6 +77,13 @@ def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
             exchange(module, SettledEmbeddings)
     optimized.register_load_state_dict_pre_hook(refuse_state_dict)
     return optimized.eval().requires_grad_(False)
+
+
+def _pack(name: str, linear: Linear, body: type[Body]) -> None:
+    try:
+        exchange(linear, body)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _about_to_be_packed(model: torch.nn.Module) -> dict[int, Tensor]:

@@ -6,16 +6,40 @@ normalization. A folder without that file holds a bare BERT.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from minibert._checks import shown
 from minibert.checkpoint.files import json_or_empty, read_json
+from minibert.checkpoint.schema import (
+    OBJECT,
+    SWITCH,
+    TEXT,
+    Rule,
+    get,
+    in_file,
+    list_of,
+    mapping_of,
+    optional,
+    whole,
+)
 from minibert.text.vocabulary import Vocabulary
 
 Pooling = Literal["cls", "mean", "pooler"]
 
 _USUAL = ["Transformer", "Pooling", "Normalize"]
+# What the keys that are read may be, file by file.
+_SETTINGS = {"max_seq_length": optional(whole()), "do_lower_case": optional(SWITCH)}
+_OPTIONS = {
+    "prompts": optional(mapping_of(optional(TEXT))),
+    "default_prompt_name": optional(TEXT),
+    "truncate_dim": optional(whole()),
+}
+_MODES = Rule(
+    lambda value: TEXT.holds(value) or list_of(TEXT).holds(value), "a string, or a list of strings"
+)
 _OLD_MODES = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
 
 
@@ -32,12 +56,20 @@ class SentenceFolder:
         path = folder / "modules.json"
         if not path.is_file():
             return cls(folder, {})
-        try:
-            steps = {
-                step["type"].rpartition(".")[2]: step["path"] for step in read_json(path, list)
-            }
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is not a list of modules with type and path") from error
+        modules = read_json(path, list)
+        steps: dict[str, str] = {}
+        with in_file(path):
+            for module in modules:
+                OBJECT.check("a module", module)
+                name = str(get(module, "type", TEXT, "")).rpartition(".")[2]
+                path_in_folder = get(module, "path", TEXT)
+                if not name or path_in_folder is None:
+                    raise ValueError(
+                        f"it has the module {shown(module)}; each must have a type and a path"
+                    )
+                if name in ("Transformer", "Pooling") and name in steps:
+                    raise ValueError(f"it has the module {name} twice; keep the right one")
+                steps[name] = path_in_folder
         return cls(folder, steps)
 
     @property
@@ -45,9 +77,15 @@ class SentenceFolder:
         """The folder of the BERT; in old models it is one level down."""
         return self.folder / self.steps.get("Transformer", "")
 
+    def _read(self, path: Path, rules: Mapping[str, Rule]) -> dict[str, Any]:
+        """The values that a file, if it is there, has for these keys, checked by their rules."""
+        data = json_or_empty(path)
+        with in_file(path):
+            return {key: get(data, key, rule) for key, rule in rules.items()}
+
     @property
     def _settings(self) -> dict[str, Any]:
-        return json_or_empty(self.body / "sentence_bert_config.json") if self.steps else {}
+        return self._read(self.body / "sentence_bert_config.json", _SETTINGS) if self.steps else {}
 
     def vocabulary(self) -> Vocabulary:
         """The BERT's, with the length and the lower-casing that the steps ask for."""
@@ -72,24 +110,27 @@ class SentenceFolder:
         if not self.steps:
             return "mean", True
         modes = self._modes()
-        whole = json_or_empty(self.folder / "config_sentence_transformers.json")
-        prompt = whole.get("prompts", {}).get(whole.get("default_prompt_name"))
-        dimensions = whole.get("truncate_dim")
+        options = self._read(self.folder / "config_sentence_transformers.json", _OPTIONS)
+        prompt = (options["prompts"] or {}).get(options["default_prompt_name"])
+        dimensions = options["truncate_dim"]
         known = list(self.steps) in (_USUAL, _USUAL[:2]) and modes in (["cls"], ["mean"])
         if not known or dimensions or prompt:
             raise ValueError(
-                f"{self.folder} wants the steps {', '.join(self.steps)} with pooling {modes}, "
-                f"prompt {prompt!r} and truncate_dim {dimensions}; TextEncoder can pool by 'cls' "
-                "or 'mean' and then normalize. Pass pooling and normalize to use the model that way"
+                f"{self.folder} wants the steps {', '.join(self.steps)} with pooling "
+                f"{shown(modes)}, prompt {shown(prompt)} and truncate_dim {dimensions}; "
+                "TextEncoder can pool by 'cls' or 'mean' and then normalize. Pass pooling and "
+                "normalize to use the model that way"
             )
         return modes[0], "Normalize" in self.steps
 
     def _modes(self) -> list[Any]:
         """What the pooling step makes of a text's tokens."""
-        config = json_or_empty(self.folder / self.steps.get("Pooling", "") / "config.json")
-        if "pooling_mode" in config:
-            modes = config["pooling_mode"]
-            return [modes] if isinstance(modes, str) else modes
-        # Older files have a switch for each mode.
-        switches = {key: on for key, on in config.items() if key.startswith("pooling_mode_")}
-        return [_OLD_MODES.get(key, key) for key, on in switches.items() if on]
+        path = self.folder / self.steps.get("Pooling", "") / "config.json"
+        config = json_or_empty(path)
+        with in_file(path):
+            if "pooling_mode" in config:
+                modes = get(config, "pooling_mode", _MODES)
+                return [modes] if isinstance(modes, str) else modes
+            # Older files have a switch for each mode.
+            switches = [key for key in config if key.startswith("pooling_mode_")]
+            return [_OLD_MODES.get(key, key) for key in switches if get(config, key, SWITCH)]

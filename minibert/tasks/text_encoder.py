@@ -105,7 +105,8 @@ class TextEncoder:
             found_pooling, found_normalize = folder.pooling()
             pooling = found_pooling if pooling is None else pooling
             normalize = found_normalize if normalize is None else normalize
-        model = BertModel.from_pretrained(folder.body).to(where)
+        model = BertModel.from_pretrained(folder.body)
+        model = model.to(where)
         if max_length is None:
             max_length = folder.max_length(vocabulary, model.config.max_position_embeddings)
         return cls(

@@ -105,7 +105,6 @@ def test_file_that_is_not_a_checkpoint_is_named(saved, content, message):
     ("change", "message"),
     [
         (lambda state: {"state_dict": state, "epoch": 3}, "keys state_dict, epoch"),
-        (lambda state: {f"module.{k}": t for k, t in state.items()}, "model.module.state_dict"),
         (lambda state: {**state, "linear.weight": torch.ones(1)}, "linear.weight.*taken out"),
         (lambda state: {k: (t * 10).to(torch.int8) for k, t in state.items()}, "int8.*quantized"),
     ],
@@ -223,7 +222,7 @@ def test_labels_and_new_heads(saved):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"labels": "ab"}, "the string 'ab'"),
+        ({"labels": "ab"}, "labels are 'ab'; give a list"),
         ({"labels": [0, 1]}, "strings"),
         ({"labels": ["a", "a"]}, "each once"),
     ],
