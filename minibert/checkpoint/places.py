@@ -45,15 +45,17 @@ def destination(folder: str | Path) -> Path:
     # Not from `absolute`: it takes "link/.." for the folder of the link.
     absolute(folder)
     path = Path(os.path.realpath(folder))
-    try:
-        path.stat()
-        # The longest name of what is written beside it and in it.
-        (path.with_name(f".{path.name}.00000000.old") if path.name else path).lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except OSError as error:
-        message = f"{shown(str(folder))} cannot be made or reached: {error.strerror}"
-        raise type(error)(f"{message}; give another folder") from error
+    there = next((place for place in (path, *path.parents) if os.path.exists(place)), path)
+    # The longest name of what is written beside it, and every name that is still to be made.
+    beside = path.with_name(f".{path.name}.00000000.old") if path.name else path
+    for probe in (path, beside, *(there / name for name in path.relative_to(there).parts)):
+        try:
+            probe.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            message = f"{shown(str(folder))} cannot be made or reached: {error.strerror}"
+            raise type(error)(f"{message}; give another folder") from error
     return path
 
 

@@ -336,7 +336,8 @@ class _Run:
             evaluations = [Evaluation(**evaluation) for evaluation in history.pop("evaluations")]
             self.history = History(evaluations=evaluations, **history)
             self.best_weights = state["best"]
-        logger.info("resuming after step %d from %s", len(self.history.losses), path)
+            step = len(self.history.losses)
+        logger.info("resuming after step %d from %s", step, path)
 
     def _stop(self, number: int) -> None:
         """End the run as the signal asks, with its state saved."""
