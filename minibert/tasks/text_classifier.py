@@ -178,7 +178,8 @@ class TextClassifier(Settings):
         return float((self._probabilities(texts).argmax(axis=1) == wanted).mean())
 
     def save(self, folder: str | Path, overwrite: bool = False, data: str = "") -> None:
-        """Write a model folder that transformers and `load` open; whole or not at all.
+        """Write a model folder that transformers and `load` open; whole or not at all, never over
+        the folder this program runs in.
 
         After `fit` it has a model card, README.md, with recipe and results; data: what the texts
         are, to be told there.

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from minibert.checkpoint.places import absolute
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.engine.progress import announce, progress_bar
 from minibert.engine.rule import cpu_features
@@ -37,8 +38,9 @@ from minibert.training.speed import fast_training, matmul_class
 from minibert.training.state import (
     Log,
     check_same,
+    held_for_run,
     newest_state,
-    prepare_run_folder,
+    readable,
     save_state,
 )
 
@@ -70,7 +72,8 @@ def train(
 
     Raises `FloatingPointError` when the loss or the gradient is no longer a number; the weights are
     then those of the step before, and saved states stay. Raises `OSError` for a folder that cannot
-    be written and `ValueError` for a run that cannot be resumed, before anything is trained.
+    be written, `BlockingIOError` for one in which another run is at work, and `ValueError` for a
+    run that cannot be resumed, before anything is trained.
     """
     return _Run(model, task, recipe, evaluate, folder, resume, save_every).train()
 
@@ -112,23 +115,16 @@ class _Run:
         self.log: Log | None = None
         recipe_and_task = {**asdict(recipe), **task.settings}
         self.ranks.check_same({"the data": task.fingerprint, "the recipe": recipe_and_task})
-        self.folder = None if folder is None else Path(folder)
-        if self.folder is not None:
-            if self.ranks.rank == 0:
-                prepare_run_folder(self.folder, resume)
-            # Rank 0's, for threads may differ from machine to machine.
-            mine = self._describe() if self.ranks.rank == 0 else None
-            self.description = self.ranks.broadcast(mine)
-            if resume:
-                self._restore()
+        self.folder, self.resume = None if folder is None else absolute(folder), resume
 
     # --- the run -------------------------------------------------------------------------------
 
     def train(self) -> History:
         from tqdm.contrib.logging import logging_redirect_tqdm
 
-        wrapped = self.ranks.wrap(self.model)
         with ExitStack() as stack:
+            self._begin(stack)
+            wrapped = self.ranks.wrap(self.model)
             stack.enter_context(torch.random.fork_rng(range(torch.cuda.device_count())))
             # The recipe says the precision, not an autocast around it.
             stack.enter_context(torch.autocast(self.device.type, enabled=False))
@@ -271,6 +267,18 @@ class _Run:
 
     # --- what survives a crash -----------------------------------------------------------------
 
+    def _begin(self, stack: ExitStack) -> None:
+        """Hold the folder of the run until the stack is closed, and go on from what is there."""
+        if self.folder is None:
+            return
+        if self.ranks.rank == 0:
+            stack.enter_context(held_for_run(self.folder, self.resume))
+        # Rank 0's, for threads may differ from machine to machine.
+        mine = self._describe() if self.ranks.rank == 0 else None
+        self.description = self.ranks.broadcast(mine)
+        if self.resume:
+            self._restore()
+
     def _describe(self) -> dict[str, Any]:
         """What must be the same for the rest of a run to equal what it would have been."""
         config = vars(self.model.config) if isinstance(self.model, Pretrained) else {}
@@ -322,15 +330,19 @@ class _Run:
             logger.info("%s has no state to resume from; the run begins anew", self.folder)
             return
         path, state = found
-        check_same(state["description"], self.description)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        history = state["history"]
-        evaluations = [Evaluation(**evaluation) for evaluation in history.pop("evaluations")]
-        self.history = History(evaluations=evaluations, **history)
-        self.best_weights = state["best"]
-        logger.info("resuming after step %d from %s", len(self.history.losses), path)
+        with readable(path):
+            description = dict(state["description"])
+        check_same(description, self.description)
+        with readable(path):
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            history = dict(state["history"])
+            evaluations = [Evaluation(**evaluation) for evaluation in history.pop("evaluations")]
+            self.history = History(evaluations=evaluations, **history)
+            self.best_weights = state["best"]
+            step = len(self.history.losses)
+        logger.info("resuming after step %d from %s", step, path)
 
     def _stop(self, number: int) -> None:
         """End the run as the signal asks, with its state saved."""
