@@ -201,10 +201,7 @@ def check_outputs(arguments: argparse.Namespace) -> None:
     """What cannot be written is found before the work, not after."""
     if arguments.plots and not devices.is_installed("matplotlib"):
         raise ValueError(f"--plots: {plotting.MISSING}")
-    for path in (arguments.json, arguments.csv):
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.open("a").close()
+    plotting.check_outputs(arguments.json, arguments.csv)
     if arguments.plots:
         arguments.plots.mkdir(parents=True, exist_ok=True)
 

@@ -194,6 +194,10 @@ def read_arguments() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     add("--plot", type=Path, help="a file for the chart of speeds and losses")
     arguments = parser.parse_args()
     check(parser, arguments)
+    try:
+        plotting.check_outputs(arguments.json, arguments.plot)
+    except OSError as error:
+        parser.error(str(error))
     return parser, arguments
 
 

@@ -309,6 +309,10 @@ def read_arguments() -> argparse.Namespace:
         parser.error("--accuracy needs --model, a classifier trained on SST-2")
     if not (arguments.model or arguments.tokenizer):
         parser.error("give --model, or --tokenizer with the folder of bert-base-cased's vocabulary")
+    try:
+        plotting.check_outputs(arguments.json, arguments.plot)
+    except OSError as error:
+        parser.error(str(error))
     if arguments.beside is not None:
         try:
             arguments.beside = find_checkout(arguments.beside)

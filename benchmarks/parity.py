@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import devices
+import plotting
 import pytest
 import torch
 
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--fast", action="store_true", help="leave out the slow tier")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "PARITY.md")
     arguments = parser.parse_args()
+    plotting.check_outputs(arguments.output)
     tiers = "not golden" if not arguments.fast else "not golden and not slow"
     collector = Collector()
     sources = [str(ROOT / source) for source in SOURCES]

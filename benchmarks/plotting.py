@@ -22,6 +22,14 @@ def new_figure(columns: int = 1, size: tuple[float, float] = (8, 4)) -> tuple[An
     return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
 
+def check_outputs(*paths: Path | None) -> None:
+    """What cannot be written is found before the work, not after. Raises `OSError`."""
+    for path in paths:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("a").close()
+
+
 def save(figure: Any, path: Path) -> None:
     """Write it, with the folders on the way."""
     path.parent.mkdir(parents=True, exist_ok=True)

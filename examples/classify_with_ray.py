@@ -21,6 +21,8 @@ import numpy as np
 import torch
 
 import minibert
+from minibert.checkpoint.folders import check_new_folder
+from minibert.checkpoint.places import destination
 
 
 class Actor:
@@ -67,7 +69,7 @@ def main() -> None:
         raise ValueError("--actors, --cpus and --batch-size must be at least 1, --gpus at least 0")
     # Actors have working directories of their own.
     paths = (arguments.input, arguments.output)
-    source, output = (path if "://" in path else str(Path(path).resolve()) for path in paths)
+    source, output = (path if "://" in path else str(destination(path)) for path in paths)
     if "://" not in source and not Path(source).exists():
         raise FileNotFoundError(f"there is no file or folder {source} to read texts from")
     first = Path(source)
@@ -78,6 +80,8 @@ def main() -> None:
         raise ValueError(f"{first} is neither .parquet, .csv nor lines of text; convert it")
     if "://" not in output and Path(output).exists():
         raise FileExistsError(f"{output} exists; give a new folder, for Ray would add to it")
+    if "://" not in output:
+        check_new_folder(output)  # that it cannot be made is said before the work
     model = arguments.model
     minibert.TextClassifier.load(model)  # what is wrong with it is said before Ray starts
     model = str(Path(model).resolve()) if Path(model).is_dir() else model

@@ -6,7 +6,8 @@
     torchrun --nproc-per-node 2 examples/finetune_sst2.py --data SST-2      # one process a GPU
 
 A run keeps its state in `<output>.run`: after a crash, Ctrl-C or SIGTERM the same command with
-`--resume` goes on, and ends as if nothing had happened. --seeds 5 trains five models and reports
+`--resume` goes on, and ends as if nothing had happened. A second program with the same --output is
+refused while the first one runs. --seeds 5 trains five models and reports
 mean and standard deviation; the best on the development texts is saved.
 
 Under torchrun a process that fails ends all; torchrun's report has its error, and `--resume` with
@@ -19,21 +20,26 @@ import argparse
 import logging
 import os
 import random
-import shutil
 import statistics
 import sys
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import minibert
 from minibert import data
 from minibert.checkpoint.folders import check_new_folder
 from minibert.training.ranks import Ranks, torchrun_ranks
-from minibert.training.report import plot_history
-from minibert.training.state import LOG, prepare_run_folder, remove_run, run_folder
+from minibert.training.report import add_to_model, plot_history
+from minibert.training.state import (
+    LOG,
+    held_run_folder,
+    prepare_run_folder,
+    remove_run,
+    told_of_states,
+)
 
 SENTENCES = ["This is not my idea of fun", "This was beyond incredible"]
 
@@ -82,7 +88,7 @@ def main(ranks: Ranks) -> None:
     if not first:
         sys.stdout = open(os.devnull, "w")
         warnings.simplefilter("ignore")
-    check_new_folder(arguments.output, arguments.overwrite)
+    output = check_new_folder(arguments.output, arguments.overwrite)
     if arguments.seeds < 1:
         raise ValueError(f"--seeds is {arguments.seeds}; give at least 1")
     train, development = data.load(arguments.data, arguments.seed)
@@ -90,10 +96,22 @@ def main(ranks: Ranks) -> None:
         if arguments.limit < 2:
             raise ValueError(f"--limit is {arguments.limit}; give at least 2")
         train = sample(train, arguments.limit, arguments.seed)
-    majority = describe(train, development)
+    with held_run_folder(arguments.output, ranks.rank) as states:
+        train_and_save(arguments, train, development, states, output, first)
 
+
+def train_and_save(
+    arguments: argparse.Namespace,
+    train: data.LabelledTexts,
+    development: data.LabelledTexts,
+    states: Path,
+    output: Path,
+    first: bool,
+) -> None:
+    """The run itself, with its states in a folder of its own; the first of several processes saves
+    and reports."""
+    majority = describe(train, development)
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
-    states = run_folder(arguments.output)
     for seed in seeds[1:] if first else ():  # what is wrong with one is said before the first runs
         prepare_run_folder(states / f"seed-{seed}", arguments.resume)
     best: minibert.TextClassifier | None = None
@@ -125,23 +143,15 @@ def main(ranks: Ranks) -> None:
     about = f"From {Path(arguments.data).name}."
     if arguments.seeds > 1:
         about += f" The best of {arguments.seeds} seeds on the development texts, which flatters."
-    best.save(arguments.output, arguments.overwrite, data=about)
+    with told_of_states(states):
+        best.save(output, arguments.overwrite, data=about)
     print(f"model saved to {arguments.output}")
-    with suppress(FileNotFoundError):  # somebody may have tidied up
-        shutil.copy2(states / f"seed-{best.seed}" / LOG, arguments.output)
+    log = states / f"seed-{best.seed}" / LOG
+    print(add_to_model(output, log, partial(plot_history, best.history_, majority)))
     for seed in seeds:
         remove_run(states / f"seed-{seed}")
-    with suppress(OSError):  # it stays if another run has states there
-        states.rmdir()
     predictions = best.predict(development.texts).tolist()
     print_confusion(development.labels, predictions)
-    try:
-        path = Path(arguments.output) / "learning_curve.png"
-        plot_history(best.history_, majority).savefig(path)
-        print(f"learning curve drawn to {path}")
-    except ImportError as error:
-        print(f"no learning curve: {error}")
-
     for sentence, scores in zip(SENTENCES, best.predict_proba(SENTENCES), strict=True):
         label = best.classes_[scores.argmax()]
         print(f"{sentence!r}: {label} ({scores.max():.3f})")

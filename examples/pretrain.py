@@ -11,7 +11,8 @@ and then; the figures stand beside those of a model that knows how frequent each
 nothing else.
 
 A run keeps its state and its corpus in `<output>.run`: after a crash, Ctrl-C or SIGTERM the same
-command with `--resume` goes on, and ends as if nothing had happened. What is saved opens as
+command with `--resume` goes on, and ends as if nothing had happened. A second program with the same
+--output is refused while the first one runs. What is saved opens as
 BertModel, BertForMaskedLM, TextClassifier(model=...) and in transformers; whether it is of use,
 `examples/compare_pretrained.py` tells.
 
@@ -26,12 +27,11 @@ Needs `pip install -e '.[viz]'` in the checkout for the plot.
 import argparse
 import logging
 import os
-import shutil
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -50,8 +50,14 @@ from minibert.training.history import Evaluation, History
 from minibert.training.loop import train
 from minibert.training.ranks import Ranks, torchrun_ranks
 from minibert.training.recipe import Recipe
-from minibert.training.report import plot_history
-from minibert.training.state import LOG, prepare_run_folder, remove_run, run_folder
+from minibert.training.report import add_to_model, plot_history
+from minibert.training.state import (
+    LOG,
+    held_run_folder,
+    prepare_run_folder,
+    remove_run,
+    told_of_states,
+)
 
 EVALUATIONS = 10  # in a run
 
@@ -100,11 +106,27 @@ def main(ranks: Ranks) -> None:
         seed=arguments.seed,
         evaluate_every=max(1, arguments.steps // EVALUATIONS),
     )
-    check_new_folder(arguments.output, arguments.overwrite)
+    output = check_new_folder(arguments.output, arguments.overwrite)
     device = find_device(arguments.device)
     config = make_config(arguments)  # refuses sizes that do not fit, before anything is read
     texts = [TextFile.at(path) for path in arguments.text]
-    states = run_folder(arguments.output)
+    with held_run_folder(arguments.output, ranks.rank) as states:
+        train_and_save(arguments, recipe, config, texts, device, states, output, ranks)
+
+
+def train_and_save(
+    arguments: argparse.Namespace,
+    recipe: Recipe,
+    config: minibert.BertConfig,
+    texts: Sequence[TextFile],
+    device: torch.device,
+    states: Path,
+    output: Path,
+    ranks: Ranks,
+) -> None:
+    """The run itself, with its corpus and states in a folder of its own; the first of several
+    processes saves and reports."""
+    first = ranks.rank == 0
     made = states / f"corpus-{arguments.vocabulary_size}"
     if first:
         prepare_run_folder(states, arguments.resume)
@@ -151,23 +173,18 @@ def main(ranks: Ranks) -> None:
     report(history, unigram)
     if not first:
         return
-    save(model, tokenizer, arguments)
+    with told_of_states(states):
+        save(model, tokenizer, output, arguments)
     print(f"model saved to {arguments.output}")
-    try:
-        path = Path(arguments.output) / "learning_curve.png"
-        figure = plot_history(
-            history,
-            unigram.accuracy,
-            training="training, masked tokens + next sentence",
-            evaluated="held out, masked tokens",
-            baseline="unigram baseline",
-        )
-        figure.savefig(path)
-        print(f"learning curve drawn to {path}")
-    except ImportError as error:
-        print(f"no learning curve: {error}")
-    with suppress(FileNotFoundError):  # somebody may have tidied up
-        shutil.copy2(states / LOG, arguments.output)
+    draw = partial(
+        plot_history,
+        history,
+        unigram.accuracy,
+        training="training, masked tokens + next sentence",
+        evaluated="held out, masked tokens",
+        baseline="unigram baseline",
+    )
+    print(add_to_model(output, states / LOG, draw))
     remove_run(states, "corpus-*")
 
 
@@ -230,7 +247,10 @@ def report(history: History, unigram: Evaluation) -> None:
 
 
 def save(
-    model: minibert.BertForPreTraining, tokenizer: WordPieceTokenizer, arguments: argparse.Namespace
+    model: minibert.BertForPreTraining,
+    tokenizer: WordPieceTokenizer,
+    output: Path,
+    arguments: argparse.Namespace,
 ) -> None:
     """Write the model folder, with the dropout that fine-tuning is used to."""
     usual = minibert.BertConfig()
@@ -239,7 +259,7 @@ def save(
         hidden_dropout_prob=usual.hidden_dropout_prob,
         attention_probs_dropout_prob=usual.attention_probs_dropout_prob,
     )
-    with new_model_folder(arguments.output, arguments.overwrite) as unfinished:
+    with new_model_folder(output, arguments.overwrite) as unfinished:
         model.write_files(unfinished)
         # transformers cuts a text only if the tokenizer says at what length.
         longest = replace(tokenizer.vocabulary, model_max_length=arguments.max_length)

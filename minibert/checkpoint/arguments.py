@@ -7,10 +7,8 @@ is an array again, would pass a mere comparison or end in an error from the dept
 from __future__ import annotations
 
 import numbers
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 
@@ -52,13 +50,3 @@ def switch(name: str, value: object) -> bool:
     if not isinstance(value, numbers.Integral | np.bool_) or value not in (0, 1):
         raise ValueError(f"{name} is {shown(value)}; it must be one of (True, False)")
     return bool(value)
-
-
-def checked_path(name: str, value: object) -> Path:
-    """The value as a path, or a `ValueError` for what cannot name a file or folder."""
-    if isinstance(value, str | os.PathLike):
-        with suppress(TypeError, ValueError):  # a path of bytes; surrogates of no file's name
-            path = Path(value)
-            if str(value) and b"\0" not in os.fsencode(path):
-                return path
-    raise ValueError(f"the {name} is {shown(value)}; give its path, a string or a pathlib.Path")

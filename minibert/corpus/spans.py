@@ -67,10 +67,10 @@ def make_spans(corpus: Corpus, max_length: int) -> tuple[Spans, Spans]:
     if max_length < SHORTEST:
         raise ValueError(f"max_length is {max_length}; it must be at least {SHORTEST}")
     enough = corpus.several >= HELD_OUT_EVERY
-    training, kept = _tables(corpus, max_length)
+    tables = _tables(corpus, max_length)
+    # Half of one is never in the place of a table; an earlier one that is mapped keeps its file.
+    training, kept = (path.with_name(f".{path.name}") for path in tables)
     alone = training.with_name(f"{training.name}-alone")
-    for path in (training, kept):  # an earlier table may still be mapped; it keeps its own file
-        path.unlink(missing_ok=True)
     considered = 0
     with open(training, "wb") as pairs, open(alone, "wb") as lone, open(kept, "wb") as held_out:
         for document in range(corpus.number_of_documents):
@@ -85,6 +85,8 @@ def make_spans(corpus: Corpus, max_length: int) -> tuple[Spans, Spans]:
     with open(training, "ab") as pairs, open(alone, "rb") as lone:
         shutil.copyfileobj(lone, pairs)
     alone.unlink()
+    for unfinished, path in zip((training, kept), tables, strict=True):
+        unfinished.replace(path)
     return open_spans(corpus, max_length)
 
 

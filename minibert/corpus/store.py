@@ -21,7 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert.checkpoint.files import read_json, sha256
-from minibert.checkpoint.folders import flush
+from minibert.checkpoint.locks import only_writer
+from minibert.checkpoint.places import in_words, make_folder
+from minibert.checkpoint.replacing import flush
 from minibert.corpus.masking import TokenKinds
 from minibert.corpus.text import Sentence, TextFile
 from minibert.tokenizer import WordPieceTokenizer
@@ -29,6 +31,7 @@ from minibert.tokenizer import WordPieceTokenizer
 # How much is tokenized at a time, in characters.
 WINDOW = 1 << 22
 _META = "corpus.json"  # written last: a folder that has it is whole
+_UNFINISHED = f".{_META}"  # there while a corpus is built, and what a killed process leaves
 _ARRAYS = ("tokens", "sentences", "documents")
 
 
@@ -103,34 +106,15 @@ class Corpus:
         """Read the texts and write the corpus, over an earlier one in this folder.
 
         A sentence without a token that could be guessed is left out. Raises `ValueError` if a text
-        is not UTF-8, changed while it was read, or if no sentence is found; then nothing in the
-        folder can be taken for a corpus.
+        is not UTF-8, changed while it was read, or if no sentence is found, and `OSError` where the
+        corpus cannot be written; then nothing in the folder can be taken for a corpus. Files of the
+        same names that are no corpus's are refused with `FileExistsError`, and a folder in which
+        another process builds one with `BlockingIOError`.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        # An earlier corpus may still be mapped; then it keeps its own files.
-        for name in (_META, *_ARRAYS):
-            (folder / name).unlink(missing_ok=True)
-        large = tokenizer.vocabulary.size > np.iinfo(np.uint16).max + 1
-        dtype = np.dtype(np.uint32 if large else np.uint16)
-        counts = _write(_encoded(texts, tokenizer), folder, dtype)
-        if not counts["sentences"]:
-            names = ", ".join(text.path for text in texts)
-            raise ValueError(f"there is not one sentence in {names}; give a file with text")
-        for text in texts:  # the first of them, while the others were read
-            text.check_unchanged()
-        meta = {
-            **counts,
-            "dtype": dtype.name,
-            "vocabulary": vocabulary_fingerprint(tokenizer),
-            "texts": [asdict(text) for text in texts],
-            "fingerprint": _fingerprint(folder),
-        }
-        unfinished = folder / f".{_META}"
-        unfinished.write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
-        for path in (*(folder / name for name in _ARRAYS), unfinished):
-            flush(path)
-        unfinished.replace(folder / _META)
+        folder = make_folder(folder)
+        with only_writer(folder, ".corpus.lock"), in_words(folder):
+            _make_room(folder)
+            _build(texts, tokenizer, folder)
         return cls(folder)
 
     def _map(self, name: str, dtype: np.dtype[Any]) -> np.ndarray:
@@ -141,6 +125,54 @@ class Corpus:
             raise ValueError(f"{path} is missing or damaged; it must have {expected} bytes")
         # As a plain array over the mapped file: numpy's own subclass is slow to index.
         return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
+
+
+def _make_room(folder: Path) -> None:
+    """Remove an earlier corpus, whole or half; raise `FileExistsError` for anything else."""
+    ours = (folder / _UNFINISHED).is_file() or (folder / _META).is_file()
+    for name in (_UNFINISHED, _META, *_ARRAYS):
+        path = folder / name
+        if path.is_dir() or (path.exists() and not ours):
+            raise FileExistsError(f"{path} is not a corpus's; rename it, or give another folder")
+    if (folder / _META).is_file() and not _is_corpus(folder / _META):
+        raise FileExistsError(
+            f"{folder / _META} does not tell of a corpus; delete it if it was one, or give another "
+            "folder"
+        )
+    (folder / _UNFINISHED).touch()  # first, so that what follows is known for ours
+    # An earlier corpus may still be mapped; then it keeps its own files.
+    for name in (_META, *_ARRAYS):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _is_corpus(path: Path) -> bool:
+    try:
+        return "fingerprint" in read_json(path)
+    except ValueError:
+        return False
+
+
+def _build(texts: Sequence[TextFile], tokenizer: WordPieceTokenizer, folder: Path) -> None:
+    large = tokenizer.vocabulary.size > np.iinfo(np.uint16).max + 1
+    dtype = np.dtype(np.uint32 if large else np.uint16)
+    counts = _write(_encoded(texts, tokenizer), folder, dtype)
+    if not counts["sentences"]:
+        names = ", ".join(text.path for text in texts)
+        raise ValueError(f"there is not one sentence in {names}; give a file with text")
+    for text in texts:  # the first of them, while the others were read
+        text.check_unchanged()
+    meta = {
+        **counts,
+        "dtype": dtype.name,
+        "vocabulary": vocabulary_fingerprint(tokenizer),
+        "texts": [asdict(text) for text in texts],
+        "fingerprint": _fingerprint(folder),
+    }
+    unfinished = folder / _UNFINISHED
+    unfinished.write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+    for path in (*(folder / name for name in _ARRAYS), unfinished):
+        flush(path)
+    unfinished.replace(folder / _META)
 
 
 def _fingerprint(folder: Path) -> str:

@@ -193,7 +193,8 @@ class TextClassifier(Settings):
         return float((self._probabilities(texts).argmax(axis=1) == wanted).mean())
 
     def save(self, folder: str | Path, overwrite: bool = False, data: str = "") -> None:
-        """Write a model folder that transformers and `load` open; whole or not at all.
+        """Write a model folder that transformers and `load` open; whole or not at all, never over
+        the folder this program runs in.
 
         The tokenizer's files carry the length to which texts are cut; transformers' pipeline cuts
         them, too, if it is called with truncation=True. After `fit` there is a model card,

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from minibert.checkpoint.folders import new_files
 from minibert.text.backends import build_rust
 from minibert.text.reading import SETTINGS, TOKENIZER_CONFIG, TOKENIZER_JSON
 from minibert.text.vocabulary import ROLES, Vocabulary
 
 
 def save_tokenizer(vocabulary: Vocabulary, folder: str | Path) -> None:
-    """Put the files into a folder, new or not.
+    """Put the files into a folder, new or not, each whole or not at all.
 
-    They are written elsewhere first, so a vocabulary that cannot be written leaves nothing behind.
+    They are all written first, so a vocabulary that cannot be written leaves nothing behind.
     """
-    with tempfile.TemporaryDirectory() as unfinished:
-        write_tokenizer(vocabulary, Path(unfinished))
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        for file in Path(unfinished).iterdir():
-            shutil.copy2(file, folder)
+    with new_files(folder) as unfinished:
+        write_tokenizer(vocabulary, unfinished)
 
 
 def write_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:
     """Write `tokenizer.json` and `tokenizer_config.json` into a folder that is there."""
-    build_rust(vocabulary).save(str(folder / TOKENIZER_JSON))
+    whole = build_rust(vocabulary).to_str(pretty=True)
+    (folder / TOKENIZER_JSON).write_text(whole, encoding="utf-8")
     config: dict[str, Any] = {
         "tokenizer_class": "BertTokenizer",
         **{theirs: getattr(vocabulary, ours) for ours, theirs in SETTINGS.items()},

@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minibert.checkpoint.arguments import checked_path, switch, whole_number
+from minibert.checkpoint.arguments import switch, whole_number
+from minibert.checkpoint.places import absolute
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.engine.progress import announce, progress_bar
 from minibert.engine.rule import cpu_features
@@ -38,8 +39,9 @@ from minibert.training.speed import fast_training, matmul_class
 from minibert.training.state import (
     Log,
     check_same,
+    held_for_run,
     newest_state,
-    prepare_run_folder,
+    readable,
     save_state,
 )
 
@@ -72,8 +74,9 @@ def train(
     Raises `FloatingPointError` when the loss or the gradient is no longer a number; the weights are
     then those of the step before, and saved states stay. Raises it, too, for the loss of an
     evaluation, and for weights, which are looked at before they are evaluated or saved and at the
-    end. Raises `OSError` for a folder that cannot be written, and `ValueError` for arguments that
-    cannot be used and a run that cannot be resumed, before anything is trained.
+    end. Raises `OSError` for a folder that cannot be written, `BlockingIOError` for one in which
+    another run is at work, and `ValueError` for arguments that cannot be used and a run that cannot
+    be resumed, before anything is trained.
     """
     return _Run(model, task, recipe, evaluate, folder, resume, save_every).train()
 
@@ -82,7 +85,7 @@ def run_arguments(folder: Any, resume: Any, save_every: Any) -> tuple[Path | Non
     """These arguments of `train` as it takes them, or a `ValueError`: to be asked before long work
     on what is to be trained."""
     if folder is not None:
-        folder = checked_path("folder", folder)
+        folder = absolute(folder)
     if switch("resume", resume) and folder is None:
         raise ValueError("resume needs the folder of the run to go on with")
     return folder, bool(resume), whole_number("save_every", save_every, 1)
@@ -102,7 +105,7 @@ class _Run:
         save_every: int,
     ) -> None:
         self.model, self.task, self.recipe, self.evaluate = model, task, recipe, evaluate
-        folder, resume, self.save_every = run_arguments(folder, resume, save_every)
+        self.folder, self.resume, self.save_every = run_arguments(folder, resume, save_every)
         self.ranks = Ranks()
         self.device = next(model.parameters()).device
         if (
@@ -121,23 +124,15 @@ class _Run:
         self.log: Log | None = None
         recipe_and_task = {**asdict(recipe), **task.settings}
         self.ranks.check_same({"the data": task.fingerprint, "the recipe": recipe_and_task})
-        self.folder = None if folder is None else Path(folder)
-        if self.folder is not None:
-            if self.ranks.rank == 0:
-                prepare_run_folder(self.folder, resume)
-            # Rank 0's, for threads may differ from machine to machine.
-            mine = self._describe() if self.ranks.rank == 0 else None
-            self.description = self.ranks.broadcast(mine)
-            if resume:
-                self._restore()
 
     # --- the run -------------------------------------------------------------------------------
 
     def train(self) -> History:
         from tqdm.contrib.logging import logging_redirect_tqdm
 
-        wrapped = self.ranks.wrap(self.model)
         with ExitStack() as stack:
+            self._begin(stack)
+            wrapped = self.ranks.wrap(self.model)
             stack.enter_context(torch.random.fork_rng(range(torch.cuda.device_count())))
             # The recipe says the precision, not an autocast around it.
             stack.enter_context(torch.autocast(self.device.type, enabled=False))
@@ -309,6 +304,18 @@ class _Run:
 
     # --- what survives a crash -----------------------------------------------------------------
 
+    def _begin(self, stack: ExitStack) -> None:
+        """Hold the folder of the run until the stack is closed, and go on from what is there."""
+        if self.folder is None:
+            return
+        if self.ranks.rank == 0:
+            stack.enter_context(held_for_run(self.folder, self.resume))
+        # Rank 0's, for threads may differ from machine to machine.
+        mine = self._describe() if self.ranks.rank == 0 else None
+        self.description = self.ranks.broadcast(mine)
+        if self.resume:
+            self._restore()
+
     def _describe(self) -> dict[str, Any]:
         """What must be the same for the rest of a run to equal what it would have been."""
         config = vars(self.model.config) if isinstance(self.model, Pretrained) else {}
@@ -360,15 +367,19 @@ class _Run:
             logger.info("%s has no state to resume from; the run begins anew", self.folder)
             return
         path, state = found
-        check_same(state["description"], self.description)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        history = state["history"]
-        evaluations = [Evaluation(**evaluation) for evaluation in history.pop("evaluations")]
-        self.history = History(evaluations=evaluations, **history)
-        self.best_weights = state["best"]
-        logger.info("resuming after step %d from %s", len(self.history.losses), path)
+        with readable(path):
+            description = dict(state["description"])
+        check_same(description, self.description)
+        with readable(path):
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            history = dict(state["history"])
+            evaluations = [Evaluation(**evaluation) for evaluation in history.pop("evaluations")]
+            self.history = History(evaluations=evaluations, **history)
+            self.best_weights = state["best"]
+            step = len(self.history.losses)
+        logger.info("resuming after step %d from %s", step, path)
 
     def _stop(self, number: int) -> None:
         """End the run as the signal asks, with its state saved."""

@@ -1,14 +1,21 @@
-"""A run's learning curve, as a figure that a script saves and a notebook shows."""
+"""A run's learning curve, as a figure that a script saves and a notebook shows; and what else a
+program puts beside its model."""
 
 from __future__ import annotations
 
 import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minibert.checkpoint.folders import new_files
 from minibert.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+CURVE = "learning_curve.png"
 
 
 def plot_history(
@@ -43,6 +50,26 @@ def plot_history(
     right.set(xlabel="step", ylabel="share correct", title="Accuracy", ylim=(0, 1))
     right.legend()
     return figure
+
+
+def add_to_model(folder: Path, log: Path, draw: Callable[[], Figure]) -> str:
+    """Put a run's log and its learning curve into the folder of its model, which is as good without
+    them: what cannot be written is left out. Returns what to tell of it."""
+    told = []
+    try:
+        with new_files(folder) as unfinished:
+            if log.is_file():  # somebody may have tidied up
+                shutil.copy2(log, unfinished)
+    except OSError as error:
+        told.append(f"no log: {error}")
+    try:
+        figure = draw()
+        with new_files(folder) as unfinished:
+            figure.savefig(unfinished / CURVE)
+        told.append(f"learning curve drawn to {folder / CURVE}")
+    except (ImportError, OSError) as error:
+        told.append(f"no learning curve: {error}")
+    return "\n".join(told)
 
 
 def new_figure(width: float, height: float) -> Figure:

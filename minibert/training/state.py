@@ -6,19 +6,19 @@
 
 A state is written beside its place, flushed to the disk and renamed, so that no crash leaves half
 of one. Its name carries the start of its SHA-256: a state that was damaged later is known by that,
-and the one before it is taken.
+and the one before it is taken. While a run goes on its folder is locked: a second one would remove
+the states of the first.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,7 +26,9 @@ import torch
 
 from minibert._checks import shown
 from minibert.checkpoint.files import sha256
-from minibert.checkpoint.folders import flush
+from minibert.checkpoint.locks import only_writer
+from minibert.checkpoint.places import absolute, make_folder
+from minibert.checkpoint.replacing import flush
 
 logger = logging.getLogger(__name__)
 
@@ -68,23 +70,42 @@ def states(folder: Path) -> list[Path]:
 
 
 def newest_state(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The newest state that is whole, and where it stood. Damaged ones are reported and skipped."""
-    for leftover in folder.glob(".unfinished.*"):  # of a process that was killed while writing
-        leftover.unlink(missing_ok=True)
+    """The newest state that is whole, and where it stood. Damaged ones are reported and skipped.
+
+    Raises `ValueError` for one that is whole and nothing that this version of minibert wrote.
+    """
+    _remove_files(folder, ".unfinished.*")  # of a process that was killed while writing
     for path in states(folder):
-        if path.name.split(".")[1] != sha256(path)[:16]:
-            logger.warning("%s is damaged; looking for the state before it", path)
-            with suppress(OSError):  # or it would count as one of the newest
-                path.rename(path.with_suffix(".damaged"))
-            continue
-        return path, torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            trouble = "is damaged" if path.name.split(".")[1] != sha256(path)[:16] else ""
+        except OSError as error:
+            trouble = f"cannot be read ({error.strerror})"
+        if not trouble:
+            with readable(path):
+                return path, dict(torch.load(path, map_location="cpu", weights_only=True))
+        logger.warning("%s %s; looking for the state before it", path, trouble)
+        with suppress(OSError):  # or it would count as one of the newest
+            path.rename(path.with_suffix(".damaged"))
     return None
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """What goes wrong inside, while a state is taken apart, is that another version wrote it."""
+    try:
+        yield
+    except Exception as error:  # the bytes of a stranger can ask the unpickler for anything
+        found = f"{type(error).__name__}: {shown(str(error))}"
+        raise ValueError(
+            f"{path} is not a state that this version of minibert can resume ({found}); resume "
+            "with the version that wrote it, or begin a new run in another folder"
+        ) from error
 
 
 def check_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise `ValueError` naming every setting in which a run differs from the one to be resumed."""
     differences = [
-        f"{name} was {then.get(name)!r} and is now {now.get(name)!r}"
+        f"{name} was {shown(then.get(name))} and is now {shown(now.get(name))}"
         for name in sorted(then.keys() | now.keys())
         if then.get(name) != now.get(name)
     ]
@@ -98,35 +119,68 @@ def check_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 
 def run_folder(output: str | Path) -> Path:
     """Where a program keeps its states while it makes the model folder `output`: `<output>.run`."""
-    path = Path(os.path.abspath(output))  # "mine/" and "." have a name, too
-    return path.with_name(f"{path.name}.run")
+    path = absolute(output)  # "mine/" and "." have a name, too
+    return path.with_name(f"{path.name or 'root'}.run")
+
+
+@contextmanager
+def held_run_folder(output: str | Path, rank: int = 0) -> Iterator[Path]:
+    """`run_folder(output)`, which is this program's alone inside the block; only rank 0 of several
+    processes makes and locks it. Raises `BlockingIOError` if another program is at work there."""
+    folder = run_folder(output)
+    if rank:
+        yield folder
+        return
+    folder = make_folder(folder)
+    try:
+        with only_writer(folder, ".program.lock"):
+            yield folder
+    finally:
+        with suppress(OSError):  # it stays if a run has left states there
+            folder.rmdir()
+
+
+@contextmanager
+def told_of_states(folder: Path) -> Iterator[None]:
+    """A finished model that cannot be saved is not lost: the error says how to save it later."""
+    try:
+        yield
+    except OSError as error:
+        raise type(error)(
+            f"{error}. The trained model is not lost: once that is mended, the same command with "
+            f"--resume goes on from its state in {folder}"
+        ) from error
 
 
 def remove_run(folder: Path, *also: str) -> None:
     """Remove what a run left in its folder, and folders of its owner's by a pattern; the folder
-    itself stays if something else is in it."""
+    itself stays if something else is in it. What cannot be removed is logged."""
     for pattern in ("step-*.state", "step-*.damaged", ".unfinished.*", LOG):
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
+        _remove_files(folder, pattern)
     for pattern in also:
         for path in folder.glob(pattern):
-            shutil.rmtree(path)
+            try:
+                shutil.rmtree(path)
+            except OSError as error:
+                logger.warning("%s could not be removed (%s)", path, error)
     with suppress(OSError):
         folder.rmdir()
+
+
+def _remove_files(folder: Path, pattern: str) -> None:
+    """Folders of such a name are not ours."""
+    for path in folder.glob(pattern):
+        if path.is_symlink() or not path.is_dir():
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                logger.warning("%s could not be removed (%s)", path, error)
 
 
 def prepare_run_folder(folder: str | Path, resume: bool) -> Path:
     """Make the folder of a run, or raise the `OSError` or `ValueError` that would end the run
     later: it cannot be written, or has states of a run that nobody asked to resume."""
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".unfinished.{secrets.token_hex(4)}"
-        probe.write_bytes(b"\0" * 4096)
-        probe.unlink()
-    except OSError as error:
-        name = shown(str(folder)) if error.errno == errno.ENAMETOOLONG else folder
-        raise OSError(f"{name} cannot hold the states of a run: {error.strerror}") from error
+    folder = _writable(folder)
     if states(folder) and not resume:
         raise FileExistsError(
             f"{folder} has the states of an earlier run; resume it (resume=True, --resume), delete "
@@ -135,19 +189,48 @@ def prepare_run_folder(folder: str | Path, resume: bool) -> Path:
     return folder
 
 
+@contextmanager
+def held_for_run(folder: str | Path, resume: bool) -> Iterator[Path]:
+    """The folder as `prepare_run_folder` leaves it, which is this run's alone inside the block.
+
+    Raises its errors, and `BlockingIOError` if another run is at work there.
+    """
+    folder = _writable(folder)
+    with only_writer(folder, ".run.lock"):
+        yield prepare_run_folder(folder, resume)
+
+
+def _writable(folder: str | Path) -> Path:
+    try:
+        folder = make_folder(folder)
+        probe = folder / f".unfinished.{secrets.token_hex(4)}"
+        probe.write_bytes(b"\0" * 4096)
+        probe.unlink()
+    except OSError as error:
+        name = shown(str(folder))
+        raise type(error)(f"{name} cannot hold the states of a run: {error}") from error
+    return folder
+
+
 class Log:
     """The run's log, opened to go on after `step` steps: what a run wrote after its last state is
-    taken out, for those steps are made again. A log that cannot be written does not end a run."""
+    taken out, for those steps are made again. A log that cannot be written does not end a run, and
+    a file of that name that is no log is kept, under another name."""
 
     def __init__(self, folder: Path, step: int) -> None:
         path = folder / LOG
-        kept = [line for logged, line in _lines(path) if step and logged <= step]
         unfinished = folder / f".unfinished.{secrets.token_hex(4)}"
-        unfinished.write_text("".join(kept), encoding="utf-8")
-        flush(unfinished)
-        unfinished.replace(path)
-        # Unbuffered: what a full disk refused is not tried again when the file is closed.
-        self.file: BinaryIO | None = open(path, "ab", buffering=0)
+        self.file: BinaryIO | None = None
+        try:
+            unfinished.write_text("".join(_kept_lines(path, step)), encoding="utf-8")
+            flush(unfinished)
+            unfinished.replace(path)
+            # Unbuffered: what a full disk refused is not tried again when the file is closed.
+            self.file = open(path, "ab", buffering=0)
+        except OSError as error:
+            logger.warning("%s cannot be written (%s); the run goes on without it", path, error)
+            with suppress(OSError):
+                unfinished.unlink()
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Add a line. It has a "step"."""
@@ -176,10 +259,31 @@ class Log:
             self.file = None
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The step and the text of each whole line of a log; a crash may have cut the last one."""
-    if path.is_file():
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                with suppress(json.JSONDecodeError, KeyError, TypeError):
-                    yield int(json.loads(line)["step"]), line.rstrip("\n") + "\n"
+def _kept_lines(path: Path, step: int) -> list[str]:
+    """The whole lines of a log up to a step; a file that is no log is moved out of the way."""
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", errors="replace") as file:
+        lines = file.readlines()
+    steps = [_step(line) for line in lines]
+    # A crash may have cut the last line.
+    cut = bool(lines) and _FIRST.startswith(lines[-1][: len(_FIRST)])
+    if None in (steps[:-1] if cut else steps):
+        aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.damaged")
+        path.rename(aside)
+        logger.warning("%s is not the log of a run; it is now %s", path, aside.name)
+    return [
+        line.rstrip("\n") + "\n"
+        for line, logged in zip(lines, steps, strict=True)
+        if logged is not None and step and logged <= step
+    ]
+
+
+_FIRST = '{"step": '  # how each line begins
+
+
+def _step(line: str) -> int | None:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
