@@ -22,7 +22,7 @@ from minibert.config import BertConfig
 from minibert.engine.forks import survive_fork
 from minibert.engine.memory import keep_freed_memory
 from minibert.engine.progress import progress_bar
-from minibert.text.inputs import Text, text_parts
+from minibert.text.inputs import Text, check_many, iterated, text_parts
 from minibert.text.truncation import Truncation
 from minibert.tokenizer import Row, WordPieceTokenizer
 
@@ -79,6 +79,7 @@ class Stream:
         the results so far as its attribute `finished`, float32 (finished texts, width): those of
         all texts before it, or, after Ctrl-C, of the windows that were complete.
         """
+        check_many(texts)  # before its length, which not all of what is refused has
         number = len(texts) if isinstance(texts, Sized) else None
         results: list[np.ndarray] = []
         with progress_bar("text", total=number, delay=2) as progress:  # short work shows none
@@ -133,14 +134,12 @@ def read_windows(texts: Iterable[Text], most: int | None = None) -> Iterator[lis
     most: texts in a window; None takes 4096. Raises `ValueError` naming the position of an item
     that is not a text, and whatever `texts` itself raises.
     """
-    if isinstance(texts, str):
-        raise ValueError(f"texts is the string {texts[:40]!r}; give a list of texts")
+    iterator = iterated(texts)
     most = WINDOW_TEXTS if most is None else most
     if most < 1:
         raise ValueError(f"window is {most}; it must be at least 1")
     window: list[Text] = []
     characters, position = 0, 0
-    iterator = iter(texts)
     failure: Exception | None = None
     while True:
         try:

@@ -1,12 +1,20 @@
 """What a tokenizer takes: a text is a string, or a tuple of two, the text and its pair.
 
-Everything else is refused here, by its place among the texts, before any of them is cut. The Rust
-library would not say which text is wrong, nor what is wrong with it.
+Everything else is refused here: what cannot be read as many texts at once, and an item that is not
+a text by its place among them, before any is cut. A table would be read by the names of its
+columns, a set in an order that nobody chose, and the Rust library would not say which text is
+wrong, nor what is wrong with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Reversible, Sequence, Set
+from itertools import islice
+from typing import Any
+
+from torch import Tensor
+
+from minibert._checks import shown
 
 Text = str | tuple[str, str]
 
@@ -16,30 +24,118 @@ def paired(texts: str | Sequence[str], pairs: str | Sequence[str] | None) -> lis
 
     Raises `ValueError` if there is no text, or not a pair for each.
     """
-    texts = [texts] if isinstance(texts, str) else texts
-    pairs = [pairs] if isinstance(pairs, str) else pairs
-    if pairs is not None and len(pairs) != len(texts):
-        raise ValueError(f"there are {len(texts)} texts and {len(pairs)} pairs")
-    if not texts:
+    many: list[Any] = [texts] if isinstance(texts, str) else listed(texts)
+    if pairs is not None:
+        seconds: list[Any] = [pairs] if isinstance(pairs, str) else listed(pairs, "pairs")
+        if len(seconds) != len(many):
+            raise ValueError(f"there are {len(many)} texts and {len(seconds)} pairs")
+        many = list(zip(many, seconds, strict=True))
+    if not many:
         raise ValueError("there are no texts; give at least one")
-    return list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
+    return many
 
 
-def listed(texts: Iterable[Text]) -> list[Text]:
-    """The texts as a list. Raises `ValueError` for a string, which would be read letter by letter.
+def listed(texts: Iterable[Text], name: str = "texts") -> list[Text]:
+    """The texts as a list. Raises `ValueError` as `check_many` does.
 
     >>> from minibert.text.inputs import listed
     >>> listed(iter(["one", ("two", "its pair")]))
     ['one', ('two', 'its pair')]
     """
+    return list(iterated(texts, name))
+
+
+def iterated(texts: Iterable[Text], name: str = "texts") -> Iterator[Text]:
+    """The texts one by one, read as they are needed. Raises `ValueError` as `check_many` does."""
+    check_many(texts, name)
+    try:
+        return iter(texts)
+    except TypeError as error:
+        raise ValueError(
+            f"{name} is {shown(texts)}, a {type(texts).__name__}; give a list of strings, or "
+            "anything else that yields strings one by one"
+        ) from error
+
+
+def check_many(texts: Any, name: str = "texts") -> None:
+    """Raise `ValueError` for what can be iterated, but not as texts in their order.
+
+    The items of a string are letters, those of a table or a mapping are names, a set has no order.
+    """
+    kind = type(texts).__name__
     if isinstance(texts, str):
-        raise ValueError(f"texts is the string {texts[:40]!r}; give a list of texts")
-    return list(texts)
+        raise ValueError(f"{name} is the string {shown(texts)}; give a list of texts")
+    if isinstance(texts, bytes | bytearray | memoryview):
+        raise ValueError(
+            f"{name} is {kind}; give a list of strings, decoded as by .decode('utf-8')"
+        )
+    _check_not_a_table(texts, name)
+    _check_one_dimension(texts, name)
+    if isinstance(texts, Set) and not isinstance(texts, Reversible):
+        raise ValueError(
+            f"{name} is a {kind}, which has no order, so nobody could tell which result is whose; "
+            "give a list"
+        )
+
+
+def _check_not_a_table(texts: Any, name: str) -> None:
+    """Raise `ValueError` for what has columns or keys, whose names would be read as texts.
+
+    No library of tables is a dependency, so a table is known by what all of them have.
+    """
+    kind = type(texts).__name__
+    columns = getattr(getattr(texts, "dtype", None), "names", None)  # numpy's records
+    if _dimensions(texts) != 1:  # a single column may have an entry of any name
+        for attribute in ("column_names", "columns"):
+            columns = getattr(texts, attribute, None) if columns is None else columns
+    if isinstance(columns, Iterable):
+        names, first = _first_names(columns)
+        raise ValueError(
+            f"{name} is a {kind} with the columns {names}; give one column: table[{first}]"
+        )
+    has_keys = callable(getattr(texts, "keys", None)) and not isinstance(texts, type)
+    if isinstance(texts, Mapping) or (has_keys and _dimensions(texts) != 1):
+        names, first = _first_names(texts.keys())
+        raise ValueError(
+            f"{name} is a {kind} with the keys {names}; give a list of texts, such as "
+            f"mapping[{first}] or list(mapping.values())"
+        )
+
+
+def _check_one_dimension(texts: Any, name: str) -> None:
+    """Raise `ValueError` for arrays that are not one row of texts, and for tensors."""
+    kind, dimensions = type(texts).__name__, _dimensions(texts)
+    if isinstance(texts, Tensor):
+        raise ValueError(f"{name} is a {kind}, which holds numbers; give a list of strings")
+    if dimensions not in (None, 1):
+        advice = "array.reshape(-1) if all of it is texts"
+        if dimensions == 2:
+            advice = "one column, array[:, 0], or pairs, list(map(tuple, array))"
+        raise ValueError(
+            f"{name} is a {kind} of {dimensions} dimensions; give a list, an array of one "
+            f"dimension, or {advice}"
+        )
+
+
+def _dimensions(value: Any) -> int | None:
+    """Of an array or a table; None for other things."""
+    shape = getattr(value, "shape", None)
+    return len(shape) if isinstance(shape, tuple) else None
+
+
+def _first_names(names: Iterable[Any]) -> tuple[str, str]:
+    """The first few names as an error tells them, and how the first is written in code."""
+    some = list(islice(names, 7))
+    quoted = [shown(n).replace("'", '"') if isinstance(n, str) else shown(n) for n in some]
+    more = ", ..." if len(some) > 6 else ""
+    return ", ".join(q.strip('"') for q in quoted[:6]) + more, quoted[0] if quoted else "..."
 
 
 def text_parts(text: Text, position: int) -> tuple[str, ...]:
     """The one or two strings of a text. Raises `ValueError` with its position among the texts."""
     if not isinstance(text, tuple):
+        if isinstance(text, list) and len(text) == 2:
+            raise ValueError(f"text {position} is a list of 2; give (text, pair) as a tuple")
         return (check_text(text, f"text {position}"),)
     if len(text) != 2:
         raise ValueError(f"text {position} is a tuple of {len(text)}; give (text, pair)")
@@ -53,7 +149,14 @@ def text_parts(text: Text, position: int) -> tuple[str, ...]:
 def check_text(text: str, name: str) -> str:
     """The text itself. Raises `ValueError` if it is not a string of valid Unicode."""
     if not isinstance(text, str):
-        raise ValueError(f"{name} is {text!r}, a {type(text).__name__}; it must be a string")
+        advice = ""
+        if text is None or (isinstance(text, float) and text != text):  # a gap in a table
+            advice = '; leave it out, or give "" for a missing text'
+        elif isinstance(text, bytes):
+            advice = ": decode it, as by .decode('utf-8')"
+        raise ValueError(
+            f"{name} is {shown(text)}, a {type(text).__name__}; it must be a string{advice}"
+        )
     if not text.isascii():
         try:
             text.encode("utf-8")

@@ -1,0 +1,243 @@
+"""What is not a list of texts is refused by name, with what to pass instead."""
+
+import collections
+import sqlite3
+import types
+
+import numpy as np
+import pytest
+import torch
+
+from minibert.tasks.text_classifier import TextClassifier
+from minibert.tasks.text_encoder import TextEncoder
+from minibert.text.inputs import iterated, listed
+from minibert.tokenizer import WordPieceTokenizer
+from tests.conftest import small_model
+
+
+class Table:
+    """What the data frames of pandas, polars and others have in common, and no more."""
+
+    def __init__(self, **columns):
+        self.data = columns
+        self.columns = list(columns)
+        self.shape = (len(next(iter(columns.values()))), len(columns))
+
+    def __iter__(self):
+        return iter(self.columns)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def keys(self):
+        return self.columns
+
+
+class Column:
+    """A column as pandas has it: its keys are the rows' names, and it may have one of any name."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.columns = values, (len(values),), "an entry of this name"
+
+    def __iter__(self):
+        return iter(self.values)
+
+    def __len__(self):
+        return len(self.values)
+
+    def keys(self):
+        return range(len(self.values))
+
+
+class NoTexts:
+    """Something that cannot be iterated."""
+
+    def __repr__(self):
+        return "x" * 1000
+
+
+def row_of_a_database():
+    connection = sqlite3.connect(":memory:")
+    connection.row_factory = sqlite3.Row
+    row = connection.execute("select 'good' as text, 'bad' as other").fetchone()
+    connection.close()
+    return row
+
+
+RECORDS = np.array([("good", 1), ("bad", 0)], dtype=[("text", "U9"), ("label", int)])
+WRONG = {
+    "a string": ("good", "texts is the string 'good'; give a list of texts"),
+    "a long string": ("good " * 10**6, "texts is the string 'good good"),
+    "bytes": (b"good", "texts is bytes; give a list of strings, decoded"),
+    "a bytearray": (bytearray(b"good"), "texts is bytearray; give a list"),
+    "a dict": (
+        {"text": ["good"] * 5, "label": [1] * 5},
+        'texts is a dict with the keys text, label; give a list of texts, such as mapping["text"]',
+    ),
+    "a mapping": (types.MappingProxyType({1: "good"}), "is a mappingproxy with the keys 1;"),
+    "an ordered dict": (collections.OrderedDict(a="b"), "is a OrderedDict with the keys a;"),
+    "a row of a database": (row_of_a_database(), "texts is a Row with the keys text, other;"),
+    "a wide dict": (dict.fromkeys(map(str, range(99))), "the keys 0, 1, 2, 3, 4, 5, ...; give"),
+    "an empty dict": ({}, "texts is a dict with the keys"),
+    "a table": (
+        Table(a=["good"], b=["bad"]),
+        'texts is a Table with the columns a, b; give one column: table["a"]',
+    ),
+    "records": (RECORDS, "texts is a ndarray with the columns text, label; give one column"),
+    "a set": ({"good", "bad"}, "texts is a set, which has no order"),
+    "a frozenset": (frozenset({"good"}), "texts is a frozenset, which has no order"),
+    "an array of no dimension": (np.array("good"), "texts is a ndarray of 0 dimensions; give a"),
+    "an array of two dimensions": (
+        np.array([["good", "bad"]]),
+        "texts is a ndarray of 2 dimensions; give a list, an array of one dimension, or one column",
+    ),
+    "an array of three dimensions": (np.full((1, 2, 3), "good"), "is a ndarray of 3 dimensions"),
+    "a tensor": (torch.ones(2), "texts is a Tensor, which holds numbers; give a list of strings"),
+    "a tensor of no dimension": (torch.tensor(1), "texts is a Tensor, which holds numbers"),
+    "a sparse tensor": (torch.eye(2).to_sparse(), "texts is a Tensor, which holds numbers"),
+    "None": (None, "texts is None, a NoneType; give a list of strings"),
+    "a number": (5, "texts is 5, a int; give a list of strings"),
+    "a class": (dict, "texts is <class 'dict'>, a type; give a list of strings"),
+    "an object": (NoTexts(), "texts is xxx"),
+}
+
+
+@pytest.fixture(params=WRONG)
+def wrong(request):
+    return WRONG[request.param]
+
+
+@pytest.fixture(scope="module")
+def encoder(tokenizer):
+    return TextEncoder(small_model().bert, tokenizer)
+
+
+@pytest.fixture(scope="module")
+def classifier(start):
+    return TextClassifier(start, epochs=1, max_length=8).fit(["good", "bad"] * 16, [1, 0] * 16)
+
+
+def refused(use, value):
+    """The one line in which the use refuses the value."""
+    with pytest.raises(ValueError) as caught:
+        use(value)
+    line = str(caught.value)
+    assert "\n" not in line and len(line) < 400, line
+    return line
+
+
+def test_texts_to_list_or_to_iterate_are_refused_by_name(wrong):
+    value, message = wrong
+    assert message in refused(listed, value)
+    assert message in refused(iterated, value)
+
+
+def test_the_classifier_refuses_them_everywhere(wrong, classifier):
+    value, message = wrong
+    for use in (
+        classifier.predict,
+        classifier.predict_proba,
+        lambda texts: next(classifier.stream(texts)),
+        lambda texts: classifier.fit(texts, [0, 1]),
+        lambda texts: classifier.score(texts, [0, 1]),
+        lambda texts: classifier.fit(["a", "b"], [0, 1], validation=(texts, [0, 1])),
+    ):
+        assert message in refused(use, value)
+
+
+def test_the_encoder_refuses_them(wrong, encoder):
+    value, message = wrong
+    assert message in refused(encoder.encode, value)
+
+
+def test_the_tokenizer_refuses_them(wrong, tokenizer):
+    value, message = wrong
+    assert message in refused(tokenizer.encode_batch, value)
+    if not isinstance(value, str):  # alone or beside another, a string is one text here
+        assert message in refused(tokenizer, value)
+        if value is not None:
+            message = message.replace("texts is", "pairs is")
+            assert message in refused(lambda pairs: tokenizer(["good", "bad"], pairs), value)
+
+
+ITEMS = {
+    "None": (None, 'text 1 is None, a NoneType; it must be a string; leave it out, or give ""'),
+    "NaN": (float("nan"), "text 1 is nan, a float; it must be a string; leave it out, or"),
+    "numpy's NaN": (np.float64("nan"), "a float64; it must be a string; leave it out"),
+    "a number": (7, "text 1 is 7, a int; it must be a string"),
+    "bytes": (b"good", "text 1 is b'good', a bytes; it must be a string: decode it"),
+    "a list of two": (["a", "b"], "text 1 is a list of 2; give (text, pair) as a tuple"),
+    "a list": (["a"], "text 1 is ['a'], a list; it must be a string"),
+    "a long list": ([["x" * 10**6] * 10**3], "text 1 is [['xxx"),
+    "a dict": ({"text": "good"}, "text 1 is {'text': 'good'}, a dict; it must be a string"),
+    "a tuple of three": (("a", "b", "c"), "text 1 is a tuple of 3; give (text, pair)"),
+    "an empty tuple": ((), "text 1 is a tuple of 0; give (text, pair)"),
+    "a pair without its text": ((None, "b"), "text 1 is None, a NoneType"),
+    "a pair of numbers": (("a", 1), "the pair of text 1 is 1, a int"),
+    "a pair within a pair": ((("a", "b"), "c"), "text 1 is ('a', 'b'), a tuple"),
+    "an array": (np.zeros((9, 9)), "text 1 is array([[0., 0."),
+    "a tensor": (torch.ones(9, 9), "text 1 is tensor([[1., 1."),
+    "half a character": ("x" * 10**6 + "\ud800", "text 1 has a lone surrogate, '\\ud800', at"),
+    "letters as bytes": (memoryview(b"good"), "a memoryview; it must be a string"),
+}
+
+
+@pytest.mark.parametrize("case", ITEMS)
+def test_an_item_is_refused_by_its_place(case, tokenizer, encoder, classifier):
+    item, message = ITEMS[case]
+    for use in (tokenizer, tokenizer.encode_batch, encoder.encode, classifier.predict):
+        assert message in refused(use, ["good", item, "bad"])
+    assert message in refused(lambda texts: classifier.fit(texts, [0, 1]), ["good", item])
+
+
+def test_a_gap_in_an_array_is_refused_by_its_place(encoder):
+    texts = np.array(["good", None, float("nan")], dtype=object)
+    assert "text 1 is None" in refused(encoder.encode, texts)
+    assert "text 1 is nan" in refused(encoder.encode, texts[[0, 2]])
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("good", "bad"),
+        np.array(["good", "bad"]),
+        np.array(["good", "bad"], dtype=object),
+        Column(["good", "bad"]),
+        collections.deque(["good", "bad"]),
+        {"good": 1, "bad": 0}.keys(),
+        {1: "good", 0: "bad"}.values(),
+    ],
+    ids=lambda texts: type(texts).__name__,
+)
+def test_what_has_texts_in_their_order_is_read(texts, encoder, tokenizer):
+    wanted = ["good", "bad"]
+    np.testing.assert_array_equal(encoder.encode(texts), encoder.encode(wanted))
+    assert tokenizer(texts)["input_ids"].equal(tokenizer(wanted)["input_ids"])
+    assert tokenizer(texts, texts)["input_ids"].equal(tokenizer(wanted, wanted)["input_ids"])
+
+
+def test_generators_and_files_are_read_as_they_are_needed(encoder, tokenizer, tmp_path):
+    (tmp_path / "texts").write_text("good\nbad\n")
+    wanted = encoder.encode(["good", "bad"])
+    np.testing.assert_array_equal(encoder.encode(iter(["good", "bad"])), wanted)
+    with open(tmp_path / "texts") as lines:
+        np.testing.assert_array_equal(encoder.encode(lines), wanted)
+    assert tokenizer(text for text in ["good"])["input_ids"].shape == (1, 3)
+    endless = iter(lambda: "good", None)
+    assert next(iterated(endless)) == "good"
+
+
+class Asked:
+    """Texts that count how often they are begun."""
+
+    begun = 0
+
+    def __iter__(self):
+        self.begun += 1
+        yield "good"
+
+
+def test_texts_are_begun_once(encoder):
+    texts = Asked()
+    encoder.encode(texts)
+    assert texts.begun == 1
