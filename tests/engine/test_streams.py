@@ -46,8 +46,15 @@ def at_each_batch(results, call):
 
 @pytest.mark.parametrize(
     "kind",
-    [list, tuple, iter, np.array, dict.fromkeys, lambda texts: (text for text in texts)],
-    ids=["list", "tuple", "iterator", "array", "dict", "generator"],
+    [
+        list,
+        tuple,
+        iter,
+        np.array,
+        lambda texts: dict.fromkeys(texts).keys(),
+        lambda texts: (text for text in texts),
+    ],
+    ids=["list", "tuple", "iterator", "array", "keys of a dict", "generator"],
 )
 def test_any_iterable_gives_each_text_its_own_result(results, alone, kind):
     got = results(kind(SHUFFLED))

@@ -11,8 +11,9 @@ import torch
 from minibert.tasks.text_classifier import TextClassifier
 from minibert.tasks.text_encoder import TextEncoder
 from minibert.text.inputs import iterated, listed
-from minibert.tokenizer import WordPieceTokenizer
 from tests.conftest import small_model
+
+LABELS = ["LABEL_0", "LABEL_1"]
 
 
 class Table:
@@ -113,8 +114,11 @@ def encoder(tokenizer):
 
 
 @pytest.fixture(scope="module")
-def classifier(start):
-    return TextClassifier(start, epochs=1, max_length=8).fit(["good", "bad"] * 16, [1, 0] * 16)
+def classifier(tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classifier") / "model"
+    small_model().save_pretrained(folder)
+    tokenizer.write_files(folder)
+    return TextClassifier.load(folder)
 
 
 def refused(use, value):
@@ -138,9 +142,9 @@ def test_the_classifier_refuses_them_everywhere(wrong, classifier):
         classifier.predict,
         classifier.predict_proba,
         lambda texts: next(classifier.stream(texts)),
-        lambda texts: classifier.fit(texts, [0, 1]),
-        lambda texts: classifier.score(texts, [0, 1]),
-        lambda texts: classifier.fit(["a", "b"], [0, 1], validation=(texts, [0, 1])),
+        lambda texts: classifier.fit(texts, LABELS),
+        lambda texts: classifier.score(texts, LABELS),
+        lambda texts: classifier.fit(["a", "b"], LABELS, validation=(texts, LABELS)),
     ):
         assert message in refused(use, value)
 
@@ -187,7 +191,7 @@ def test_an_item_is_refused_by_its_place(case, tokenizer, encoder, classifier):
     item, message = ITEMS[case]
     for use in (tokenizer, tokenizer.encode_batch, encoder.encode, classifier.predict):
         assert message in refused(use, ["good", item, "bad"])
-    assert message in refused(lambda texts: classifier.fit(texts, [0, 1]), ["good", item])
+    assert message in refused(lambda texts: classifier.fit(texts, LABELS), ["good", item])
 
 
 def test_a_gap_in_an_array_is_refused_by_its_place(encoder):
