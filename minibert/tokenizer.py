@@ -25,10 +25,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from minibert._checks import shown
 from minibert.checkpoint.hub import find_folder
 from minibert.text.backends import BackendName, all_ids, make_backend
-from minibert.text.inputs import Text, check_text, listed, paired, text_parts
-from minibert.text.truncation import Item, Truncation, truncate
+from minibert.text.inputs import Text, check_text, id_list, listed, paired, text_parts
+from minibert.text.truncation import Item, Truncation, check_limit, truncate
 from minibert.text.vocabulary import Vocabulary
 from minibert.text.writing import save_tokenizer, write_tokenizer
 from minibert.wordpiece import Piece
@@ -109,6 +110,7 @@ class WordPieceTokenizer:
         "head+tail", a quarter of what fits from its beginning and the rest from its end, where the
         verdict of a review tends to stand (Sun et al. 2019, arXiv 1905.05583).
         """
+        max_length = check_limit(max_length, truncation)
         parts = [text_parts(text, position) for position, text in enumerate(listed(texts))]
         pieces = iter(self.backend.ids([part for text in parts for part in text]))
         rows = []
@@ -136,6 +138,7 @@ class WordPieceTokenizer:
 
     def encode(self, text: str, pair: str | None = None, max_length: int | None = None) -> Encoding:
         """One text or pair with everything there is to know about its tokens."""
+        max_length = check_limit(max_length)
         first = self.backend.pieces(check_text(text, "the text"))
         second = None if pair is None else self.backend.pieces(check_text(pair, "the pair"))
         first, second, _ = truncate(first, second, max_length)
@@ -157,9 +160,10 @@ class WordPieceTokenizer:
     def decode(self, ids: Iterable[int] | Tensor, skip_special_tokens: bool = False) -> str:
         """Ids back to readable text; what normalisation took away does not come back."""
         tokens = []
-        for i in ids.tolist() if isinstance(ids, Tensor) else ids:
+        for i in id_list(ids):
             if i not in self.tokens:
-                raise ValueError(f"{i} is not an id of this vocabulary of {self.vocabulary.size}")
+                size = self.vocabulary.size
+                raise ValueError(f"{shown(i)} is not an id of this vocabulary of {size}")
             if not (skip_special_tokens and self.tokens[i] in self.vocabulary.special):
                 tokens.append(self.tokens[i])
         return self.backend.join(tokens)

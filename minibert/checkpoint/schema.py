@@ -103,6 +103,13 @@ def get(data: Mapping[str, Any], key: str, rule: Rule, default: Any = None) -> A
     return rule.check(key, data[key]) if key in data else default
 
 
+def need(data: Mapping[str, Any], key: str, rule: Rule) -> Any:
+    """The value under a key that must be there; otherwise as `get`."""
+    if key not in data:
+        raise ValueError(f"{key} is missing; it must be {rule.allowed}")
+    return rule.check(key, data[key])
+
+
 @contextmanager
 def in_file(path: Path) -> Iterator[None]:
     """A `ValueError` inside begins with the file's name."""

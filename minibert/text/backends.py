@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
+from minibert.checkpoint.arguments import check_choice
+from minibert._checks import shown
 from minibert.text.vocabulary import Vocabulary
 from minibert.wordpiece import CONTINUATION, MAX_CHARACTERS, Character, Piece, WordPiece
 
@@ -34,11 +36,13 @@ class Backend(Protocol):
 
 def make_backend(name: BackendName, vocabulary: Vocabulary) -> Backend:
     """The backend of this name. Raises `ValueError` for any other."""
-    if name == "rust":
-        return RustBackend(vocabulary)
-    if name == "python":
-        return PythonBackend(vocabulary)
-    raise ValueError(f"backend is {name!r}; it must be 'rust' or 'python'")
+    if not isinstance(vocabulary, Vocabulary):
+        raise ValueError(
+            f"vocabulary is {shown(vocabulary)}; to read a folder or a model by its name, use "
+            "WordPieceTokenizer.from_pretrained"
+        )
+    check_choice("backend", name, get_args(BackendName))
+    return RustBackend(vocabulary) if name == "rust" else PythonBackend(vocabulary)
 
 
 class PythonBackend:
@@ -117,14 +121,33 @@ def build_wordpiece(vocabulary: Vocabulary) -> WordPiece:
 
 
 def added_ids(vocabulary: Vocabulary) -> dict[str, int]:
-    """The added words with their ids, normalised, as they are found in a normalised text."""
+    """The added words with their ids, normalised, as they are found in a normalised text.
+
+    Raises `ValueError` for words of which nothing is left, or the same as of another.
+    """
     normalize = build_wordpiece(vocabulary).normalize
-    return {_letters(normalize(word)): i for word, i in vocabulary.added.items()}
+    words: dict[str, str] = {}  # normalised -> as it was added
+    for word in vocabulary.added:
+        found = words.setdefault(_letters(normalize(word)), word)
+        if found != word:
+            raise ValueError(
+                f"the added words {shown(found)} and {shown(word)} are the same once normalised, "
+                "so one of them would never be found; keep the right one"
+            )
+    if "" in {*words, *vocabulary.special}:
+        raise ValueError(
+            f"the added token {shown(words.get('', ''))} is empty once normalised, so no text has "
+            "it; take it out"
+        )
+    return {normalised: vocabulary.added[word] for normalised, word in words.items()}
 
 
 def all_ids(vocabulary: Vocabulary) -> dict[str, int]:
-    """Every token of the vocabulary, special and added ones included, with its id."""
-    return {**added_ids(vocabulary), **vocabulary.ids, **vocabulary.special}
+    """Every token of the vocabulary, special and added ones included, with its id.
+
+    An added word may be a token of the vocabulary once it is normalised; then it is found first.
+    """
+    return {**vocabulary.ids, **added_ids(vocabulary), **vocabulary.special}
 
 
 def _letters(characters: list[Character]) -> str:
@@ -188,7 +211,7 @@ def build_rust(vocabulary: Vocabulary) -> Any:
             tokenizer.add_tokens([AddedToken(token, normalized=True, special=False)])
         if tokenizer.token_to_id(token) != ids[token]:
             raise ValueError(
-                f"the added token {token!r} has id {ids[token]}, which leaves a gap "
+                f"the added token {shown(token)} has id {ids[token]}, which leaves a gap "
                 f"after the vocabulary; the next free id is {tokenizer.token_to_id(token)}"
             )
     tokenizer.post_processor = TemplateProcessing(

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Reversible, Sequence, Set
 from itertools import islice
+from numbers import Integral
 from typing import Any
 
-from torch import Tensor
+from numpy import ndarray
+from torch import Tensor, strided
 
 from minibert._checks import shown
 
@@ -33,6 +35,31 @@ def paired(texts: str | Sequence[str], pairs: str | Sequence[str] | None) -> lis
     if not many:
         raise ValueError("there are no texts; give at least one")
     return many
+
+
+def id_list(ids: Any) -> list[int]:
+    """The ids of one row, a tensor or an array included, as Python's numbers.
+
+    Raises `ValueError` for several rows, what is no row, and an item that is no whole number.
+    """
+    rows = "give one row at a time: [tokenizer.decode(row) for row in ids]"
+    kind = type(ids).__name__
+    if (dimensions := _dimensions(ids)) not in (None, 1):
+        raise ValueError(f"ids is a {kind} of {dimensions} dimensions; {rows}")
+    if isinstance(ids, Tensor):
+        if ids.is_meta or ids.layout != strided:
+            raise ValueError("ids is a Tensor that is not dense; give whole numbers")
+        ids = ids.tolist()
+    if isinstance(ids, str | bytes | bytearray | Mapping | Set) or not isinstance(ids, Iterable):
+        raise ValueError(f"ids is {shown(ids)}, a {kind}; give a list of whole numbers")
+    numbers = []
+    for position, i in enumerate(ids):
+        if isinstance(i, Sequence | Tensor | ndarray) and not isinstance(i, str):
+            raise ValueError(f"ids holds rows; {rows}")
+        if not isinstance(i, Integral) or isinstance(i, bool):
+            raise ValueError(f"id {position} is {shown(i)}; it must be a whole number")
+        numbers.append(int(i))
+    return numbers
 
 
 def listed(texts: Iterable[Text], name: str = "texts") -> list[Text]:

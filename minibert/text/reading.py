@@ -1,22 +1,23 @@
 """Reading a tokenizer's files, in the three forms in which BERT vocabularies are published.
 
 `tokenizer.json` says everything. `vocab.txt` needs the `tokenizer_config.json` beside it. Google's
-first release has a bare `vocab.txt`, which leaves open whether the model is cased. In all of them,
-tokens that were added later are found or refused, never overlooked: an overlooked one would be cut
-into pieces that the model has never seen in its place.
+first release has a bare `vocab.txt`, which leaves open whether the model is cased.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, cast
 
-from minibert._checks import warn
-from minibert.checkpoint.files import json_or_empty, read_json
+from minibert._checks import shown, warn
+from minibert.checkpoint.files import is_there, read_json
+from minibert.checkpoint.schema import LIST, OBJECT, SWITCH, get, in_file, need, optional
+from minibert.text.added import Added, read_decoder, read_entry
+from minibert.text.kind import TOKENIZER_CONFIG
 from minibert.wordpiece import CONTINUATION, MAX_CHARACTERS
 
-TOKENIZER_JSON, TOKENIZER_CONFIG, VOCAB = "tokenizer.json", "tokenizer_config.json", "vocab.txt"
+TOKENIZER_JSON, VOCAB = "tokenizer.json", "vocab.txt"
 
 # Our settings of the text and their keys in a tokenizer_config.json.
 SETTINGS = {
@@ -47,94 +48,125 @@ class TextSettings(TypedDict):
 class Source(NamedTuple):
     """What the file with the vocabulary says.
 
-    added: the entries of tokens that were added later, each with its content, its id, and flags.
+    ids: not checked yet. added: the tokens that were added later. whole: the tokenizer.json, if
+    transformers takes it as it is.
     """
 
     path: Path
-    ids: dict[str, int]
-    added: list[dict[str, Any]]
+    ids: dict[str, Any]
+    added: list[Added]
     settings: TextSettings
+    whole: dict[str, Any] | None = None
 
 
-def read_source(folder: Path, config: Mapping[str, Any]) -> Source:
-    """The vocabulary of a folder; config: its tokenizer_config.json, empty if there is none.
+def read_source(folder: Path, config: Mapping[str, Any], rebuilt: bool) -> Source:
+    """The vocabulary of a folder.
 
-    Raises `FileNotFoundError` if there is neither a tokenizer.json nor a vocab.txt.
+    config: its tokenizer_config.json, empty if there is none. rebuilt: whether its settings have
+    the last word, as of `kind.check_kind`. Raises `FileNotFoundError` if there is neither a
+    tokenizer.json nor a vocab.txt.
     """
-    if (folder / TOKENIZER_JSON).is_file():
-        return _read_tokenizer_json(folder / TOKENIZER_JSON, config)
-    if (folder / VOCAB).is_file():
-        return _read_vocab(folder / VOCAB, config)
+    with in_file(folder / TOKENIZER_CONFIG):
+        for theirs in SETTINGS.values():
+            get(config, theirs, optional(SWITCH))
+        decoder = read_decoder(config)
+    if is_there(folder / TOKENIZER_JSON):
+        source = _read_tokenizer_json(folder / TOKENIZER_JSON, config, rebuilt)
+        odd = sorted(set(decoder) ^ set(source.added)) if "added_tokens_decoder" in config else []
+        if odd:
+            raise ValueError(
+                f"{source.path} and {TOKENIZER_CONFIG} beside it do not add the same tokens: one "
+                f"of them lacks {shown(odd[0].content)} with id {odd[0].id}"
+            )
+        return source
+    if is_there(folder / VOCAB):
+        return _read_vocab(folder / VOCAB, config, decoder)
     raise FileNotFoundError(f"{folder} has no tokenizer: neither {TOKENIZER_JSON} nor {VOCAB}")
-
-
-def content(token: str | Mapping[str, Any]) -> str:
-    """A special token's text; some files wrap it in an object."""
-    return token if isinstance(token, str) else token["content"]
 
 
 # --- tokenizer.json ------------------------------------------------------------------------------
 
 
-def _read_tokenizer_json(path: Path, config: Mapping[str, Any]) -> Source:
-    """Everything, except that tokenizer_config.json has the last word on the settings.
+def _read_tokenizer_json(path: Path, config: Mapping[str, Any], rebuilt: bool) -> Source:
+    """Everything; but of a tokenizer that is rebuilt, the config has the last word on settings.
 
     The file's own padding and truncation, which some publishers left switched on, are not read: how
     long a row may be is the caller's choice.
     """
     data = read_json(path)
-    for (part, key), wanted in _BERT_PARTS.items():
-        found = (data.get(part) or {}).get(key)
-        if found != wanted:
-            raise ValueError(
-                f"{path} is not a BERT tokenizer: its {part} has {key} {found!r} and BERT's has "
-                f"{wanted!r}"
-            )
-    normalizer = data["normalizer"]
-    stated = TextSettings(
-        lower_case=normalizer["lowercase"],
-        strip_accents=normalizer["strip_accents"],
-        split_cjk=normalizer["handle_chinese_chars"],
-    )
-    settings = _overridden(stated, config, path)
-    return Source(path, data["model"]["vocab"], data.get("added_tokens", []), settings)
+    with in_file(path):
+        for (part, key), wanted in _BERT_PARTS.items():
+            found = (get(data, part, optional(OBJECT)) or {}).get(key)
+            if type(found) is not type(wanted) or found != wanted:
+                raise ValueError(
+                    f"it is not a BERT tokenizer: its {part} has {key} {shown(found)} and BERT's "
+                    f"has {wanted!r}"
+                )
+        normalizer = data["normalizer"]
+        stated = TextSettings(
+            lower_case=need(normalizer, "lowercase", SWITCH),
+            strip_accents=get(normalizer, "strip_accents", optional(SWITCH)),
+            split_cjk=need(normalizer, "handle_chinese_chars", SWITCH),
+        )
+        ids = need(data["model"], "vocab", OBJECT)
+        added = [read_entry(e) for e in get(data, "added_tokens", optional(LIST)) or []]
+    settings = _settled(stated, config, path, rebuilt)
+    return Source(path, ids, added, settings, None if rebuilt else data)
 
 
-def _overridden(stated: TextSettings, config: Mapping[str, Any], path: Path) -> TextSettings:
+def _settled(
+    stated: TextSettings, config: Mapping[str, Any], path: Path, rebuilt: bool
+) -> TextSettings:
     """The settings of tokenizer.json, replaced where tokenizer_config.json contradicts them.
 
     The two files of a model should not differ; if they do, this is what transformers does.
     """
     settings = dict(stated)
     for ours, theirs in SETTINGS.items():
-        if config.get(theirs) is not None and config[theirs] != settings[ours]:
+        says = config[theirs] if theirs in config else settings[ours]
+        if says is None and ours != "strip_accents":  # for which null is a value: as lower_case
+            continue
+        if says != settings[ours]:
             warn(
-                f"{path} and {TOKENIZER_CONFIG} beside it disagree: {theirs} is {config[theirs]} "
-                "in the latter, which is followed, as transformers does"
+                f"{path} and {TOKENIZER_CONFIG} beside it disagree: {theirs} is "
+                f"{says} in the latter; the {'latter' if rebuilt else 'former'} is followed, "
+                "as transformers does"
             )
-            settings[ours] = config[theirs]
+            settings[ours] = says if rebuilt else settings[ours]
     return cast(TextSettings, settings)
 
 
 # --- vocab.txt -----------------------------------------------------------------------------------
 
 
-def _read_vocab(path: Path, config: Mapping[str, Any]) -> Source:
-    """One token a line, whose id is the number of the line, from 0; the rest is in the config."""
+def _read_vocab(path: Path, config: Mapping[str, Any], added: list[Added]) -> Source:
+    """One token a line, whose id is the number of the line, from 0; the rest is in the config.
+
+    Blank lines at the end are no tokens, nor is the mark at the beginning that some editors put
+    there. A blank line in between counts as one, as in transformers: it has an id.
+    """
     try:
-        with open(path, encoding="utf-8") as lines:  # not splitlines: tokens contain U+2028
-            ids = {line.rstrip("\n"): i for i, line in enumerate(lines)}
+        with open(path, encoding="utf-8-sig") as file:  # not splitlines: tokens contain U+2028
+            tokens = [line.rstrip("\n") for line in file]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text: {error}") from error
-    if not ids:
+    while tokens and not tokens[-1].strip(" \t"):
+        tokens.pop()
+    if not tokens:
         raise ValueError(f"{path} is empty")
-    added = config.get("added_tokens_decoder", {})
+    ids: dict[str, int] = {}
+    for i, token in enumerate(tokens):
+        if ids.setdefault(token, i) != i:
+            raise ValueError(
+                f"{path} has the token {shown(token)} twice, in lines {ids[token] + 1} and "
+                f"{i + 1}, so it would have two ids"
+            )
     settings = TextSettings(
         lower_case=_is_lower_case(config, ids, path),
         strip_accents=config.get("strip_accents"),
-        split_cjk=config.get("tokenize_chinese_chars", True),
+        split_cjk=config.get("tokenize_chinese_chars") is not False,
     )
-    return Source(path, ids, [{**entry, "id": int(i)} for i, entry in added.items()], settings)
+    return Source(path, ids, added, settings)
 
 
 def _is_lower_case(config: Mapping[str, Any], ids: Mapping[str, int], path: Path) -> bool:
@@ -156,42 +188,3 @@ def _is_lower_case(config: Mapping[str, Any], ids: Mapping[str, int], path: Path
         f'{{"do_lower_case": {str(lower_case).lower()}}} into {TOKENIZER_CONFIG}'
     )
     return lower_case
-
-
-# --- tokens added later --------------------------------------------------------------------------
-
-
-def sort_added(source: Source) -> tuple[dict[str, int], dict[str, int]]:
-    """The added tokens with their ids: (special tokens, words).
-
-    Raises `ValueError` for a token whose flags ask for rules that our own tokenizer lacks.
-    """
-    special: dict[str, int] = {}
-    words: dict[str, int] = {}
-    for entry in source.added:
-        odd = [key for key in ("lstrip", "rstrip", "single_word") if entry.get(key)]
-        if odd or entry.get("normalized", False) == entry.get("special", False):
-            raise ValueError(
-                f"{source.path} adds the token {entry['content']!r} with "
-                f"{', '.join(odd) or 'special and normalized alike'}; minibert takes special "
-                "tokens that are not normalized and other tokens that are"
-            )
-        (special if entry.get("special") else words)[entry["content"]] = entry["id"]
-    return special, words
-
-
-def check_none_overlooked(folder: Path, config: Mapping[str, Any], known: Collection[str]) -> None:
-    """Raise `ValueError` if files or keys of an older kind add tokens that are not known."""
-    roles = json_or_empty(folder / "special_tokens_map.json")
-    found: list[Any] = [*json_or_empty(folder / "added_tokens.json")]
-    found += [token for role, token in roles.items() if role.endswith("_token")]
-    for key in ("additional_special_tokens", "extra_special_tokens"):
-        extra = {**roles, **config}.get(key) or []
-        found += extra.values() if isinstance(extra, Mapping) else extra
-    overlooked = sorted({content(token) for token in found} - set(known))
-    if overlooked:
-        raise ValueError(
-            f"{folder} adds the tokens {', '.join(overlooked)} in files of an older kind; open it "
-            "with transformers.AutoTokenizer and save_pretrained it, which writes a "
-            f"{TOKENIZER_JSON} that has them"
-        )

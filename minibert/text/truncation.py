@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Literal, TypeVar, get_args
 
-from minibert.checkpoint.arguments import check_choice
+from minibert.checkpoint.arguments import check_choice, whole_number
 
 Truncation = Literal["head", "head+tail"]
 TRUNCATIONS = get_args(Truncation)
 
 Item = TypeVar("Item")  # an id, or a Piece
+
+
+def check_limit(max_length: object, truncation: object = "head") -> int | None:
+    """The longest row, or None for any length. Raises `ValueError` for what is no such setting."""
+    check_choice("truncation", truncation, TRUNCATIONS)
+    return None if max_length is None else whole_number("max_length", max_length, 2)
 
 
 def truncate(
@@ -21,10 +27,9 @@ def truncate(
     """What stays of each text beside the special tokens, and how many items were cut off.
 
     truncation: "head" keeps the beginning of a text; "head+tail" a quarter of the room from its
-    beginning and the rest from its end. Raises `ValueError` for any other, and for a max_length
-    below the number of special tokens.
+    beginning and the rest from its end. Both settings were looked at by `check_limit`; raises
+    `ValueError` for a max_length below the number of special tokens.
     """
-    check_choice("truncation", truncation, TRUNCATIONS)
     keep = truncated_lengths(len(first), None if second is None else len(second), max_length)
     dropped = len(first) + len(second or ()) - sum(keep)
     first = _shortened(first, keep[0], truncation)

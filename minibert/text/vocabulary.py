@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from minibert._checks import shown
 from minibert.checkpoint.files import json_or_empty
-from minibert.text.reading import (
+from minibert.checkpoint.schema import TEXT, Rule, get, in_file, optional
+from minibert.text.added import ID, TOKEN, check_none_overlooked, content, sort_added
+from minibert.text.kind import (
     TOKENIZER_CONFIG,
-    check_none_overlooked,
-    content,
-    read_source,
-    sort_added,
+    check_kind,
+    check_never_split,
+    check_taken_whole,
 )
+from minibert.text.reading import read_source
 
 # The special tokens that BERT gives a role, by the names of the fields that hold them.
 ROLES = (
@@ -23,6 +26,14 @@ ROLES = (
     "pad_token",
     "unk_token",
     "mask_token",
+)
+
+_NO_LIMIT = 1_000_000  # a longest row above it means that there is none; transformers writes 1e30
+_LENGTH = optional(
+    Rule(
+        lambda value: type(value) in (int, float) and value >= 1 and value == int(value),
+        "a whole number of at least 1",
+    )
 )
 
 
@@ -34,6 +45,8 @@ class Vocabulary:
     ids; the five of `ROLES` are among them. added: words added later, with their ids, recognised in
     the normalised text and taken whole. lower_case, strip_accents, split_cjk: as for `WordPiece`.
     model_max_length: the most tokens of a row that the model takes, where the files say so.
+
+    Each token has one id and each id one token; `ValueError` names those of which that is not true.
     """
 
     ids: Mapping[str, int]
@@ -49,6 +62,14 @@ class Vocabulary:
     model_max_length: int | None = None
     added: Mapping[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_ids(self.ids, self.special, self.added)
+        for role in ROLES:
+            if getattr(self, role) not in self.special:
+                raise ValueError(
+                    f"its special tokens lack {shown(getattr(self, role))}, which is its {role}"
+                )
+
     @property
     def size(self) -> int:
         """One more than the highest id: the vectors an embedding table needs."""
@@ -61,24 +82,59 @@ class Vocabulary:
         Raises `FileNotFoundError` without a vocabulary and `ValueError` for one that is not BERT's.
         """
         config = json_or_empty(folder / TOKENIZER_CONFIG)
-        source = read_source(folder, config)
-        roles: dict[str, Any] = {
-            role: content(config.get(role) or getattr(cls, role)) for role in ROLES
-        }
-        for role, token in roles.items():
-            if token not in source.ids:
-                raise ValueError(f"{source.path} has no token {token!r}, which is its {role}")
-        special, added = sort_added(source)
-        special = {**{token: source.ids[token] for token in roles.values()}, **special}
-        check_none_overlooked(folder, config, {*special, *added})
-        longest = config.get("model_max_length")
-        if not isinstance(longest, int) or longest > 1_000_000:  # transformers' 1e30: no limit
-            longest = None
-        return cls(
-            ids=source.ids,
-            special=special,
-            added=added,
-            model_max_length=longest,
-            **source.settings,
-            **roles,
-        )
+        rebuilt = check_kind(folder, config)
+        with in_file(folder / TOKENIZER_CONFIG):
+            roles: dict[str, Any] = {
+                role: content(get(config, role, optional(TOKEN)) or getattr(cls, role))
+                for role in ROLES
+            }
+            longest = get(config, "model_max_length", _LENGTH)
+        source = read_source(folder, config, rebuilt)
+        with in_file(source.path):
+            for role, token in roles.items():
+                if token not in source.ids:
+                    raise ValueError(f"it has no token {shown(token)}, which is its {role}")
+            special, added = sort_added(source.added)
+            special = {**{token: source.ids[token] for token in roles.values()}, **special}
+            vocabulary = cls(
+                ids=source.ids,
+                special=special,
+                added=added,
+                model_max_length=int(longest) if longest and longest <= _NO_LIMIT else None,
+                **source.settings,
+                **roles,
+            )
+            if source.whole is not None:
+                cls_, sep = (
+                    (token, special[token])
+                    for token in (vocabulary.cls_token, vocabulary.sep_token)
+                )
+                check_taken_whole(source.whole, vocabulary.unk_token, cls_, sep)
+        with in_file(folder / TOKENIZER_CONFIG):
+            check_never_split(config, special)
+        check_none_overlooked(folder, config, {**special, **added}, roles)
+        return vocabulary
+
+
+def check_ids(*tables: Mapping[str, int]) -> None:
+    """Raise `ValueError` unless these tables together give each token one id and each id one token.
+
+    A token may stand in several tables.
+    """
+    ids: dict[str, int] = {}
+    tokens: dict[int, str] = {}
+    for table in tables:
+        for token, i in table.items():
+            if not (TEXT.holds(token) and ID.holds(i)):  # the names cost more than the rules
+                TEXT.check("a token", token)
+                ID.check(f"the id of the token {shown(token)}", i)
+            if ids.setdefault(token, i) != i:
+                raise ValueError(
+                    f"the token {shown(token)} has two ids, {ids[token]} and {i}; keep the right "
+                    "one"
+                )
+            if tokens.setdefault(i, token) != token:
+                raise ValueError(
+                    f"the tokens {shown(tokens[i])} and {shown(token)} have the same id, {i}; each "
+                    "needs its own"
+                )

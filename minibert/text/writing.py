@@ -8,7 +8,8 @@ from typing import Any
 
 from minibert.checkpoint.folders import new_files
 from minibert.text.backends import build_rust
-from minibert.text.reading import SETTINGS, TOKENIZER_CONFIG, TOKENIZER_JSON
+from minibert.text.kind import TOKENIZER_CONFIG
+from minibert.text.reading import SETTINGS, TOKENIZER_JSON
 from minibert.text.vocabulary import ROLES, Vocabulary
 
 

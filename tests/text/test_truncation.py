@@ -2,8 +2,6 @@
 
 import pytest
 
-from minibert.text.truncation import truncate
-
 LETTERS = "a b c d e f g h i j k l m n o p"
 
 
@@ -40,6 +38,6 @@ def test_what_fits_is_not_cut_and_what_does_not_fills_the_row(tokenizer):
             assert cut(tokenizer, short, length) == cut(tokenizer, short, None, "head")
 
 
-def test_an_unknown_truncation_is_refused():
+def test_an_unknown_truncation_is_refused(tokenizer):
     with pytest.raises(ValueError, match=r"truncation is 'tail'.*'head', 'head\+tail'"):
-        truncate([1, 2, 3], None, 4, "tail")
+        cut(tokenizer, "a b c", 4, "tail")

@@ -1,0 +1,161 @@
+"""Tokens that were added to a vocabulary later: found or refused, never overlooked.
+
+An overlooked one would be cut into pieces that the model has never seen in its place. Files of
+several kinds and ages name them: tokenizer.json, tokenizer_config.json, special_tokens_map.json and
+added_tokens.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minibert._checks import shown
+from minibert.checkpoint.files import json_or_empty
+from minibert.checkpoint.schema import (
+    OBJECT,
+    SWITCH,
+    TEXT,
+    Rule,
+    get,
+    in_file,
+    mapping_of,
+    need,
+    optional,
+    whole,
+)
+from minibert.text.kind import TOKENIZER_CONFIG
+
+_FLAGS = ("lstrip", "rstrip", "single_word")
+_EXTRA = ("additional_special_tokens", "extra_special_tokens")
+ID = whole()
+TOKEN = Rule(
+    lambda value: (
+        TEXT.holds(value) or (isinstance(value, dict) and TEXT.holds(value.get("content")))
+    ),
+    "a string, or an object with the string as its content",
+)
+_TOKENS = Rule(
+    lambda value: (
+        isinstance(value, dict | list)
+        and all(map(TOKEN.holds, value.values() if isinstance(value, dict) else value))
+    ),
+    "a list of tokens, or an object with tokens as its values",
+)
+
+
+class Added(NamedTuple):
+    """A token that was added; special ones are found in the text itself, others normalised."""
+
+    content: str
+    id: int
+    special: bool
+
+
+def content(token: str | Mapping[str, Any]) -> str:
+    """A special token's text; some files wrap it in an object."""
+    return token if isinstance(token, str) else token["content"]
+
+
+def read_entry(entry: Any, i: int | None = None) -> Added:
+    """An entry of `added_tokens` or, with its id given, of `added_tokens_decoder`.
+
+    Raises `ValueError` for one of the wrong shape, or whose flags ask for rules that our own
+    tokenizer lacks.
+    """
+    OBJECT.check("an added token", entry)
+    token = need(entry, "content", TEXT)
+    try:
+        i = need(entry, "id", ID) if i is None else i
+        special = get(entry, "special", SWITCH, False)
+        normalized = get(entry, "normalized", SWITCH, not special)
+        odd = [key for key in _FLAGS if get(entry, key, SWITCH, False)]
+    except ValueError as error:
+        raise ValueError(f"of the added token {shown(token)}, {error}") from error
+    if odd or normalized == special:
+        raise ValueError(
+            f"it adds the token {shown(token)} with "
+            f"{', '.join(odd) or 'special and normalized alike'}; minibert takes special "
+            "tokens that are not normalized and other tokens that are"
+        )
+    return Added(token, i, special)
+
+
+def read_decoder(config: Mapping[str, Any]) -> list[Added]:
+    """The tokens that a tokenizer_config.json adds; its keys are their ids."""
+    entries = get(config, "added_tokens_decoder", optional(OBJECT)) or {}
+    return [read_entry(entry, _id_of(key)) for key, entry in entries.items()]
+
+
+def _id_of(key: str) -> int:
+    # isdecimal holds for the digits of other scripts, too.
+    i = int(key) if key.isascii() and key.isdecimal() and len(key) <= 10 else None
+    if not ID.holds(i):
+        raise ValueError(
+            f"added_tokens_decoder has the key {shown(key)}; it must be an id, {ID.allowed}"
+        )
+    return i  # type: ignore[return-value]  # the rule excludes None
+
+
+def sort_added(added: Iterable[Added]) -> tuple[dict[str, int], dict[str, int]]:
+    """The added tokens with their ids: (special tokens, words)."""
+    special: dict[str, int] = {}
+    words: dict[str, int] = {}
+    for token in added:
+        if token.content in special or token.content in words:
+            raise ValueError(f"it adds the token {shown(token.content)} twice; keep the right one")
+        (special if token.special else words)[token.content] = token.id
+    return special, words
+
+
+def check_none_overlooked(
+    folder: Path, config: Mapping[str, Any], known: Mapping[str, int], roles: Mapping[str, str]
+) -> None:
+    """Raise `ValueError` if other files or keys add tokens that are not known, or not as these.
+
+    known: the tokens that are matched whole, with their ids. roles: the tokens of the roles.
+    """
+    path, older = folder / "special_tokens_map.json", folder / "added_tokens.json"
+    named = json_or_empty(path)
+    found: list[Any] = []
+    for source, data in ((path, named), (folder / TOKENIZER_CONFIG, config)):
+        with in_file(source):
+            found += _named(data)
+    with in_file(path):
+        for role, token in roles.items():
+            stated = named.get(role)
+            if stated is not None and content(stated) != token:
+                raise ValueError(
+                    f"{role} is {shown(content(stated))}, and {TOKENIZER_CONFIG} has "
+                    f"{shown(token)}; one of the two must be mended"
+                )
+    additions = json_or_empty(older)
+    with in_file(older):
+        mapping_of(ID).check("its content", additions)
+        for token, i in additions.items():
+            if known.get(token, i) != i:
+                raise ValueError(
+                    f"the token {shown(token)} has two ids, {i} and, in another file, "
+                    f"{known[token]}; keep the right one"
+                )
+    overlooked = sorted({*map(content, found), *additions} - known.keys())
+    if overlooked:
+        some = ", ".join(shown(token).strip("'") for token in overlooked[:6])
+        more = f" and {len(overlooked) - 6} more" if len(overlooked) > 6 else ""
+        raise ValueError(
+            f"{folder} adds the tokens {some}{more} in files of an older kind; open it "
+            "with transformers.AutoTokenizer and save_pretrained it, which writes a "
+            "tokenizer.json that has them"
+        )
+
+
+def _named(data: Mapping[str, Any]) -> Iterable[Any]:
+    """The special tokens that the keys of a file name."""
+    for key, value in data.items():
+        # A switch such as add_bos_token is not a token.
+        if key.endswith("_token") and not isinstance(value, bool) and value is not None:
+            yield TOKEN.check(key, value)
+    for key in _EXTRA:
+        tokens = get(data, key, optional(_TOKENS)) or []
+        yield from tokens.values() if isinstance(tokens, Mapping) else tokens
