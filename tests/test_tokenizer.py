@@ -333,7 +333,9 @@ def test_texts_no_tokenizer_can_take(backend):
 
 
 def test_unknown_backend_is_refused(minilm):
-    with pytest.raises(ValueError, match="'rust' or 'python'"):
+    with pytest.raises(
+        ValueError, match=r"backend is .go.; it must be one of \('rust', 'python'\)"
+    ):
         WordPieceTokenizer.from_pretrained(minilm, backend="go")
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from minibert._checks import shown
 from minibert.checkpoint.files import json_or_empty
 from minibert.checkpoint.schema import (
+    LIST,
     OBJECT,
     SWITCH,
     TEXT,
@@ -58,21 +59,36 @@ def content(token: str | Mapping[str, Any]) -> str:
     return token if isinstance(token, str) else token["content"]
 
 
-def read_entry(entry: Any, i: int | None = None) -> Added:
-    """An entry of `added_tokens` or, with its id given, of `added_tokens_decoder`.
+def read_entries(data: Mapping[str, Any]) -> list[Added]:
+    """The tokens that a tokenizer.json adds."""
+    entries = get(data, "added_tokens", optional(LIST)) or []
+    return [_read_entry(f"added_tokens[{n}]", entry) for n, entry in enumerate(entries)]
+
+
+def read_decoder(config: Mapping[str, Any]) -> list[Added]:
+    """The tokens that a tokenizer_config.json adds; its keys are their ids."""
+    entries = get(config, "added_tokens_decoder", optional(OBJECT)) or {}
+    return [
+        _read_entry(f"added_tokens_decoder[{shown(key)}]", entry, _id_of(key))
+        for key, entry in entries.items()
+    ]
+
+
+def _read_entry(name: str, entry: Any, i: int | None = None) -> Added:
+    """One of them; i: its id, where it stands beside it.
 
     Raises `ValueError` for one of the wrong shape, or whose flags ask for rules that our own
     tokenizer lacks.
     """
-    OBJECT.check("an added token", entry)
-    token = need(entry, "content", TEXT)
+    OBJECT.check(name, entry)
     try:
+        token = need(entry, "content", TEXT)
         i = need(entry, "id", ID) if i is None else i
         special = get(entry, "special", SWITCH, False)
         normalized = get(entry, "normalized", SWITCH, not special)
         odd = [key for key in _FLAGS if get(entry, key, SWITCH, False)]
     except ValueError as error:
-        raise ValueError(f"of the added token {shown(token)}, {error}") from error
+        raise ValueError(f"in {name}, {error}") from error
     if odd or normalized == special:
         raise ValueError(
             f"it adds the token {shown(token)} with "
@@ -80,12 +96,6 @@ def read_entry(entry: Any, i: int | None = None) -> Added:
             "tokens that are not normalized and other tokens that are"
         )
     return Added(token, i, special)
-
-
-def read_decoder(config: Mapping[str, Any]) -> list[Added]:
-    """The tokens that a tokenizer_config.json adds; its keys are their ids."""
-    entries = get(config, "added_tokens_decoder", optional(OBJECT)) or {}
-    return [read_entry(entry, _id_of(key)) for key, entry in entries.items()]
 
 
 def _id_of(key: str) -> int:

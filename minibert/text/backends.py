@@ -42,6 +42,7 @@ def make_backend(name: BackendName, vocabulary: Vocabulary) -> Backend:
             "WordPieceTokenizer.from_pretrained"
         )
     check_choice("backend", name, get_args(BackendName))
+    check_added(vocabulary)
     return RustBackend(vocabulary) if name == "rust" else PythonBackend(vocabulary)
 
 
@@ -121,25 +122,28 @@ def build_wordpiece(vocabulary: Vocabulary) -> WordPiece:
 
 
 def added_ids(vocabulary: Vocabulary) -> dict[str, int]:
-    """The added words with their ids, normalised, as they are found in a normalised text.
-
-    Raises `ValueError` for words of which nothing is left, or the same as of another.
-    """
+    """The added words with their ids, normalised, as they are found in a normalised text."""
     normalize = build_wordpiece(vocabulary).normalize
-    words: dict[str, str] = {}  # normalised -> as it was added
+    return {_letters(normalize(word)): i for word, i in vocabulary.added.items()}
+
+
+def check_added(vocabulary: Vocabulary) -> None:
+    """Raise `ValueError` for added tokens that no text has, or no text but that of another."""
+    normalize = build_wordpiece(vocabulary).normalize
+    words: dict[str, str] = dict.fromkeys(vocabulary.special, "")  # as it is found -> as added
     for word in vocabulary.added:
-        found = words.setdefault(_letters(normalize(word)), word)
-        if found != word:
+        found = _letters(normalize(word))
+        if found in words and word not in words:
             raise ValueError(
-                f"the added words {shown(found)} and {shown(word)} are the same once normalised, "
-                "so one of them would never be found; keep the right one"
+                f"the added tokens {shown(words[found] or found)} and {shown(word)} are the same "
+                "once normalised, so one of them would never be found; keep the right one"
             )
-    if "" in {*words, *vocabulary.special}:
+        words[found] = word
+    if "" in words:
         raise ValueError(
-            f"the added token {shown(words.get('', ''))} is empty once normalised, so no text has "
-            "it; take it out"
+            f"the added token {shown(words[''])} is empty once normalised, so no text has it; take "
+            "it out"
         )
-    return {normalised: vocabulary.added[word] for normalised, word in words.items()}
 
 
 def all_ids(vocabulary: Vocabulary) -> dict[str, int]:

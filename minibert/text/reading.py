@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypedDict, cast
 
 from minibert._checks import shown, warn
 from minibert.checkpoint.files import is_there, read_json
-from minibert.checkpoint.schema import LIST, OBJECT, SWITCH, get, in_file, need, optional
-from minibert.text.added import Added, read_decoder, read_entry
+from minibert.checkpoint.schema import OBJECT, SWITCH, get, in_file, need, optional
+from minibert.text.added import Added, read_decoder, read_entries
 from minibert.text.kind import TOKENIZER_CONFIG
 from minibert.wordpiece import CONTINUATION, MAX_CHARACTERS
 
@@ -109,7 +109,7 @@ def _read_tokenizer_json(path: Path, config: Mapping[str, Any], rebuilt: bool) -
             split_cjk=need(normalizer, "handle_chinese_chars", SWITCH),
         )
         ids = need(data["model"], "vocab", OBJECT)
-        added = [read_entry(e) for e in get(data, "added_tokens", optional(LIST)) or []]
+        added = read_entries(data)
     settings = _settled(stated, config, path, rebuilt)
     return Source(path, ids, added, settings, None if rebuilt else data)
 
