@@ -123,6 +123,8 @@ class WordPieceTokenizer:
 
     def pad(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """Rows -> the batch, LongTensors (B, T), filled up with [PAD] on the right."""
+        if not rows:
+            raise ValueError("there are no rows; give at least one")
         longest = max(len(row.ids) for row in rows)
         ids, type_ids, mask = [], [], []
         for row in rows:

@@ -134,7 +134,7 @@ def check_none_overlooked(
             found += _named(data)
     with in_file(path):
         for role, token in roles.items():
-            stated = named.get(role)
+            stated = get(named, role, optional(TOKEN))
             if stated is not None and content(stated) != token:
                 raise ValueError(
                     f"{role} is {shown(content(stated))}, and {TOKENIZER_CONFIG} has "

@@ -3,6 +3,7 @@
 import collections
 import sqlite3
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from minibert.tasks.text_classifier import TextClassifier
 from minibert.tasks.text_encoder import TextEncoder
 from minibert.text.inputs import iterated, listed
+from minibert.tokenizer import WordPieceTokenizer
 from tests.conftest import small_model
 
 LABELS = ["LABEL_0", "LABEL_1"]
@@ -245,3 +247,133 @@ def test_texts_are_begun_once(encoder):
     texts = Asked()
     encoder.encode(texts)
     assert texts.begun == 1
+
+
+# --- what else is given to a tokenizer -----------------------------------------------------------
+
+BACKENDS = ("python", "rust")
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def either(request, tokenizer):
+    return WordPieceTokenizer(tokenizer.vocabulary, request.param)
+
+
+@pytest.mark.parametrize("value", ["5", True, False, 0, -1, 1, 1.5, 5.0, [5], 2**70, np.ones(3)])
+def test_a_maximum_that_is_no_length_is_refused(value, either):
+    for use in (
+        lambda: either(["good"], max_length=value),
+        lambda: either.encode_batch(["good"], value),
+        lambda: either.encode_batch([], value),
+        lambda: either.encode("good", max_length=value),
+    ):
+        line = refused(lambda _, use=use: use(), None)
+        assert line.startswith("max_length is ") and "a whole number of at" in line
+
+
+def test_a_maximum_below_the_special_tokens_of_a_pair_is_refused(either):
+    line = refused(lambda length: either([("a", "b")], max_length=length), 2)
+    assert line == "max_length is 2; the special tokens alone need 3"
+
+
+def test_numbers_of_numpy_are_lengths(either):
+    assert either(["good good good"], max_length=np.int64(4))["input_ids"].shape == (1, 4)
+    assert either(["good good good"], max_length=None)["input_ids"].shape == (1, 5)
+
+
+@pytest.mark.parametrize("value", ["tail", None, True, 1, ["head"], {"head"}, np.array(["head"])])
+def test_another_truncation_is_refused(value, either):
+    line = refused(lambda truncation: either.encode_batch(["good"], 5, truncation), value)
+    assert line.startswith("truncation is ")
+
+
+@pytest.mark.parametrize("value", [5, None, "go", True, ["rust"], np.array(["rust", "python"])])
+def test_another_backend_is_refused(value, tokenizer):
+    line = refused(lambda backend: WordPieceTokenizer(tokenizer.vocabulary, backend), value)
+    assert line.startswith("backend is ") and "one of ('rust', 'python')" in line
+
+
+@pytest.mark.parametrize("value", ["minilm-l6", None, {"hello": 0}])
+def test_a_name_is_not_a_vocabulary(value):
+    line = refused(WordPieceTokenizer, value)
+    assert line.startswith("vocabulary is ") and "WordPieceTokenizer.from_pretrained" in line
+
+
+SINGLE = [None, 5, b"good", ["good"], ("good", "bad"), float("nan"), np.array("good")]
+
+
+@pytest.mark.parametrize("value", SINGLE, ids=repr)
+def test_one_text_must_be_a_string(value, either):
+    assert refused(either.tokenize, value).startswith("the text is ")
+    assert refused(either.encode, value).startswith("the text is ")
+    if value is not None:
+        assert refused(lambda pair: either.encode("a", pair), value).startswith("the pair is ")
+
+
+def test_no_error_repeats_ten_megabytes(either):
+    text = "x" * 10**7
+    for use, value in (
+        (either.tokenize, text + "\ud800"),
+        (either.encode, [text]),
+        (either.encode_batch, text),
+        (either.decode, text),
+        (lambda value: either(["a"], max_length=value), text),
+        (lambda value: WordPieceTokenizer(either.vocabulary, value), text),
+        (WordPieceTokenizer, text),
+    ):
+        refused(use, value)  # which looks at the length
+
+
+IDS = {
+    "rows": ([[101, 102], [101, 102]], "ids holds rows; give one row at a time"),
+    "a row that is a tensor": ([torch.tensor([101])], "ids holds rows; give one row at a time"),
+    "a batch": (torch.tensor([[101, 102]]), "ids is a Tensor of 2 dimensions; give one row at"),
+    "an array of rows": (np.array([[101, 102]]), "ids is a ndarray of 2 dimensions; give one row"),
+    "one id": (101, "ids is 101, a int; give a list of whole numbers"),
+    "a tensor of one id": (torch.tensor(101), "ids is a Tensor of 0 dimensions"),
+    "the dict of a batch": ({"input_ids": [101]}, "ids is {'input_ids': [101]}, a dict; give"),
+    "None": (None, "ids is None, a NoneType; give a list of whole numbers"),
+    "a text": ("101", "ids is '101', a str; give a list of whole numbers"),
+    "bytes": (b"101", "ids is b'101', a bytes; give a list of whole numbers"),
+    "a set": ({101}, "ids is {101}, a set; give a list of whole numbers"),
+    "a sparse tensor": (torch.tensor([101]).to_sparse(), "ids is a Tensor that is not dense"),
+    "a tensor without numbers": (torch.empty(1, device="meta"), "ids is a Tensor that is not"),
+    "fractions": ([101.0], "id 0 is 101.0; it must be a whole number"),
+    "a tensor of fractions": (torch.tensor([101.5]), "id 0 is 101.5; it must be a whole number"),
+    "strings": (["101"], "id 0 is '101'; it must be a whole number"),
+    "truth": ([101, True], "id 1 is True; it must be a whole number"),
+    "a gap": ([101, None], "id 1 is None; it must be a whole number"),
+    "too large": ([30522], "30522 is not an id of this vocabulary of 30522"),
+    "negative": (torch.tensor([101, -100]), "-100 is not an id of this vocabulary of 30522"),
+    "huge": ([10**5000], "is not an id of this vocabulary of 30522"),
+}
+
+
+@pytest.mark.parametrize("case", IDS)
+def test_what_is_not_a_row_of_ids_is_refused(case, either):
+    ids, message = IDS[case]
+    assert message in refused(either.decode, ids)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iter, np.array, torch.tensor])
+def test_a_row_of_ids_may_be_of_any_kind(kind, either):
+    assert either.decode(kind([101, 2204, 102]), skip_special_tokens=True) == "good"
+
+
+def test_a_batch_of_no_rows_is_refused(either):
+    assert refused(either.pad, []) == "there are no rows; give at least one"
+    assert refused(either, []) == "there are no texts; give at least one"
+    assert refused(lambda pairs: either([], pairs), []) == "there are no texts; give at least one"
+    assert refused(lambda pairs: either("a", pairs), []) == "there are 1 texts and 0 pairs"
+
+
+@pytest.mark.parametrize("value", [None, 5, b"folder", "", "a\0b"])
+def test_a_tokenizer_is_saved_to_a_folder(value, either):
+    assert refused(either.save_pretrained, value).startswith("folder is ")
+
+
+def test_the_length_that_a_vocabulary_states_cuts_nothing(tokenizer):
+    vocabulary = replace(tokenizer.vocabulary, model_max_length=4)
+    for backend in BACKENDS:
+        batch = WordPieceTokenizer(vocabulary, backend)(["good good good good"])
+        assert batch["input_ids"].shape == (1, 6)
