@@ -31,11 +31,10 @@ from minibert.text.kind import TOKENIZER_CONFIG
 _FLAGS = ("lstrip", "rstrip", "single_word")
 _EXTRA = ("additional_special_tokens", "extra_special_tokens")
 ID = whole()
+_NAME = Rule(lambda value: value != "" and TEXT.holds(value), "a string that is not empty")
 TOKEN = Rule(
-    lambda value: (
-        TEXT.holds(value) or (isinstance(value, dict) and TEXT.holds(value.get("content")))
-    ),
-    "a string, or an object with the string as its content",
+    lambda value: _NAME.holds(value.get("content") if isinstance(value, dict) else value),
+    "a string that is not empty, or an object with it as its content",
 )
 _TOKENS = Rule(
     lambda value: (
@@ -82,7 +81,7 @@ def _read_entry(name: str, entry: Any, i: int | None = None) -> Added:
     """
     OBJECT.check(name, entry)
     try:
-        token = need(entry, "content", TEXT)
+        token = need(entry, "content", _NAME)
         i = need(entry, "id", ID) if i is None else i
         special = get(entry, "special", SWITCH, False)
         normalized = get(entry, "normalized", SWITCH, not special)
@@ -151,7 +150,7 @@ def check_none_overlooked(
                 )
     overlooked = sorted({*map(content, found), *additions} - known.keys())
     if overlooked:
-        some = ", ".join(shown(token).strip("'") for token in overlooked[:6])
+        some = ", ".join(map(shown, overlooked[:6]))
         more = f" and {len(overlooked) - 6} more" if len(overlooked) > 6 else ""
         raise ValueError(
             f"{folder} adds the tokens {some}{more} in files of an older kind; open it "

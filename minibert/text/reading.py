@@ -6,6 +6,7 @@ first release has a bare `vocab.txt`, which leaves open whether the model is cas
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, cast
@@ -25,6 +26,9 @@ SETTINGS = {
     "strip_accents": "strip_accents",
     "split_cjk": "tokenize_chinese_chars",
 }
+
+# What transformers takes where the config of a tokenizer that it rebuilds is silent.
+_DEFAULTS = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}
 
 # What makes a tokenizer.json WordPiece as BERT has it.
 _BERT_PARTS = {
@@ -124,6 +128,12 @@ def _settled(
     settings = dict(stated)
     for ours, theirs in SETTINGS.items():
         says = config[theirs] if theirs in config else settings[ours]
+        if rebuilt and theirs not in config and says != _DEFAULTS[theirs]:
+            warn(
+                f"{path} has {theirs} {says}, and {TOKENIZER_CONFIG} beside it does not say; it is "
+                f"followed here, and transformers takes {_DEFAULTS[theirs]}. To settle it, put "
+                f'{{"{theirs}": {json.dumps(says)}}} into {TOKENIZER_CONFIG}'
+            )
         if says is None and ours != "strip_accents":  # for which null is a value: as lower_case
             continue
         if says != settings[ours]:
