@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, Literal, Protocol, get_args
 
-from minibert.checkpoint.arguments import check_choice
 from minibert._checks import shown
+from minibert.checkpoint.arguments import check_choice
 from minibert.text.vocabulary import Vocabulary
 from minibert.wordpiece import CONTINUATION, MAX_CHARACTERS, Character, Piece, WordPiece
 

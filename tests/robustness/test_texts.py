@@ -367,11 +367,6 @@ def test_a_batch_of_no_rows_is_refused(either):
     assert refused(lambda pairs: either("a", pairs), []) == "there are 1 texts and 0 pairs"
 
 
-@pytest.mark.parametrize("value", [None, 5, b"folder", "", "a\0b"])
-def test_a_tokenizer_is_saved_to_a_folder(value, either):
-    assert refused(either.save_pretrained, value).startswith("folder is ")
-
-
 def test_the_length_that_a_vocabulary_states_cuts_nothing(tokenizer):
     vocabulary = replace(tokenizer.vocabulary, model_max_length=4)
     for backend in BACKENDS:
