@@ -7,7 +7,7 @@ first release has a bare `vocab.txt`, which leaves open whether the model is cas
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, cast
 
@@ -63,12 +63,15 @@ class Source(NamedTuple):
     whole: dict[str, Any] | None = None
 
 
-def read_source(folder: Path, config: Mapping[str, Any], rebuilt: bool) -> Source:
+def read_source(
+    folder: Path, config: Mapping[str, Any], rebuilt: bool, roles: Collection[str]
+) -> Source:
     """The vocabulary of a folder.
 
     config: its tokenizer_config.json, empty if there is none. rebuilt: whether its settings have
-    the last word, as of `kind.check_kind`. Raises `FileNotFoundError` if there is neither a
-    tokenizer.json nor a vocab.txt.
+    the last word, as of `kind.check_kind`. roles: the tokens that are special in any case.
+
+    Raises `FileNotFoundError` if there is neither a tokenizer.json nor a vocab.txt.
     """
     with in_file(folder / TOKENIZER_CONFIG):
         for theirs in SETTINGS.values():
@@ -76,7 +79,12 @@ def read_source(folder: Path, config: Mapping[str, Any], rebuilt: bool) -> Sourc
         decoder = read_decoder(config)
     if is_there(folder / TOKENIZER_JSON):
         source = _read_tokenizer_json(folder / TOKENIZER_JSON, config, rebuilt)
-        odd = sorted(set(decoder) ^ set(source.added)) if "added_tokens_decoder" in config else []
+        differing = set(decoder) ^ set(source.added) if "added_tokens_decoder" in config else ()
+        odd = sorted(
+            token
+            for token in differing
+            if not (token.content in roles and token.id == source.ids.get(token.content))
+        )
         if odd:
             raise ValueError(
                 f"{source.path} and {TOKENIZER_CONFIG} beside it do not add the same tokens: one "

@@ -89,7 +89,7 @@ class Vocabulary:
                 for role in ROLES
             }
             longest = get(config, "model_max_length", _LENGTH)
-        source = read_source(folder, config, rebuilt)
+        source = read_source(folder, config, rebuilt, roles.values())
         with in_file(source.path):
             for role, token in roles.items():
                 if token not in source.ids:

@@ -346,6 +346,13 @@ def test_tokens_and_ids_are_one_to_one(folder, change, message):
     assert message in folder.line()
 
 
+@pytest.mark.parametrize("stated", [{}, {"0": special("[PAD]", 0)}])
+def test_one_file_may_be_silent_on_the_tokens_that_have_a_role(folder, stated):
+    """Old and hand-made folders are; these tokens are special wherever they are named."""
+    folder.change("tokenizer_config.json", "added_tokens_decoder", to=stated)
+    assert folder.ids("python") == folder.ids("rust") == folder.ids_of_transformers()
+
+
 def test_an_added_word_may_be_a_token_of_the_vocabulary_in_other_letters(folder):
     folder.change("tokenizer.json", "added_tokens", 5, to=word("Hello", 16))
     assert folder.ids("python") == folder.ids("rust") == folder.ids_of_transformers()
