@@ -36,7 +36,7 @@ def main() -> None:
     except BrokenPipeError:
         give_up_output()
         sys.exit(_BROKEN_PIPE)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, Warning) as error:  # a warning: under `-W error`
         give_up_output()
         print(f"minibert: error: {error}", file=sys.stderr)
         sys.exit(2)

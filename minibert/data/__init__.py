@@ -50,8 +50,10 @@ def _hold_out(data: LabelledTexts, path: Path, seed: int) -> tuple[LabelledTexts
     """Split off a tenth of each class, at least one text."""
     held_out: set[int] = set()
     shuffle = random.Random(seed)
-    for label in sorted(set(data.labels)):
-        members = [i for i, other in enumerate(data.labels) if other == label]
+    members_of: dict[str, list[int]] = {}
+    for i, label in enumerate(data.labels):
+        members_of.setdefault(label, []).append(i)
+    for label, members in sorted(members_of.items()):
         if len(members) < 2:
             raise ValueError(
                 f"{path} has a single text with the label {shown(label)}; each label needs two, "

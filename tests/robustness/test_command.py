@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 
@@ -83,6 +84,14 @@ def test_warnings_are_a_line_without_code(monkeypatch, capsys, folder):
     result = run("-m", "minibert", "classify", folder, input="word " * 100)
     assert result.stderr.startswith("minibert: warning: 1 of 1 texts are longer than 40 tokens")
     assert result.stderr.count("\n") == 1
+
+
+def test_warnings_that_are_errors_are_a_line(monkeypatch, capsys, folder):
+    """As under `python -W error`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        code, _, err = command(monkeypatch, capsys, ["classify", folder], b"word " * 100)
+    assert code == 2 and err.startswith("minibert: error: 1 of 1 texts are longer than 40 tokens")
 
 
 def test_no_standard_output_is_said(monkeypatch, capsys):
