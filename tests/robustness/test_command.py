@@ -94,6 +94,14 @@ def test_warnings_that_are_errors_are_a_line(monkeypatch, capsys, folder):
     assert code == 2 and err.startswith("minibert: error: 1 of 1 texts are longer than 40 tokens")
 
 
+def test_labels_of_several_lines_are_answered_in_one(monkeypatch, capsys, tmp_path, tokenizer):
+    small_model(labels=("a\nb\tc", "d\r\ne")).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    code, out, err = command(monkeypatch, capsys, ["classify", tmp_path / "model"], b"good\n")
+    label, _, text = out.rstrip("\n").split("\t")
+    assert (code, err, text) == (0, "", "good") and label in (r"a\nb\tc", r"d\r\ne")
+
+
 def test_no_standard_output_is_said(monkeypatch, capsys):
     code, _, err = command(monkeypatch, capsys, ["version"], stdout=None)
     assert code == 2 and "there is no standard output" in err
