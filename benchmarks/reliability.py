@@ -1,6 +1,6 @@
 """What was done to minibert to break it, and what came of it: one table, RELIABILITY.md.
 
-    python benchmarks/reliability.py            # 15 minutes at most; writes benchmarks/RELIABILITY.md
+    python benchmarks/reliability.py            # 15 minutes at most; writes RELIABILITY.md
     python benchmarks/reliability.py --fast     # a minute, without the slow tier; prints only
 
 Runs the tests themselves and the long runs of reliability_runs.py, each in a process of its own.
