@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -104,6 +105,8 @@ def begin(*arguments, **streams):
         **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, **streams},
         stderr=subprocess.PIPE,
         cwd=ROOT,
+        # In the background of a script pytest ignores Ctrl-C, and so would the command.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
