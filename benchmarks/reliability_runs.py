@@ -97,7 +97,7 @@ def texts(count: int, folder: Path) -> str:
 
 
 def lengths(count: int, folder: Path) -> str:
-    """Calls with ever new numbers of words, in no order; with minilm-l6 a twentieth, three times."""
+    """Calls with ever new numbers of words, in no order; of minilm-l6 a twentieth, three times."""
     lines = []
     for name, most in (("minilm-l6", count // 20), ("a tiny model", count)):
         passes = 3 if name == "minilm-l6" else 1
