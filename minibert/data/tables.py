@@ -11,12 +11,14 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from minibert._checks import shown
+from minibert.checkpoint.places import path_of
 from minibert.checkpoint.schema import in_file
 
 TEXT_COLUMNS = ("text", "sentence", "review", "content")
@@ -43,7 +45,7 @@ class LabelledTexts:
         return len(self.texts)
 
 
-def read_table(path: Path) -> LabelledTexts:
+def read_table(path: str | Path) -> LabelledTexts:
     """Read a .tsv or .csv whose first line names a column of texts and one of labels.
 
     Both may be separated by tabs, commas or semicolons. In a .tsv that no program has quoted a
@@ -51,7 +53,8 @@ def read_table(path: Path) -> LabelledTexts:
 
     Raises `FileNotFoundError`, and `ValueError` naming the file, the line and the next step.
     """
-    if not path.is_file():
+    path = path_of(path, "table")
+    if not os.path.isfile(path):
         raise FileNotFoundError(
             f"there is no file or folder {path}; data can be 'sample', a folder with train.tsv and "
             "dev.tsv, or a .tsv or .csv file"

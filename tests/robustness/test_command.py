@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import warnings
+from functools import partial
 
 import pytest
 
@@ -121,6 +122,8 @@ def begin(*arguments, **streams):
         **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, **streams},
         stderr=subprocess.PIPE,
         cwd=ROOT,
+        # In the background of a script pytest ignores Ctrl-C, and so would the command.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 

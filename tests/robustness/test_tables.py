@@ -171,3 +171,16 @@ def test_damaged_tables_are_read_or_refused(tmp_path):
             assert str(error).startswith(str(path)) and "\n" not in str(error), error
             assert len(str(error)) < 600
     assert 50 < refused < 600
+
+
+@pytest.mark.parametrize("source", [None, 5, (), "", b"a.csv", "a\0.csv", ["a.csv"], "x" * 3000])
+def test_what_names_no_table_is_one_line(source):
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        load(source)
+    assert "data" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", [None, -1, 1.5, "0", True, []])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(ValueError, match="seed is .*; it must be a whole number"):
+        load("sample", seed)
