@@ -78,7 +78,7 @@ class FewSizesLinear(Linear):
         rows = x.reshape(-1, x.shape[-1])
         if torch.is_autocast_enabled(x.device.type):  # rows are added where they are smaller
             rows = rows.to(torch.get_autocast_dtype(x.device.type))
-        y = in_few_sizes(rows, self.multiply, between_powers=32)
+        y = in_few_sizes(rows, self.multiply, between_powers=16)
         return y.view(*x.shape[:-1], -1)
 
     def multiply(self, x: Tensor) -> Tensor:

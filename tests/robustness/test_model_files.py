@@ -567,6 +567,7 @@ def test_names_may_be_given_to_a_head_that_has_none(unnamed, reference):
         ({"labels": {"a", "b", "c"}}, "labels are .*; give a list"),
         ({"labels": {0: "a", 1: "b", 2: "c"}}, "labels are .*; give a list"),
         ({"labels": 3}, "labels are 3; give a list"),
+        ({"labels": np.array("a")}, "labels are .*; give a list"),
     ],
 )
 def test_other_labels_for_a_trained_head_are_refused(folder, options, message):
