@@ -28,7 +28,10 @@ from attention_cells import DTYPES, HEAD_SIZE, HEADS, LENGTHS, TOKENS, Cell, Inp
 from attention_charts import draw
 from attention_contenders import Contender, contenders
 from attention_report import Ceilings, Result, record, summary, table, write_csv, write_json
+from devices import at_least_one
 from torch import Tensor
+
+from minibert._programs import run_program
 
 # Largest error, as a share of the largest number of the reference. Half precision rounds at every
 # step of the block.
@@ -147,10 +150,12 @@ def main() -> None:
     parser.add_argument("--dtypes", help="some of fp32, bf16, fp16; default: what the device has")
     parser.add_argument("--lengths", help="T, such as 64,512; default: 64 to 4096, CUDA 16384")
     parser.add_argument("--heads", help="default: 12, on CUDA 12,16")
-    parser.add_argument("--tokens", type=int, help="slots of a batch; default: 2048, CUDA 16384")
+    parser.add_argument(
+        "--tokens", type=at_least_one, help="slots of a batch; default: 2048, CUDA 16384"
+    )
     parser.add_argument("--contenders", default="", help="by the beginnings of their names")
-    parser.add_argument("--threads", type=int, help="of the CPU; default: PyTorch's")
-    parser.add_argument("--turns", type=int, default=15, help="at most so many times each")
+    parser.add_argument("--threads", type=at_least_one, help="of the CPU; default: PyTorch's")
+    parser.add_argument("--turns", type=at_least_one, default=15, help="at most so many times each")
     parser.add_argument("--seconds", type=float, default=0.3, help="about so long in a cell")
     parser.add_argument("--warm", action="store_true", help="do not empty the caches before a run")
     parser.add_argument("--quick", action="store_true", help="two lengths, few turns, no compiling")
@@ -262,4 +267,4 @@ def _numbers(name: str, text: str | None) -> list[int]:
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore", message=".*nested tensors.*")
-    main()
+    run_program(main)

@@ -6,6 +6,7 @@ half is tested with stand-ins for events and memory counters, and was never run 
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import importlib.util
 import os
@@ -39,6 +40,17 @@ def cpu() -> str:
             *(label for name, label in fast.items() if name in found),
         ]
     )
+
+
+def at_least_one(text: str) -> int:
+    """A count among the arguments of a benchmark; for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"it is {number}; it must be at least 1")
+    return number
+
+
+at_least_one.__name__ = "whole number"  # argparse's word for what it could not read
 
 
 def cores() -> int:

@@ -48,6 +48,7 @@ from finetune_contenders import CONTENDERS, PLAIN, WITHOUT, Setup
 from finetune_profile import WARM, profile
 from finetune_start import Texts, choose, find_model, make_model, read_texts
 
+from minibert._programs import run_program
 from minibert.training import speed
 
 TOLERANCE = 1e-4  # how far two losses may be apart
@@ -308,4 +309,4 @@ def tokens_a_step(setup: Setup, steps: int, steps_a_turn: int) -> list[float]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_program(main)

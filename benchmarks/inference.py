@@ -41,8 +41,11 @@ from arena import (
     pairs_table,
     with_beside,
 )
+from devices import at_least_one
 from inference_contenders import CONTENDERS, MAX_LENGTH, REFERENCE, STREAM_ONLY, Rows, Work
 from inference_details import accuracies, curves, profile
+
+from minibert._programs import run_program
 
 GRID = [(1, 16), (1, 128), (8, 128), (32, 128), (8, 512)]
 # A turn with so few tokens is so many calls in a row, as a service gets one text after another;
@@ -287,12 +290,12 @@ def read_arguments() -> argparse.Namespace:
     add("--model", help="a folder or name; default: random, bert-base-cased's shape")
     add("--tokenizer", help="where its tokenizer is; default: the model's folder")
     add("--data", type=Path, help="the folder of GLUE's SST-2")
-    add("--texts", type=int, default=872, help="sentences of the stream")
+    add("--texts", type=at_least_one, default=872, help="sentences of the stream")
     add("--precision", default="fp32,bf16,int8")
     add("--peers", default=",".join(CONTENDERS), help="contenders, by how their names begin")
     add("--beside", type=Path, help="another checkout, whose minibert takes turns with this one")
-    add("--threads", type=int, default=devices.cores())
-    add("--rounds", type=int, default=3)
+    add("--threads", type=at_least_one, default=devices.cores())
+    add("--rounds", type=at_least_one, default=3)
     add("--limit", type=float, default=60, help="seconds for one contender's work")
     add("--grid", action=argparse.BooleanOptionalAction, default=True)
     add("--curves", action="store_true", help="only our time by number and length")
@@ -333,4 +336,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -17,8 +17,10 @@ from collections.abc import Callable
 import devices
 import torch
 import torch.nn.functional as F
+from devices import at_least_one
 from torch import Tensor
 
+from minibert._programs import run_program
 from minibert.engine.bodies import HalfWeights, OneDnn, OneDnnBf16, OneDnnTiles
 from minibert.engine.exchange import exchange
 from minibert.engine.integers import Int7, Int7Few, Int8
@@ -101,7 +103,7 @@ def inference(body: Linear, x: Tensor) -> Callable[[], Tensor]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--runs", type=at_least_one, default=15)
     number = parser.parse_args().runs
     print(devices.conditions(torch.get_num_threads(), []))
     for n, k, m in SHAPES:
@@ -121,4 +123,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

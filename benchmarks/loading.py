@@ -16,8 +16,10 @@ import tempfile
 
 import devices
 import torch
+from devices import at_least_one
 
 import minibert
+from minibert._programs import run_program
 
 LOAD = """
 import re, sys, threading, time, torch, minibert
@@ -51,7 +53,7 @@ def run(program: str, *arguments: str) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--runs", type=at_least_one, default=7)
     runs = parser.parse_args().runs
     print(f"{devices.conditions(torch.get_num_threads(), [])}, fp32")
     with tempfile.TemporaryDirectory() as folder:
@@ -74,4 +76,4 @@ def _summary(values: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

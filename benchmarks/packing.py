@@ -9,7 +9,10 @@ GELU and LayerNorm work on the packed list, where the share is always 100 %.
 
 import argparse
 
+from devices import at_least_one
+
 from minibert import WordPieceTokenizer, data
+from minibert._programs import run_program
 from minibert.packing import Packing
 from minibert.training.batches import Classification, Examples
 
@@ -18,8 +21,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", default="sample", help="as for examples/finetune_sst2.py")
     parser.add_argument("--model", default="minilm-l6", help="whose tokenizer")
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--batches", type=int, default=500, help="at most so many")
+    parser.add_argument("--batch-size", type=at_least_one, default=32)
+    parser.add_argument("--batches", type=at_least_one, default=500, help="at most so many")
     arguments = parser.parse_args()
 
     tokenizer = WordPieceTokenizer.from_pretrained(arguments.model)
@@ -43,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

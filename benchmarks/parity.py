@@ -18,6 +18,8 @@ import plotting
 import pytest
 import torch
 
+from minibert._programs import run_program
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [
     "tests/parity",
@@ -93,4 +95,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

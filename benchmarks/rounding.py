@@ -15,6 +15,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from minibert._programs import run_program
 from tests.conftest import hf_model, ours_from, ragged_batch
 from tests.parity.test_checkpoints import FULL_SIZE
 
@@ -57,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -13,14 +13,15 @@ the checkout; on a cluster each machine needs that, and the model and local file
 import argparse
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
+# First, so that Ctrl-C while it imports PyTorch ends this in silence.
+import minibert  # isort: skip
 import numpy as np
 import torch
 
-import minibert
+from minibert._programs import run_program
 from minibert.checkpoint.folders import check_new_folder
 from minibert.checkpoint.places import destination
 
@@ -65,7 +66,7 @@ def main() -> None:
         import ray.data
     except ImportError as error:
         raise ImportError(f"{error}; Ray Data is missing: pip install -e '.[ray]'") from error
-    if min(arguments.actors, arguments.cpus, arguments.batch_size) < 1 or arguments.gpus < 0:
+    if min(arguments.actors, arguments.cpus, arguments.batch_size) < 1 or not arguments.gpus >= 0:
         raise ValueError("--actors, --cpus and --batch-size must be at least 1, --gpus at least 0")
     # Actors have working directories of their own.
     paths = (arguments.input, arguments.output)
@@ -113,11 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped; what is in the output folder is incomplete", file=sys.stderr)
-        sys.exit(130)
+    run_program(main, stopped="stopped; what is in the output folder is incomplete")

@@ -30,6 +30,7 @@ from pathlib import Path
 
 import minibert
 from minibert import data
+from minibert._programs import LogToOutput, run_program
 from minibert.checkpoint.folders import check_new_folder
 from minibert.training.ranks import Ranks, torchrun_ranks
 from minibert.training.report import add_to_model, plot_history
@@ -84,14 +85,14 @@ def main(ranks: Ranks) -> None:
     arguments = parse_arguments()
     first = ranks.rank == 0
     # The training loop reports each epoch as it ends. Of several processes one does the talking.
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[LogToOutput()])
     logging.getLogger("minibert").setLevel(logging.INFO if first else logging.ERROR)
     if not first:
         sys.stdout = open(os.devnull, "w")
         warnings.simplefilter("ignore")
     output = check_new_folder(arguments.output, arguments.overwrite)
-    if arguments.seeds < 1:
-        raise ValueError(f"--seeds is {arguments.seeds}; give at least 1")
+    if not 1 <= arguments.seeds <= 1000:
+        raise ValueError(f"--seeds is {arguments.seeds}; give 1 to 1000")
     train, development = data.load(arguments.data, arguments.seed)
     if arguments.limit is not None:
         if arguments.limit < 2:
@@ -227,13 +228,11 @@ def print_confusion(truth: Sequence[str], predictions: Sequence[str]) -> None:
         print("".join(f"{cell:>{width}}" for cell in [row, *(counts[row, c] for c in labels)]))
 
 
+def run() -> None:
+    with torchrun_ranks() as ranks:
+        main(ranks)
+
+
 if __name__ == "__main__":
-    try:
-        with torchrun_ranks() as ranks:
-            main(ranks)
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        rank = os.environ.get("RANK")  # several processes may fail, each for its own reason
-        print(f"error{f' in rank {rank}' if rank else ''}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    rank = os.environ.get("RANK")  # several processes may fail, each for its own reason
+    run_program(run, where=f" in rank {rank}" if rank else "")

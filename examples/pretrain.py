@@ -34,9 +34,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+# First, so that Ctrl-C while it imports PyTorch ends this in silence.
+import minibert  # isort: skip
 import torch
 
-import minibert
+from minibert._programs import LogToOutput, run_program
 from minibert.checkpoint.folders import check_new_folder, new_model_folder
 from minibert.corpus.rows import Rows
 from minibert.corpus.spans import SHORTEST, make_spans, open_spans
@@ -92,7 +94,7 @@ def main(ranks: Ranks) -> None:
     arguments = parse_arguments()
     first = ranks.rank == 0
     # Of several processes one does the talking.
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[LogToOutput()])
     logging.getLogger("minibert").setLevel(logging.INFO if first else logging.ERROR)
     if not first:
         sys.stdout = open(os.devnull, "w")
@@ -190,13 +192,18 @@ def train_and_save(
 
 def check(arguments: argparse.Namespace) -> None:
     """Raise `ValueError` for a setting that would be found out late; `Recipe` checks its own."""
-    least = {"steps": 1, "batch_size": 1, "save_every": 1}
-    least |= {"max_length": SHORTEST, "vocabulary_size": SMALLEST_VOCABULARY}
-    for name, lowest in least.items():
+    ranges = {
+        "steps": (1, 10**9),
+        "save_every": (1, 10**9),
+        "batch_size": (1, 10**5),
+        "max_length": (SHORTEST, 10**5),
+        "vocabulary_size": (SMALLEST_VOCABULARY, 10**6),
+    }
+    for name, (lowest, highest) in ranges.items():
         value = getattr(arguments, name)
-        if value < lowest:
+        if not lowest <= value <= highest:
             option = "--" + name.replace("_", "-")
-            raise ValueError(f"{option} is {value}; it must be at least {lowest}")
+            raise ValueError(f"{option} is {value}; it must be {lowest} to {highest}")
 
 
 def make_config(arguments: argparse.Namespace) -> minibert.BertConfig:
@@ -266,13 +273,11 @@ def save(
         WordPieceTokenizer(longest).write_files(unfinished)
 
 
+def run() -> None:
+    with torchrun_ranks() as ranks:
+        main(ranks)
+
+
 if __name__ == "__main__":
-    try:
-        with torchrun_ranks() as ranks:
-            main(ranks)
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        rank = os.environ.get("RANK")  # several processes may fail, each for its own reason
-        print(f"error{f' in rank {rank}' if rank else ''}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    rank = os.environ.get("RANK")  # several processes may fail, each for its own reason
+    run_program(run, where=f" in rank {rank}" if rank else "")

@@ -8,12 +8,13 @@ model's own. Read it next to minibert/, in the order in which it prints.
 """
 
 import argparse
-import sys
 from typing import cast
 
+# First, so that Ctrl-C while it imports PyTorch ends this in silence.
+import minibert  # isort: skip
 import torch
 
-import minibert
+from minibert._programs import run_program
 from minibert.attention import readable_attention
 from minibert.encoder import EncoderLayer
 from minibert.packing import Packing
@@ -116,10 +117,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_program(main)

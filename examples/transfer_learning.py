@@ -22,16 +22,17 @@ import math
 import os
 import random
 import statistics
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+# First, so that Ctrl-C while it imports PyTorch ends this in silence.
+import minibert  # isort: skip
 import torch
 
-import minibert
 from minibert import data
+from minibert._programs import run_program
 from minibert.checkpoint.files import sha256
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.locks import only_writer
@@ -167,6 +168,8 @@ def plan(arguments: argparse.Namespace, train: LabelledTexts) -> tuple[list[int]
     for name in ("seeds", "test_limit"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')} is {value}; give at least 1")
+    if arguments.seeds > 1000:
+        raise ValueError(f"--seeds is {arguments.seeds}; give at most 1000")
     try:
         sizes = sorted({min(int(size), len(train)) for size in arguments.sizes.split(",")})
     except ValueError as error:
@@ -254,11 +257,4 @@ def plot(groups: dict[str, list[list[Fit]]], sizes: list[int], majority: float, 
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped; --resume goes on after the last fit that ended", file=sys.stderr)
-        sys.exit(130)
+    run_program(main, stopped="stopped; --resume goes on after the last fit that ended")

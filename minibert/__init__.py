@@ -1,6 +1,6 @@
 """BERT from scratch in plain PyTorch, to be read like a book and used like an engine."""
 
-from minibert import _command  # noqa: F401, before PyTorch
+from minibert import _programs  # before PyTorch
 from minibert.checkpoint.names import LoadReport
 from minibert.config import BertConfig
 from minibert.engine.optimize import optimize
@@ -31,3 +31,5 @@ __all__ = [
     "WordPieceTokenizer",
     "optimize",
 ]
+
+_programs.imported()

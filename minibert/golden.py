@@ -15,13 +15,13 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from minibert._programs import run_program
 from minibert.checkpoint.files import PICKLE, SAFETENSORS, sha256
 from minibert.checkpoint.hub import find_folder
 from minibert.model import BertModel
@@ -168,8 +168,8 @@ def _fingerprint(folder: Path) -> str:
     return "weights in shards"
 
 
-def main() -> None:
-    """Print the report."""
+def main() -> int:
+    """Print the report; the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m minibert.golden", description="Compare with the published outputs of BERT."
     )
@@ -181,8 +181,8 @@ def main() -> None:
     )
     text, code = report(parser.parse_args().models)
     print(text)
-    sys.exit(code)
+    return code
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

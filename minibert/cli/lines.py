@@ -2,34 +2,95 @@
 
 from __future__ import annotations
 
-import os
+import codecs
+import select
 import sys
-from collections.abc import Iterator
+from collections import deque
 from contextlib import suppress
+from typing import BinaryIO
+
+from minibert.engine.streams import Arriving
+
+_CHUNK = 1 << 16  # bytes; what a pipe holds
 
 
-def read_lines() -> Iterator[str]:
-    """The lines of standard input, in UTF-8, without their ends.
+class Lines(Arriving[str]):
+    """The lines of a binary stream, in UTF-8, without their ends, as they come.
 
-    Raises `ValueError` where there is no standard input, and for bytes that are not UTF-8, naming
-    the line.
+    `ready` says whether the next one is there. Raises `ValueError` for bytes that are not UTF-8,
+    naming the line, and `OSError` where the stream cannot be read.
     """
-    if sys.stdin is None:
-        raise ValueError("there is no standard input; give texts, one a line:  ... < texts.txt")
-    for number, line in enumerate(sys.stdin.buffer, 1):
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._whole: deque[bytes] = deque()  # lines that are read and not taken
+        self._part: list[bytes] = []  # of the line that is not read to its end
+        self._ended = False
+        self._number = 0  # of the line taken last
+
+    def ready(self) -> bool:
+        """Whether the next line, or the end, can be had without waiting for whoever writes it."""
         try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            while not (self._whole or self._ended) and self._arrived(wait=False):
+                self._read()
+        except OSError:  # for whoever takes the next line
+            return True
+        return bool(self._whole) or self._ended
+
+    def __next__(self) -> str:
+        while not (self._whole or self._ended):
+            self._read()
+        if not self._whole:
+            raise StopIteration
+        self._number += 1
+        return self._decoded(self._whole.popleft())
+
+    def _read(self) -> None:
+        """Read what has arrived, or wait for something."""
+        try:
+            self._arrived(wait=True)  # some streams answer that they have nothing yet
+            chunk = self._source.read1(_CHUNK)  # type: ignore[attr-defined]
+        except OSError as error:
+            raise OSError(
+                f"standard input cannot be read: {error.strerror or error}; give texts, one a "
+                "line:  ... < texts.txt"
+            ) from error
+        first, *others = chunk.split(b"\n")
+        self._part.append(first)
+        for line in others:
+            self._whole.append(b"".join(self._part))
+            self._part = [line]
+        if not chunk:
+            self._ended = True
+            if any(self._part):  # the last line has no end
+                self._whole.append(b"".join(self._part))
+
+    def _arrived(self, wait: bool) -> bool:
+        try:
+            return bool(select.select([self._source], [], [], None if wait else 0)[0])
+        except (OSError, ValueError):  # no real file; on Windows, no socket
+            return not self._source.isatty()
+
+    def _decoded(self, line: bytes) -> str:
+        number = self._number
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        try:
+            return line.decode("utf-8").rstrip("\r")
         except UnicodeDecodeError as error:
+            utf16 = number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
             raise ValueError(
                 f"line {number} of the input is not UTF-8 (0x{line[error.start]:02x} at byte "
-                f"{error.start}); convert it:  iconv -f cp1252 -t utf-8  for example"
+                f"{error.start}); convert it:  iconv -f {'utf-16' if utf16 else 'cp1252'} -t utf-8"
+                f"{'' if utf16 else '  for example'}"
             ) from error
-        yield text.rstrip("\r\n")
 
 
-def answers_at_once() -> bool:
-    """Whether somebody types the lines, and waits for each answer."""
-    return sys.stdin is not None and sys.stdin.isatty()
+def input_lines() -> Lines:
+    """The lines of standard input. Raises `ValueError` where there is none."""
+    if sys.stdin is None:
+        raise ValueError("there is no standard input; give texts, one a line:  ... < texts.txt")
+    return Lines(sys.stdin.buffer)
 
 
 def prepare_output() -> None:
@@ -52,9 +113,3 @@ def write_line(line: str) -> None:
         raise
     except OSError as error:
         raise OSError(f"standard output cannot be written: {error}") from error
-
-
-def give_up_output() -> None:
-    """Drop what could not be written, or Python would try it again as it ends, and complain."""
-    with suppress(OSError, AttributeError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

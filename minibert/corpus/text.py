@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from minibert.checkpoint.places import path_of
 from minibert.data import read_table
 
 # The most that is read at a time, in characters: a longer line is cut, and with it perhaps a word.
@@ -46,8 +47,12 @@ class TextFile:
     @classmethod
     def at(cls, path: str | Path) -> TextFile:
         """Raises `OSError` if there is no such file, and `ValueError` if it is empty."""
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"there is no file {path}")
+        path = path_of(path, "text")
+        if not os.path.isfile(path):
+            there = os.path.exists(path)
+            raise FileNotFoundError(
+                f"{path} is no file; give files of text" if there else f"there is no file {path}"
+            )
         status = Path(path).stat()
         if status.st_size == 0:
             raise ValueError(f"{path} is empty; give a file with text")

@@ -28,7 +28,7 @@ def load(source: str | Path, seed: int = 0) -> tuple[LabelledTexts, LabelledText
     chosen by `seed`, is held out for development. The labels are those of the file, but the 0 and 1
     of SST-2 itself, which is known by its number of texts, become `negative` and `positive`.
 
-    Raises `FileNotFoundError` or `ValueError` naming the file and what it should hold.
+    Raises `OSError` or `ValueError` naming the file and what it should hold.
     """
     path, seed = path_of(source, "data"), whole_number("seed", seed, 0, 2**32 - 1)
     if str(source) == "sample":

@@ -2,8 +2,8 @@
 
 What a file leaves open is taken from it where it is certain, and refused with the next step where
 it is not. The encoding is UTF-8, or UTF-16 with the mark that says so. The separator is the one
-that finds the names of the columns in the first line. Whether quotation marks belong to the text is
-clear in a .csv; for the others see `_is_quoted`.
+that finds the names of the columns in the first line. Between commas or semicolons a text may be in
+quotation marks; between tabs these may as well belong to it, see `_is_quoted`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,14 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+# How files begin that are renamed, not converted.
+_NO_TEXT = {
+    b"PK\x03\x04": "an Excel or zip file",
+    b"\xd0\xcf\x11\xe0": "an old Excel file",
+    b"\x1f\x8b": "packed by gzip",
+    b"PAR1": "a Parquet file",
+}
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True)
@@ -48,88 +56,119 @@ class LabelledTexts:
 def read_table(path: str | Path) -> LabelledTexts:
     """Read a .tsv or .csv whose first line names a column of texts and one of labels.
 
-    Both may be separated by tabs, commas or semicolons. In a .tsv that no program has quoted a
-    quotation mark is an ordinary character, as in GLUE. Space around a text or label is taken off.
+    Both may be separated by tabs, commas or semicolons. In a table with tabs that no program has
+    quoted a quotation mark is an ordinary character, as in GLUE. Space around a text or label is
+    taken off.
 
-    Raises `FileNotFoundError`, and `ValueError` naming the file, the line and the next step.
+    Raises `OSError` where there is no such file or it cannot be read, and `ValueError` naming the
+    file, the line and the next step.
     """
     path = path_of(path, "table")
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f"there is no file or folder {path}; data can be 'sample', a folder with train.tsv and "
-            "dev.tsv, or a .tsv or .csv file"
-        )
-    suffix = path.suffix.lower()
-    if suffix not in SEPARATORS:
-        raise ValueError(
-            f"{path} is neither a .tsv nor a .csv file; rename or convert it, with pandas for "
-            "example: table.to_csv('mine.csv', index=False)"
-        )
+    data = _bytes(path)
     with in_file(path):
-        rows = _rows(_decoded(path.read_bytes()), suffix)
+        rows = _rows(_decoded(data), path.suffix.lower())
         if len(rows) < 2:
             raise ValueError("it has no rows; it needs a header and a row for each text")
         return _labelled(rows)
 
 
-# --- bytes -> rows --------------------------------------------------------------------------------
+# --- file -> text ---------------------------------------------------------------------------------
+
+
+def _bytes(path: Path) -> bytes:
+    if not os.path.isfile(path):
+        name = str(path) if len(str(path)) < 300 else shown(str(path))
+        what = (
+            f"{name} is no file" if os.path.exists(path) else f"there is no file or folder {name}"
+        )
+        raise FileNotFoundError(
+            f"{what}; data can be 'sample', a folder with train.tsv and dev.tsv, or a .tsv or .csv "
+            "file"
+        )
+    if path.suffix.lower() not in SEPARATORS:
+        raise ValueError(
+            f"{path} is neither a .tsv nor a .csv file; rename, unpack or convert it, with pandas "
+            "for example: table.to_csv('mine.csv', index=False)"
+        )
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise type(error)(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _decoded(data: bytes) -> str:
+    for start, kind in _NO_TEXT.items():
+        if data.startswith(start):
+            raise ValueError(f"it is {kind}, whatever its name; save it as CSV in UTF-8")
     encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         text = data.decode(encoding, errors="replace")
-        if "\0" not in text:  # no text at all, then, in whatever encoding
-            line = data.count(b"\n", 0, error.start) + 1
-            raise ValueError(
-                f"line {line} is not {encoding.upper()} (byte {error.start}, "
-                f"0x{data[error.start]:02x}). Save it as UTF-8; a table from an old Windows "
-                "program is converted by  iconv -f cp1252 -t utf-8 old.csv > new.csv"
-            ) from error
-    if "\0" in text:
+        if "\0" not in text:
+            raise ValueError(_not_decoded(error, encoding)) from error
+    if "\0" in text:  # no text at all, then, in whatever encoding
         line = text.count("\n", 0, text.index("\0")) + 1
         raise ValueError(
-            f"line {line} has a NUL character, so it is not text; save it as UTF-8. A workbook "
-            "must be saved as CSV and an archive unpacked; it is not enough to rename them"
+            f"line {line} has a NUL character, so it is not text in UTF-8; if it is UTF-16 without "
+            "the mark that says so, convert it:  iconv -f utf-16le -t utf-8 old.csv > new.csv"
         )
     return text
 
 
+def _not_decoded(error: UnicodeDecodeError, encoding: str) -> str:
+    before = error.object[: error.start]  # of what was decoded, which may lack the mark
+    line = before.decode(encoding, "ignore").count("\n") + 1
+    if encoding.startswith("utf-8"):
+        return (
+            f"line {line} is not UTF-8 (byte {error.start}, 0x{error.object[error.start]:02x}). "
+            "Save it as UTF-8; a table from an old Windows program is converted by  iconv -f "
+            "cp1252 -t utf-8 old.csv > new.csv"
+        )
+    return (
+        f"line {line} is not {encoding.upper()}: the file is damaged or cut short; save it again, "
+        "as UTF-8"
+    )
+
+
+# --- text -> rows ---------------------------------------------------------------------------------
+
+
 def _rows(text: str, suffix: str) -> list[tuple[int, list[str]]]:
     """The rows that are not empty, each with the number of its last line."""
-    header = text.lstrip("\r\n").partition("\n")[0]
+    header = _LINE_END.split(text.lstrip("\r\n"), maxsplit=1)[0]
     separator = next(
         (mark for mark in SEPARATORS[suffix] if _names_columns(header.split(mark))),
         SEPARATORS[suffix][0],
     )
-    quoted = suffix == ".csv" or _is_quoted(text, separator)
-    rows: list[tuple[int, list[str]]] = []
+    quoted = separator != "\t" or _is_quoted(text, header)
     limit = csv.field_size_limit(2**31 - 1)  # it guards against unclosed quotes; texts may be long
     try:
-        table = csv.reader(
-            io.StringIO(text, newline=""),
-            delimiter=separator,
-            quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
-            strict=True,
-        )
-        before = 0  # lines of the rows so far
-        try:
-            for row in table:
-                before = table.line_num
-                if row:
-                    rows.append((before, row))
-        except csv.Error as error:
-            what = f"{error}"
-            if "unexpected end" in what:
-                what = "a quotation mark in this row is never closed"
-            elif "expected after" in what:
-                what = "a quotation mark inside a quoted text must be doubled"
-            raise ValueError(f"the row that begins on line {before + 1}: {what}") from error
+        return [(line, row) for line, row in _cells(text, separator, quoted) if row]
     finally:
         csv.field_size_limit(limit)
-    return rows
+
+
+def _cells(text: str, separator: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row, with the number of its last line."""
+    table = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=separator,
+        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+        strict=True,
+    )
+    before = 0  # lines of the rows so far
+    try:
+        for row in table:
+            before = table.line_num
+            yield before, row
+    except csv.Error as error:
+        what = f"{error}"
+        if "unexpected end" in what:
+            what = "a quotation mark in this row is never closed"
+        elif "expected after" in what:
+            what = "a quotation mark inside a quoted text must be doubled"
+        raise ValueError(f"the row that begins on line {before + 1}: {what}") from error
 
 
 def _names_columns(header: Sequence[str]) -> bool:
@@ -137,38 +176,32 @@ def _names_columns(header: Sequence[str]) -> bool:
     return not names.isdisjoint(TEXT_COLUMNS) and not names.isdisjoint(LABEL_COLUMNS)
 
 
-def _is_quoted(text: str, separator: str) -> bool:
-    """Whether a program has put quotation marks around fields, doubling those inside.
+def _is_quoted(text: str, header: str) -> bool:
+    """Whether a program put the quotation marks of a table with tabs around its fields, doubling
+    those inside, as pandas and Excel do; in GLUE's tables they belong to the texts.
 
-    It has if the names of the columns are in quotes, or if a program would write the very same
-    file: then every quotation mark is where it must be. pandas and LibreOffice quote what could not
-    be read otherwise; Excel quotes what has a comma, too, even between tabs. In a file that was
-    never quoted, as GLUE's, some sentence would have been written in another way.
+    It did if every one of them stands where it must, at the edge of a field or doubled, and one of
+    these shows that this is no chance: a name of a column is quoted; a mark is doubled; if a mark
+    is only a character the lines have other numbers of columns; or what has a comma is quoted and
+    nothing else is, which Excel does.
     """
-    if '"' not in text:
+    parts = text.split('"')
+    outside, inside = parts[::2], parts[1::2]
+    if not inside or len(inside) == len(outside):  # none, or one that is never closed
         return False
-    header = text.lstrip("\r\n").partition("\n")[0].strip()
-    if header.startswith('"') and header.endswith('"'):
-        return True
-    limit = csv.field_size_limit(2**31 - 1)
-    try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
-    except csv.Error:
+    first, *between, last = outside
+    edges = "\t\r\n"
+    if not (first[-1:] in edges and last[:1] in edges):  # or empty
         return False
-    finally:
-        csv.field_size_limit(limit)
-    lines = text.splitlines()
-    return any(_written(rows, separator, also).splitlines() == lines for also in ("", ","))
-
-
-def _written(rows: Sequence[Sequence[str]], separator: str, also: str) -> str:
-    """A table as a program writes it that quotes only what needs it, and what has one of `also`."""
-    quoted = re.compile(f'["\\r\\n{separator}{also}]')
-    return "\n".join(
-        separator.join(
-            '"' + cell.replace('"', '""') + '"' if quoted.search(cell) else cell for cell in row
-        )
-        for row in rows
+    if not all(part[:1] in edges and part[-1:] in edges for part in between):
+        return False
+    columns = header.count("\t")
+    return (
+        '"' in header
+        or "" in between
+        or any(line and line.count("\t") != columns for line in _LINE_END.split(text))
+        or all("," in part and not re.search(r"[\t\r\n]", part) for part in inside)
+        and not any("," in part for part in outside)
     )
 
 

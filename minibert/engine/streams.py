@@ -7,11 +7,12 @@ than one window is in memory, unless the results are collected.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +33,17 @@ WINDOW_TEXTS, WINDOW_CHARACTERS = 4096, 1 << 24
 # The most tokens in a batch. On a CPU more of them run no faster, and no longer fit its caches; for
 # GPUs the number is a guess that was never measured.
 BATCH_TOKENS = {"cpu": 512, "cuda": 16384, "mps": 16384}
+
+
+T = TypeVar("T", bound=Text)
+
+
+class Arriving(Iterator[T]):
+    """Texts that somebody writes while they are read."""
+
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether the next one, or the end, can be had without waiting."""
 
 
 class Window(NamedTuple):
@@ -134,8 +146,9 @@ class Stream:
 def read_windows(texts: Iterable[Text], most: int | None = None) -> Iterator[list[Text]]:
     """Lists of texts, each checked. What was read before an error is yielded before it is raised.
 
-    most: texts in a window; None takes 4096. Raises `ValueError` naming the position of an item
-    that is not a text, and whatever `texts` itself raises.
+    most: texts in a window; None takes 4096. A window of `Arriving` texts ends, too, where the next
+    one would have to be waited for. Raises `ValueError` naming the position of an item that is not
+    a text, and whatever `texts` itself raises.
     """
     iterator = iterated(texts)
     most = WINDOW_TEXTS if most is None else most
@@ -143,6 +156,7 @@ def read_windows(texts: Iterable[Text], most: int | None = None) -> Iterator[lis
         raise ValueError(f"window is {most}; it must be at least 1")
     window: list[Text] = []
     characters, position = 0, 0
+    arriving = iterator if isinstance(iterator, Arriving) else None
     failure: Exception | None = None
     while True:
         try:
@@ -155,7 +169,8 @@ def read_windows(texts: Iterable[Text], most: int | None = None) -> Iterator[lis
             break
         window.append(text)
         position += 1
-        if len(window) == most or characters >= WINDOW_CHARACTERS:
+        full = len(window) == most or characters >= WINDOW_CHARACTERS
+        if full or (arriving is not None and not arriving.ready()):
             del text  # the window is all that holds it
             yield window
             window, characters = [], 0
