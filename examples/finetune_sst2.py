@@ -183,7 +183,7 @@ def report(classifier: minibert.TextClassifier) -> float:
     history = classifier.history_
     print(
         f"trained on {history.examples} examples in {history.seconds:.0f} s: "
-        f"{history.examples / history.seconds:.1f} examples/s"
+        f"{history.speed:.1f} examples/s"
     )
     kept = history.best if classifier.keep_best else history.evaluations[-1]
     assert kept is not None
