@@ -30,6 +30,7 @@ from pathlib import Path
 
 import minibert
 from minibert import data
+from minibert.checkpoint.arguments import whole_number
 from minibert.checkpoint.folders import check_new_folder
 from minibert.training.ranks import Ranks, torchrun_ranks
 from minibert.training.report import add_to_model, plot_history
@@ -91,6 +92,7 @@ def main(ranks: Ranks) -> None:
     output = check_new_folder(arguments.output, arguments.overwrite)
     if arguments.seeds < 1:
         raise ValueError(f"--seeds is {arguments.seeds}; give at least 1")
+    whole_number("the last of the seeds", arguments.seed + arguments.seeds - 1, 0, 2**32 - 1)
     train, development = data.load(arguments.data, arguments.seed)
     if arguments.limit is not None:
         if arguments.limit < 2:

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from minibert._checks import shown
 from minibert.checkpoint.arguments import switch, whole_number
 from minibert.checkpoint.places import absolute
 from minibert.checkpoint.pretrained import Pretrained
@@ -120,6 +121,8 @@ class _Run:
         self.steps = task.steps_per_epoch * recipe.epochs
         self.evaluate_every = recipe.evaluate_every or task.steps_per_epoch
         self.optimizer = make_optimizer(model, recipe.lr, recipe.weight_decay, recipe.layer_decay)
+        if not self.steps:
+            raise ValueError("the task has no examples to learn from; give at least one")
         self.schedule = warmup_linear(self.optimizer, self.steps, recipe.warmup)
         self.trainable = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.history = History()
@@ -228,8 +231,13 @@ class _Run:
         for part in parts:
             last = part is parts[-1]
             with nullcontext() if last else self.ranks.no_sync(wrapped):
+                # Uncached: inside of another autocast PyTorch keeps the copies in bf16 of the first
+                # step's weights, and every later step would compute with those.
                 with torch.autocast(
-                    self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"
+                    self.device.type,
+                    torch.bfloat16,
+                    enabled=self.recipe.precision == "bf16",
+                    cache_enabled=False,
                 ):
                     loss = self.task.loss(wrapped, part, batch)
                 if not mine:
@@ -277,12 +285,15 @@ class _Run:
             with seeded(self._seed(step)):
                 result = self.evaluate(step)
         result = self.ranks.broadcast(result)
+        if not isinstance(result, Evaluation):
+            raise ValueError(f"evaluate returned {shown(result)}; it must return an Evaluation")
         # Plain numbers, for the state is read back without numpy's.
         result = Evaluation(int(result.step), float(result.loss), float(result.accuracy))
-        if not math.isfinite(result.loss):
-            raise FloatingPointError(
-                f"the loss of the evaluation after step {step} is {result.loss}; {self._remedy()}"
-            )
+        for name, value in (("loss", result.loss), ("accuracy", result.accuracy)):
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"the {name} of the evaluation after step {step} is {value}; {self._remedy()}"
+                )
         self.history.evaluations.append(result)
         announce(logger, self._line(step, result))
         self._write(
