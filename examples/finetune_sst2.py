@@ -42,6 +42,7 @@ from minibert.training.state import (
     told_of_states,
 )
 
+LISTED = 20  # labels that tables show, of perhaps thousands
 SENTENCES = ["This is not my idea of fun", "This was beyond incredible"]
 
 
@@ -204,7 +205,9 @@ def describe(train: data.LabelledTexts, development: data.LabelledTexts) -> floa
     """Print the class balance; return the accuracy of always naming the most frequent class."""
     for name, part in (("training", train), ("development", development)):
         counts = Counter(part.labels)
-        balance = ", ".join(f"{label} {n} ({n / len(part):.1%})" for label, n in counts.items())
+        listed = counts if len(counts) <= LISTED else dict(counts.most_common(LISTED))
+        balance = ", ".join(f"{label} {n} ({n / len(part):.1%})" for label, n in listed.items())
+        balance += f" and {len(counts) - LISTED} labels more" if len(counts) > LISTED else ""
         print(f"{name}: {len(part)} texts: {balance}")
     commonest = Counter(train.labels).most_common(1)[0][0]
     majority = Counter(development.labels)[commonest] / len(development)
@@ -213,11 +216,14 @@ def describe(train: data.LabelledTexts, development: data.LabelledTexts) -> floa
 
 
 def print_confusion(truth: Sequence[str], predictions: Sequence[str]) -> None:
-    """A table with a row for each true class and a column for each predicted one."""
-    labels = sorted(set(truth) | set(predictions))
+    """A table with a row for each true class and a column for each predicted one, of the most
+    frequent classes where there are many."""
+    frequent = Counter([*truth, *predictions])
+    labels = sorted(label for label, _ in frequent.most_common(LISTED))
     counts = Counter(zip(truth, predictions, strict=True))
     width = max(9, *(len(label) for label in labels)) + 1
-    print("confusion (rows: truth, columns: prediction)")
+    left_out = f", {len(labels)} of {len(frequent)} labels" if len(frequent) > LISTED else ""
+    print(f"confusion (rows: truth, columns: prediction{left_out})")
     print("".join(f"{cell:>{width}}" for cell in ["", *labels]))
     for row in labels:
         print("".join(f"{cell:>{width}}" for cell in [row, *(counts[row, c] for c in labels)]))

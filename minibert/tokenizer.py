@@ -25,10 +25,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from minibert._checks import shown
+from minibert._checks import check_switch, shown
 from minibert.checkpoint.hub import find_folder
 from minibert.text.backends import BackendName, all_ids, make_backend
-from minibert.text.inputs import Text, check_text, id_list, listed, paired, text_parts
+from minibert.text.inputs import Text, check_rows, check_text, id_list, listed, paired, text_parts
 from minibert.text.truncation import Item, Truncation, check_limit, truncate
 from minibert.text.vocabulary import Vocabulary
 from minibert.text.writing import save_tokenizer, write_tokenizer
@@ -123,8 +123,7 @@ class WordPieceTokenizer:
 
     def pad(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """Rows -> the batch, LongTensors (B, T), filled up with [PAD] on the right."""
-        if not rows:
-            raise ValueError("there are no rows; give at least one")
+        check_rows(rows)
         longest = max(len(row.ids) for row in rows)
         ids, type_ids, mask = [], [], []
         for row in rows:
@@ -161,6 +160,7 @@ class WordPieceTokenizer:
 
     def decode(self, ids: Iterable[int] | Tensor, skip_special_tokens: bool = False) -> str:
         """Ids back to readable text; what normalisation took away does not come back."""
+        check_switch("skip_special_tokens", skip_special_tokens)
         tokens = []
         for i in id_list(ids):
             if i not in self.tokens:

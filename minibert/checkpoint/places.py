@@ -14,12 +14,8 @@ from pathlib import Path
 from minibert._checks import shown
 
 
-def absolute(place: str | Path, what: str = "folder") -> Path:
-    """The place as it is to be found from every folder, with its symbolic links as they are.
-
-    Raises `ValueError` for what is no name of a file or folder, and `FileNotFoundError` for a
-    relative one when the folder that this process stands in was deleted.
-    """
+def path_of(place: str | Path, what: str) -> Path:
+    """The place itself. Raises `ValueError` for what is no name of a file or folder."""
     try:
         name = os.fspath(place)
         named = isinstance(name, str) and name != "" and b"\0" not in os.fsencode(name)
@@ -27,6 +23,16 @@ def absolute(place: str | Path, what: str = "folder") -> Path:
         named = False
     if not named:
         raise ValueError(f"the {what} is {shown(place)}; give its path, a string or a pathlib.Path")
+    return Path(place)
+
+
+def absolute(place: str | Path, what: str = "folder") -> Path:
+    """The place as it is to be found from every folder, with its symbolic links as they are.
+
+    Raises the error of `path_of`, and `FileNotFoundError` for a relative place when the folder that
+    this process stands in was deleted.
+    """
+    path_of(place, what)
     try:
         return Path(os.path.abspath(place))
     except FileNotFoundError as error:

@@ -24,6 +24,8 @@ from minibert.tokenizer import WordPieceTokenizer
 
 # What a shell reports of a program that a signal has ended: 128 and the signal's number.
 _INTERRUPTED, _BROKEN_PIPE = 130, 141
+# A label is a field of a line; what would end either is written as TSV files have it.
+_IN_A_FIELD = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def main() -> None:
@@ -36,7 +38,7 @@ def main() -> None:
     except BrokenPipeError:
         give_up_output()
         sys.exit(_BROKEN_PIPE)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, Warning) as error:  # a warning: under `-W error`
         give_up_output()
         print(f"minibert: error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -115,4 +117,5 @@ def _classify(name: str) -> None:
     classifier = TextClassifier.load(name)
     window = 1 if answers_at_once() else None
     for text, scores in classifier.stream(read_lines(), window):
-        write_line(f"{classifier.classes_[scores.argmax()]}\t{scores.max():.4f}\t{text}")
+        label = str(classifier.classes_[scores.argmax()]).translate(_IN_A_FIELD)
+        write_line(f"{label}\t{scores.max():.4f}\t{text}")

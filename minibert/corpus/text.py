@@ -7,6 +7,7 @@ called a sentence need not be one in pre-training (Devlin et al. 2019, section 3
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Iterator
@@ -82,10 +83,43 @@ class TextFile:
             return
         try:
             with open(self.path, encoding="utf-8-sig") as file:
+                number = 1
                 while line := file.readline(LINE):
+                    if "\0" in line:
+                        raise ValueError(
+                            f"{self.path}: line {number} has a NUL character, so it is not text; "
+                            "save it as UTF-8"
+                        )
                     yield line
+                    number += line.endswith("\n")
         except UnicodeDecodeError as error:
-            raise ValueError(f"{self.path} is not UTF-8 text: {error}") from error
+            raise ValueError(
+                f"{self.path}: {_first_other(self.path)}. Save it as UTF-8; a text from an "
+                "old Windows program is converted by  iconv -f cp1252 -t utf-8 old.txt > new.txt"
+            ) from error
+
+
+def _first_other(path: str) -> str:
+    """The first byte of a file that is not UTF-8, and its line. Python's own error counts from the
+    beginning of what was read last."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line, position = 1, 0
+    with open(path, "rb") as file:
+        while True:
+            begun = len(decoder.getstate()[0])  # bytes of a character that ends in what comes
+            data = file.read(LINE)
+            try:
+                decoder.decode(data, final=not data)
+            except UnicodeDecodeError as error:
+                line += data.count(b"\n", 0, max(0, error.start - begun))
+                position += error.start - begun
+                return (
+                    f"line {line} is not UTF-8 (byte {position}, 0x{error.object[error.start]:02x})"
+                )
+            if not data:
+                return "it is not UTF-8"  # another program has just changed it
+            line += data.count(b"\n")
+            position += len(data)
 
 
 def clean(line: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 from importlib.resources import files
 from pathlib import Path
 
 from minibert._checks import shown
+from minibert.checkpoint.arguments import whole_number
+from minibert.checkpoint.places import path_of
 from minibert.data.tables import LabelledTexts, read_table
 
 __all__ = ["LabelledTexts", "load", "read_table"]
@@ -27,13 +30,13 @@ def load(source: str | Path, seed: int = 0) -> tuple[LabelledTexts, LabelledText
 
     Raises `FileNotFoundError` or `ValueError` naming the file and what it should hold.
     """
+    path, seed = path_of(source, "data"), whole_number("seed", seed, 0, 2**32 - 1)
     if str(source) == "sample":
         folder = files("minibert.data")
         return read_table(Path(str(folder / "train.tsv"))), read_table(
             Path(str(folder / "dev.tsv"))
         )
-    path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):
         train, development = read_table(path / "train.tsv"), read_table(path / "dev.tsv")
         labels = set(train.labels) | set(development.labels)
         if (len(train), len(development)) == _SST2_TEXTS and labels == set(_SST2_NAMES):
@@ -50,8 +53,10 @@ def _hold_out(data: LabelledTexts, path: Path, seed: int) -> tuple[LabelledTexts
     """Split off a tenth of each class, at least one text."""
     held_out: set[int] = set()
     shuffle = random.Random(seed)
-    for label in sorted(set(data.labels)):
-        members = [i for i, other in enumerate(data.labels) if other == label]
+    members_of: dict[str, list[int]] = {}
+    for i, label in enumerate(data.labels):
+        members_of.setdefault(label, []).append(i)
+    for label, members in sorted(members_of.items()):
         if len(members) < 2:
             raise ValueError(
                 f"{path} has a single text with the label {shown(label)}; each label needs two, "

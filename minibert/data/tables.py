@@ -11,11 +11,14 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from minibert._checks import shown
+from minibert.checkpoint.places import path_of
 from minibert.checkpoint.schema import in_file
 
 TEXT_COLUMNS = ("text", "sentence", "review", "content")
@@ -42,7 +45,7 @@ class LabelledTexts:
         return len(self.texts)
 
 
-def read_table(path: Path) -> LabelledTexts:
+def read_table(path: str | Path) -> LabelledTexts:
     """Read a .tsv or .csv whose first line names a column of texts and one of labels.
 
     Both may be separated by tabs, commas or semicolons. In a .tsv that no program has quoted a
@@ -50,7 +53,8 @@ def read_table(path: Path) -> LabelledTexts:
 
     Raises `FileNotFoundError`, and `ValueError` naming the file, the line and the next step.
     """
-    if not path.is_file():
+    path = path_of(path, "table")
+    if not os.path.isfile(path):
         raise FileNotFoundError(
             f"there is no file or folder {path}; data can be 'sample', a folder with train.tsv and "
             "dev.tsv, or a .tsv or .csv file"
@@ -76,15 +80,20 @@ def _decoded(data: bytes) -> str:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"line {line} is not {encoding.upper()} (byte {error.start}, "
-            f"0x{data[error.start]:02x}). Save it as UTF-8; a table from an old Windows program is "
-            "converted by  iconv -f cp1252 -t utf-8 old.csv > new.csv"
-        ) from error
+        text = data.decode(encoding, errors="replace")
+        if "\0" not in text:  # no text at all, then, in whatever encoding
+            line = data.count(b"\n", 0, error.start) + 1
+            raise ValueError(
+                f"line {line} is not {encoding.upper()} (byte {error.start}, "
+                f"0x{data[error.start]:02x}). Save it as UTF-8; a table from an old Windows "
+                "program is converted by  iconv -f cp1252 -t utf-8 old.csv > new.csv"
+            ) from error
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise ValueError(f"line {line} has a NUL character, so it is not text; save it as UTF-8")
+        raise ValueError(
+            f"line {line} has a NUL character, so it is not text; save it as UTF-8. A workbook "
+            "must be saved as CSV and an archive unpacked; it is not enough to rename them"
+        )
     return text
 
 
@@ -115,6 +124,8 @@ def _rows(text: str, suffix: str) -> list[tuple[int, list[str]]]:
             what = f"{error}"
             if "unexpected end" in what:
                 what = "a quotation mark in this row is never closed"
+            elif "expected after" in what:
+                what = "a quotation mark inside a quoted text must be doubled"
             raise ValueError(f"the row that begins on line {before + 1}: {what}") from error
     finally:
         csv.field_size_limit(limit)
@@ -129,10 +140,10 @@ def _names_columns(header: Sequence[str]) -> bool:
 def _is_quoted(text: str, separator: str) -> bool:
     """Whether a program has put quotation marks around fields, doubling those inside.
 
-    It has if the names of the columns are in quotes, or if Python's own writer, which is pandas',
-    would write the very same file: then every quotation mark is where it must be. In a file that
-    was never quoted, as GLUE's, some sentence with quotation marks would have been written in
-    another way.
+    It has if the names of the columns are in quotes, or if a program would write the very same
+    file: then every quotation mark is where it must be. pandas and LibreOffice quote what could not
+    be read otherwise; Excel quotes what has a comma, too, even between tabs. In a file that was
+    never quoted, as GLUE's, some sentence would have been written in another way.
     """
     if '"' not in text:
         return False
@@ -146,9 +157,19 @@ def _is_quoted(text: str, separator: str) -> bool:
         return False
     finally:
         csv.field_size_limit(limit)
-    again = io.StringIO(newline="")
-    csv.writer(again, delimiter=separator, lineterminator="\n").writerows(rows)
-    return again.getvalue().splitlines() == text.splitlines()
+    lines = text.splitlines()
+    return any(_written(rows, separator, also).splitlines() == lines for also in ("", ","))
+
+
+def _written(rows: Sequence[Sequence[str]], separator: str, also: str) -> str:
+    """A table as a program writes it that quotes only what needs it, and what has one of `also`."""
+    quoted = re.compile(f'["\\r\\n{separator}{also}]')
+    return "\n".join(
+        separator.join(
+            '"' + cell.replace('"', '""') + '"' if quoted.search(cell) else cell for cell in row
+        )
+        for row in rows
+    )
 
 
 # --- rows -> texts and labels ---------------------------------------------------------------------
@@ -166,13 +187,15 @@ def _labelled(rows: list[tuple[int, list[str]]]) -> LabelledTexts:
         text, label = row[text_column].strip(), row[label_column].strip()
         if not text or not label:
             raise ValueError(f"line {line}: the {'label' if text else 'text'} is empty")
+        if (_name(text), _name(label)) == (header[text_column], header[label_column]):
+            raise ValueError(f"line {line} has the names of the columns again; take it out")
         texts.append(text)
         labels.append(label)
     return LabelledTexts(texts, labels)
 
 
 def _name(cell: str) -> str:
-    return cell.strip().strip('"').strip().lower()
+    return cell.strip("\ufeff").strip().strip('"').strip().lower()  # joined files have more marks
 
 
 def _column(header: list[str], names: tuple[str, ...], role: str) -> int:

@@ -106,31 +106,36 @@ class Body(Linear):
         refuse_state_dict()
 
 
-def in_few_sizes(x: Tensor, multiply: Callable[[Tensor], Tensor]) -> Tensor:
+def in_few_sizes(
+    x: Tensor, multiply: Callable[[Tensor], Tensor], between_powers: int = 8
+) -> Tensor:
     """multiply(x), (N, in) -> (N, out), by products with few different numbers of rows.
 
     oneDNN makes a kernel for every number of rows it meets, and keeps it in some 0.2 to 0.6 MB for
     each shape of the weights. Texts come in every length, so a process that answers them one by one
     would grow by hundreds of MB, and so does training. No row of a product knows of the others, so
     some can be added and their results dropped.
+
+    between_powers: as for `size_for`.
     """
-    extra = size_for(len(x)) - len(x)
+    extra = size_for(len(x), between_powers) - len(x)
     if not extra:
         return multiply(x)
     # Any rows will do, and these are at hand.
     return multiply(torch.cat((x, x[:extra].detach())))[: len(x)]
 
 
-def size_for(rows: int) -> int:
-    """How many rows to multiply instead of so many: at most an eighth more.
+def size_for(rows: int, between_powers: int = 8) -> int:
+    """How many rows to multiply instead of so many: with 8 sizes between a power of two and the
+    next, at most an eighth more.
 
-    There are 8 sizes between a power of two and the next, 56 up to 512. Measured: what they add to
-    a product is 5 % in the mean, a third of what a kernel costs when its size is first seen.
+    These are 56 sizes up to 512. Measured: what they add to a product is 5 % in the mean, a third
+    of what a kernel costs when its size is first seen.
 
     >>> [size_for(rows) for rows in (1, 16, 17, 100, 512, 513)]
     [1, 16, 18, 104, 512, 576]
     """
-    step = 1 << max(0, (rows - 1).bit_length() - 4)
+    step = max(1, (1 << (rows - 1).bit_length()) // (2 * between_powers))
     return -(-rows // step) * step
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -80,7 +81,9 @@ class Stream:
         all texts before it, or, after Ctrl-C, of the windows that were complete.
         """
         check_many(texts)  # before its length, which not all of what is refused has
-        number = len(texts) if isinstance(texts, Sized) else None
+        number = None
+        with suppress(TypeError):  # a DataLoader may have a length or not, and says so only then
+            number = len(texts) if isinstance(texts, Sized) else None
         results: list[np.ndarray] = []
         with progress_bar("text", total=number, delay=2) as progress:  # short work shows none
             try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minibert._checks import shown
-from minibert.checkpoint.files import json_or_empty, read_json
+from minibert.checkpoint.files import is_there, json_or_empty, read_json
 from minibert.checkpoint.schema import (
     OBJECT,
     SWITCH,
@@ -31,12 +31,21 @@ Pooling = Literal["cls", "mean", "pooler"]
 
 _USUAL = ["Transformer", "Pooling", "Normalize"]
 # What the keys that are read may be, file by file.
-_SETTINGS = {"max_seq_length": optional(whole()), "do_lower_case": optional(SWITCH)}
+_SETTINGS = {"max_seq_length": optional(whole(least=2)), "do_lower_case": optional(SWITCH)}
 _OPTIONS = {
     "prompts": optional(mapping_of(optional(TEXT))),
     "default_prompt_name": optional(TEXT),
-    "truncate_dim": optional(whole()),
+    "truncate_dim": optional(whole(least=1)),
 }
+_INSIDE = Rule(
+    lambda value: (
+        TEXT.holds(value)
+        and not {"..", "/"} & set(Path(value).parts)
+        and "\0" not in value
+        and len(value) < 256
+    ),
+    "the path of a folder inside this one",
+)
 _MODES = Rule(
     lambda value: TEXT.holds(value) or list_of(TEXT).holds(value), "a string, or a list of strings"
 )
@@ -54,7 +63,7 @@ class SentenceFolder:
     def read(cls, folder: Path) -> SentenceFolder:
         """Raises `ValueError` for a modules.json that is damaged."""
         path = folder / "modules.json"
-        if not path.is_file():
+        if not is_there(path):
             return cls(folder, {})
         modules = read_json(path, list)
         steps: dict[str, str] = {}
@@ -62,7 +71,7 @@ class SentenceFolder:
             for module in modules:
                 OBJECT.check("a module", module)
                 name = str(get(module, "type", TEXT, "")).rpartition(".")[2]
-                path_in_folder = get(module, "path", TEXT)
+                path_in_folder = get(module, "path", _INSIDE)
                 if not name or path_in_folder is None:
                     raise ValueError(
                         f"it has the module {shown(module)}; each must have a type and a path"
@@ -70,6 +79,8 @@ class SentenceFolder:
                 if name in ("Transformer", "Pooling") and name in steps:
                     raise ValueError(f"it has the module {name} twice; keep the right one")
                 steps[name] = path_in_folder
+            if not steps:
+                raise ValueError("it has no modules; without this file the folder is a bare BERT")
         return cls(folder, steps)
 
     @property
@@ -110,18 +121,27 @@ class SentenceFolder:
         if not self.steps:
             return "mean", True
         modes = self._modes()
-        options = self._read(self.folder / "config_sentence_transformers.json", _OPTIONS)
-        prompt = (options["prompts"] or {}).get(options["default_prompt_name"])
-        dimensions = options["truncate_dim"]
+        prompt, dimensions = self._prompt_and_dimensions()
         known = list(self.steps) in (_USUAL, _USUAL[:2]) and modes in (["cls"], ["mean"])
         if not known or dimensions or prompt:
+            steps = shown(", ".join(self.steps)).strip("'")
             raise ValueError(
-                f"{self.folder} wants the steps {', '.join(self.steps)} with pooling "
-                f"{shown(modes)}, prompt {shown(prompt)} and truncate_dim {dimensions}; "
-                "TextEncoder can pool by 'cls' or 'mean' and then normalize. Pass pooling and "
-                "normalize to use the model that way"
+                f"{self.folder} wants the steps {steps} with pooling {shown(modes)}, prompt "
+                f"{shown(prompt)} and truncate_dim {dimensions}; TextEncoder can pool by 'cls' or "
+                "'mean' and then normalize. Pass pooling and normalize to use the model that way"
             )
         return modes[0], "Normalize" in self.steps
+
+    def _prompt_and_dimensions(self) -> tuple[str | None, int | None]:
+        """What is put before each text, and how much of a vector is kept; None for nothing."""
+        path = self.folder / "config_sentence_transformers.json"
+        options = self._read(path, _OPTIONS)
+        name, prompts = options["default_prompt_name"], options["prompts"] or {}
+        if name is not None and name not in prompts:
+            raise ValueError(
+                f"{path}: default_prompt_name is {shown(name)}, and its prompts have no such name"
+            )
+        return prompts.get(name), options["truncate_dim"]
 
     def _modes(self) -> list[Any]:
         """What the pooling step makes of a text's tokens."""

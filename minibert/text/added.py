@@ -30,7 +30,8 @@ from minibert.text.kind import TOKENIZER_CONFIG
 
 _FLAGS = ("lstrip", "rstrip", "single_word")
 _EXTRA = ("additional_special_tokens", "extra_special_tokens")
-ID = whole()
+# Each id has its row in the table of embeddings, and memory is taken up to the highest.
+ID = whole(most=2**24 - 1)
 _NAME = Rule(lambda value: value != "" and TEXT.holds(value), "a string that is not empty")
 TOKEN = Rule(
     lambda value: _NAME.holds(value.get("content") if isinstance(value, dict) else value),

@@ -8,6 +8,7 @@ wrong, nor what is wrong with it.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Reversible, Sequence, Set
 from itertools import islice
 from numbers import Integral
@@ -62,6 +63,20 @@ def id_list(ids: Any) -> list[int]:
     return numbers
 
 
+def check_rows(rows: Any) -> None:
+    """Raise `ValueError` unless these are rows of ids, at least one."""
+    if not isinstance(rows, Sequence) or isinstance(rows, str):
+        raise ValueError(f"rows is {shown(rows)}; give the rows of tokenizer.encode_batch")
+    if not rows:
+        raise ValueError("there are no rows; give at least one")
+    for position, row in enumerate(rows):
+        if not (hasattr(row, "ids") and hasattr(row, "type_ids")):
+            raise ValueError(
+                f"row {position} is {shown(row)}; give the rows of tokenizer.encode_batch, or "
+                "texts to the tokenizer itself, which pads them"
+            )
+
+
 def listed(texts: Iterable[Text], name: str = "texts") -> list[Text]:
     """The texts as a list. Raises `ValueError` as `check_many` does.
 
@@ -92,6 +107,8 @@ def check_many(texts: Any, name: str = "texts") -> None:
     kind = type(texts).__name__
     if isinstance(texts, str):
         raise ValueError(f"{name} is the string {shown(texts)}; give a list of texts")
+    if isinstance(texts, array) and texts.typecode in "uw":  # the letters of one
+        raise ValueError(f"{name} is {shown(texts)}; give a list of texts")
     if isinstance(texts, bytes | bytearray | memoryview):
         raise ValueError(
             f"{name} is {kind}; give a list of strings, decoded as by .decode('utf-8')"
@@ -146,6 +163,8 @@ def _check_one_dimension(texts: Any, name: str) -> None:
 
 def _dimensions(value: Any) -> int | None:
     """Of an array or a table; None for other things."""
+    if isinstance(value, Tensor):  # a nested one has no shape
+        return value.dim()
     shape = getattr(value, "shape", None)
     return len(shape) if isinstance(shape, tuple) else None
 

@@ -161,14 +161,15 @@ def _read_vocab(path: Path, config: Mapping[str, Any], added: list[Added]) -> So
     """One token a line, whose id is the number of the line, from 0; the rest is in the config.
 
     Blank lines at the end are no tokens, nor is the mark at the beginning that some editors put
-    there. A blank line in between counts as one, as in transformers: it has an id.
+    there, and no token ends in a space. A blank line in between counts as one, as in transformers:
+    it has an id.
     """
     try:
         with open(path, encoding="utf-8-sig") as file:  # not splitlines: tokens contain U+2028
-            tokens = [line.rstrip("\n") for line in file]
+            tokens = [line.rstrip(" \t\n") for line in file]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text: {error}") from error
-    while tokens and not tokens[-1].strip(" \t"):
+    while tokens and not tokens[-1]:
         tokens.pop()
     if not tokens:
         raise ValueError(f"{path} is empty")

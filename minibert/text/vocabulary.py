@@ -9,7 +9,7 @@ from typing import Any
 
 from minibert._checks import shown
 from minibert.checkpoint.files import json_or_empty
-from minibert.checkpoint.schema import TEXT, Rule, get, in_file, optional
+from minibert.checkpoint.schema import SWITCH, TEXT, Rule, get, in_file, optional, whole
 from minibert.text.added import ID, TOKEN, check_none_overlooked, content, sort_added
 from minibert.text.kind import (
     TOKENIZER_CONFIG,
@@ -35,6 +35,15 @@ _LENGTH = optional(
         "a whole number of at least 1",
     )
 )
+
+_TABLE = Rule(lambda value: isinstance(value, Mapping), "a mapping of tokens to their ids")
+_RULES = {
+    **dict.fromkeys(("ids", "special", "added"), _TABLE),
+    **dict.fromkeys(("lower_case", "split_cjk"), SWITCH),
+    **dict.fromkeys(ROLES, TEXT),
+    "strip_accents": optional(SWITCH),
+    "model_max_length": optional(whole(least=1)),
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,8 @@ class Vocabulary:
     added: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, rule in _RULES.items():
+            rule.check(name, getattr(self, name))
         check_ids(self.ids, self.special, self.added)
         for role in ROLES:
             if getattr(self, role) not in self.special:

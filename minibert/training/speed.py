@@ -69,12 +69,16 @@ class FewSizesLinear(Linear):
     """x W^T + b by oneDNN, which keeps a kernel for every number of rows: with few of these.
 
     Each batch has another number of tokens. Over 500 of them, forward and backward, the kernels
-    took 1.5 GB at the shapes of `minilm-l6`.
+    took 1.5 GB at the shapes of `minilm-l6`. There are more sizes than for inference: a step is
+    long beside the making of a kernel, and what rows are added costs three products each.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
-        y = in_few_sizes(x.reshape(-1, x.shape[-1]), self.multiply)
+        rows = x.reshape(-1, x.shape[-1])
+        if torch.is_autocast_enabled(x.device.type):  # rows are added where they are smaller
+            rows = rows.to(torch.get_autocast_dtype(x.device.type))
+        y = in_few_sizes(rows, self.multiply, between_powers=32)
         return y.view(*x.shape[:-1], -1)
 
     def multiply(self, x: Tensor) -> Tensor:

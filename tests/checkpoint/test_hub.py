@@ -13,10 +13,12 @@ import shutil
 import subprocess
 import sys
 from functools import partialmethod
+from importlib.metadata import version
 
 import pytest
 import torch
 import transformers
+from packaging.version import Version
 
 from minibert.checkpoint.sizes import SIZES
 from tests.checkpoint.hub_server import Hub, Repository, folder_files
@@ -263,7 +265,13 @@ def test_alias_is_checked_when_it_comes_from_the_hub(online, hub, cache, folder)
 
 # --- what breaks ---------------------------------------------------------------------------------
 
+needs_repair = pytest.mark.skipif(
+    Version(version("huggingface_hub")) < Version("1.25"),
+    reason="older huggingface_hub does not go on after a broken connection, and keeps the part",
+)
 
+
+@needs_repair
 def test_broken_connection_is_taken_up_where_it_broke(online, name, repository, folder):
     repository.breaks = 1
     assert is_as_made(online, name, folder)
@@ -271,6 +279,7 @@ def test_broken_connection_is_taken_up_where_it_broke(online, name, repository, 
     assert repository.ranges == [f"bytes={chunks << 16}-"] and chunks > 0
 
 
+@needs_repair
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -394,7 +403,7 @@ def test_cache_without_the_weights_says_so(
     online.config(name)
     if not listed:
         # Older huggingface_hub does not remember what else a model has, and takes this for all.
-        shutil.rmtree(snapshot(cache, name).parents[1] / "trees")
+        shutil.rmtree(snapshot(cache, name).parents[1] / "trees", ignore_errors=True)
     assert offline.ids(name) == offline.ids(folder)
     message = f"{name}.*weights.*oad it once with a network and HF_HUB_OFFLINE unset"
     with pytest.raises(FileNotFoundError, match=message):

@@ -1,7 +1,10 @@
 """examples/finetune_sst2.py as a user runs it."""
 
 import json
+import runpy
 
+from minibert.data import LabelledTexts
+from tests.conftest import ROOT
 from tests.programs import run
 
 
@@ -68,3 +71,16 @@ for arguments in json.loads(sys.argv[1]):
     for named, line, code in zip(refused, lines[::2], lines[1::2], strict=True):
         assert named in line and code == "exit code 2"
     assert not (tmp_path / "out").exists()
+
+
+def test_tables_of_thousands_of_labels_stay_readable(capsys):
+    example = runpy.run_path(str(ROOT / "examples/finetune_sst2.py"))
+    labels = [f"label {n}" for n in range(3000)] + ["often"] * 9
+    example["print_confusion"](labels, labels)
+    confusion = capsys.readouterr().out.splitlines()
+    assert confusion[0].endswith("20 of 3001 labels)") and len(confusion) == 22
+    assert "often" in confusion[1]
+    texts = LabelledTexts(labels, labels)
+    assert example["describe"](texts, texts) == 9 / 3009
+    balance = capsys.readouterr().out.splitlines()[0]
+    assert "texts: often 9 (0.3%), " in balance and balance.endswith(" and 2981 labels more")

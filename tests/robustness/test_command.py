@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
+from functools import partial
 
 import pytest
 
@@ -85,6 +87,22 @@ def test_warnings_are_a_line_without_code(monkeypatch, capsys, folder):
     assert result.stderr.count("\n") == 1
 
 
+def test_warnings_that_are_errors_are_a_line(monkeypatch, capsys, folder):
+    """As under `python -W error`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        code, _, err = command(monkeypatch, capsys, ["classify", folder], b"word " * 100)
+    assert code == 2 and err.startswith("minibert: error: 1 of 1 texts are longer than 40 tokens")
+
+
+def test_labels_of_several_lines_are_answered_in_one(monkeypatch, capsys, tmp_path, tokenizer):
+    small_model(labels=("a\nb\tc", "d\r\ne")).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    code, out, err = command(monkeypatch, capsys, ["classify", tmp_path / "model"], b"good\n")
+    label, _, text = out.rstrip("\n").split("\t")
+    assert (code, err, text) == (0, "", "good") and label in (r"a\nb\tc", r"d\r\ne")
+
+
 def test_no_standard_output_is_said(monkeypatch, capsys):
     code, _, err = command(monkeypatch, capsys, ["version"], stdout=None)
     assert code == 2 and "there is no standard output" in err
@@ -104,6 +122,8 @@ def begin(*arguments, **streams):
         **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, **streams},
         stderr=subprocess.PIPE,
         cwd=ROOT,
+        # In the background of a script pytest ignores Ctrl-C, and so would the command.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 

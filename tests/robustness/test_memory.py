@@ -56,7 +56,7 @@ def test_training_in_bf16_needs_no_more_memory_for_other_numbers_of_tokens():
             y = layer(torch.ones(rows, 96, requires_grad=True))
         y.float().sum().backward()
 
-    assert growth(multiply) < 60  # MB; of kernels for each number it would be over 200
+    assert growth(multiply) < 110  # MB; of kernels for each number it would be over 200
 
 
 def test_a_model_trains_in_bf16_by_few_sizes():

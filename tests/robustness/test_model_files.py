@@ -626,19 +626,31 @@ SENTENCE_FILES = [
     ("modules.json", [{"type": "m.Pooling"}], "each must have a type and a path"),
     ("modules.json", [{"path": "p"}], "each must have a type and a path"),
     ("modules.json", [{"type": 5, "path": ""}], "type is 5; it must be a string"),
-    ("modules.json", [TRANSFORMER, {"type": "m.Pooling", "path": 5}], "path is 5; it must be a s"),
+    (
+        "modules.json",
+        [TRANSFORMER, {"type": "m.Pooling", "path": 5}],
+        "path is 5; it must be the path",
+    ),
     ("modules.json", [TRANSFORMER, POOLING, POOLING], "module Pooling twice"),
+    ("modules.json", [], "it has no modules"),
+    *(
+        ("modules.json", [{**TRANSFORMER, "path": path}], "the path of a folder inside this one")
+        for path in ("..", "a/../../b", "/etc", "a\0b", "x" * 1000)
+    ),
     ("p/config.json", {"pooling_mode": 5}, "pooling_mode is 5; it must be a string, or a list"),
     ("p/config.json", {"pooling_mode": [5]}, "pooling_mode is .5.; it must be a string, or a li"),
     ("p/config.json", {"pooling_mode_cls_token": "false"}, "'false'; it must be true or false"),
     ("sentence_bert_config.json", {"max_seq_length": "9"}, "'9'; it must be a whole number"),
     ("sentence_bert_config.json", {"max_seq_length": -1}, "-1; it must be a whole number"),
     ("sentence_bert_config.json", {"max_seq_length": True}, "True; it must be a whole number"),
+    ("sentence_bert_config.json", {"max_seq_length": 0}, "0; it must be a whole number from 2"),
     ("sentence_bert_config.json", {"do_lower_case": "no"}, "'no'; it must be true or false"),
     ("config_sentence_transformers.json", {"prompts": []}, "prompts is ..; it must be an object"),
     ("config_sentence_transformers.json", {"prompts": {"a": 5}}, "prompts is .*a string"),
     ("config_sentence_transformers.json", {"default_prompt_name": []}, "it must be a string"),
+    ("config_sentence_transformers.json", {"default_prompt_name": "q"}, "is 'q', and its prompts"),
     ("config_sentence_transformers.json", {"truncate_dim": "64"}, "'64'; it must be a whole num"),
+    ("config_sentence_transformers.json", {"truncate_dim": 0}, "0; it must be a whole number from"),
 ]
 
 
@@ -655,3 +667,14 @@ def test_files_of_sentence_transformers_are_refused_by_key(folder, name, content
     (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
     line = refusal(minibert.TextEncoder.load, folder)
     assert re.search(f"{name}: .*{message}", line)
+
+
+def test_steps_and_keys_of_any_length_are_quoted_in_short(folder):
+    long = "x" * 10**6
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
+    (folder / "modules.json").write_text(json.dumps([TRANSFORMER, {**POOLING, "type": long}]))
+    assert "wants the steps Transformer, xxx" in refusal(minibert.TextEncoder.load, folder)
+    (folder / "modules.json").write_text(json.dumps([TRANSFORMER, POOLING]))
+    (folder / "p").mkdir()
+    (folder / "p/config.json").write_text(json.dumps({"pooling_mode_" + long: 1}))
+    assert "is 1; it must be true or false" in refusal(minibert.TextEncoder.load, folder)

@@ -3,6 +3,7 @@
 import csv
 import io
 import random
+import time
 
 import pytest
 
@@ -60,6 +61,39 @@ def test_quotation_marks_of_a_tsv_that_nobody_quoted_are_text(tmp_path, sentence
     assert read_table(path).texts == [sentence, "plain"]
 
 
+EXCEL = """\
+text\tlabel
+"Oh, so good"\tgood
+"He said ""no\"""\tbad
+"a\nb"\tbad
+it's; ok\tgood
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])  # "Unicode Text" is UTF-16
+def test_commas_between_tabs_are_quoted_by_excel(tmp_path, encoding):
+    path = tmp_path / "excel.tsv"
+    path.write_bytes(EXCEL.replace("\n", "\r\n").encode(encoding))
+    assert read_table(path).texts == ["Oh, so good", 'He said "no"', "a\r\nb", "it's; ok"]
+    path.write_bytes((EXCEL + "never, quoted\tbad\n").replace('"a\nb"', "ab").encode(encoding))
+    assert read_table(path).texts[0] == '"Oh, so good"', "so no program quoted commas here"
+
+
+def test_marks_of_joined_files_are_no_part_of_a_name(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" * 2 + b"text,label\nx,1\n")
+    assert read_table(tmp_path / "a.csv").texts == ["x"]
+
+
+def test_many_labels_take_no_longer_to_split_than_few(tmp_path):
+    """As a column of products or authors has."""
+    rows = (f"text {n},{n // 2}" for n in range(40_000))
+    (tmp_path / "a.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    began = time.monotonic()
+    train, development = load(tmp_path / "a.csv")
+    assert len(train) == len(development) == 20_000
+    assert time.monotonic() - began < 15  # one pass for each label took minutes
+
+
 LINES = [
     ("a.csv", b"text,label\nna\xefve,1\n", r"line 2 is not UTF-8 \(byte 13, 0xef\)\. .*iconv -f"),
     ("a.tsv", "text\tlabel\nx\t1\n".encode("utf-16-le"), "line 1 has a NUL character"),
@@ -78,6 +112,18 @@ LINES = [
     ("a.csv", b"text,label\nx,1\n ,2\n", "line 3: the text is empty"),
     ("a.csv", b"text,label\nx,1\ny,\t\n", "line 3: the label is empty"),
     ("a.jsonl", b'{"text": "x"}\n', "neither a .tsv nor a .csv file; rename or convert it"),
+    ("a.csv", b"text,label\nx,1\ntext,label\ny,2\n", "line 3 has the names of the columns again"),
+    (
+        "a.csv",
+        b"text,label\nx,1\n\xef\xbb\xbfText,Label\ny,2\n",
+        "line 3 has the names of the columns",
+    ),
+    ("a.csv", b"PK\3\4\24\0\6\0\n\xe9\x9c", "line 1 has a NUL .* A workbook must be saved as CSV"),
+    (
+        "a.csv",
+        b'text,label\n"say \\"no\\"",1\n',
+        "line 2: a quotation mark inside .* must be doubled",
+    ),
     ("a.csv.gz", b"\x1f\x8b", "neither a .tsv nor a .csv file; rename or convert it"),
 ]
 
@@ -125,3 +171,16 @@ def test_damaged_tables_are_read_or_refused(tmp_path):
             assert str(error).startswith(str(path)) and "\n" not in str(error), error
             assert len(str(error)) < 600
     assert 50 < refused < 600
+
+
+@pytest.mark.parametrize("source", [None, 5, (), "", b"a.csv", "a\0.csv", ["a.csv"], "x" * 3000])
+def test_what_names_no_table_is_one_line(source):
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        load(source)
+    assert "data" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", [None, -1, 1.5, "0", True, []])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(ValueError, match="seed is .*; it must be a whole number"):
+        load("sample", seed)

@@ -2,7 +2,10 @@
 
 import collections
 import sqlite3
+import sys
 import types
+import warnings
+from array import array
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +19,9 @@ from minibert.tokenizer import WordPieceTokenizer
 from tests.conftest import small_model
 
 LABELS = ["LABEL_0", "LABEL_1"]
+LETTER = "w" if sys.version_info >= (3, 13) else "u"  # the type of an array of letters
+with warnings.catch_warnings(action="ignore"):  # PyTorch's, of nested tensors
+    NESTED = torch.nested.nested_tensor([torch.ones(2)])
 
 
 class Table:
@@ -98,6 +104,8 @@ WRONG = {
     "a tensor": (torch.ones(2), "texts is a Tensor, which holds numbers; give a list of strings"),
     "a tensor of no dimension": (torch.tensor(1), "texts is a Tensor, which holds numbers"),
     "a sparse tensor": (torch.eye(2).to_sparse(), "texts is a Tensor, which holds numbers"),
+    "a nested tensor": (NESTED, "texts is a Tensor, which holds numbers; give a list of strings"),
+    "letters": (array(LETTER, "good"), "'o', 'd']); give a list of texts"),
     "None": (None, "texts is None, a NoneType; give a list of strings"),
     "a number": (5, "texts is 5, a int; give a list of strings"),
     "a class": (dict, "texts is <class 'dict'>, a type; give a list of strings"),
@@ -233,6 +241,21 @@ def test_generators_and_files_are_read_as_they_are_needed(encoder, tokenizer, tm
     assert next(iterated(endless)) == "good"
 
 
+class Loader:
+    """Texts as PyTorch's DataLoader has them: what its length is asked of may have none."""
+
+    def __iter__(self):
+        return iter(["good", "bad"])
+
+    def __len__(self):
+        raise TypeError("object of type 'Texts' has no len()")
+
+
+def test_texts_of_unknown_length_are_read(encoder):
+    wanted = encoder.encode(["good", "bad"])
+    np.testing.assert_array_equal(encoder.encode(Loader()), wanted)
+
+
 class Asked:
     """Texts that count how often they are begun."""
 
@@ -341,6 +364,7 @@ IDS = {
     "fractions": ([101.0], "id 0 is 101.0; it must be a whole number"),
     "a tensor of fractions": (torch.tensor([101.5]), "id 0 is 101.5; it must be a whole number"),
     "strings": (["101"], "id 0 is '101'; it must be a whole number"),
+    "rows of several lengths": (NESTED, "ids is a Tensor of 2 dimensions; give one row at a time"),
     "truth": ([101, True], "id 1 is True; it must be a whole number"),
     "a gap": ([101, None], "id 1 is None; it must be a whole number"),
     "too large": ([30522], "30522 is not an id of this vocabulary of 30522"),
@@ -372,3 +396,25 @@ def test_the_length_that_a_vocabulary_states_cuts_nothing(tokenizer):
     for backend in BACKENDS:
         batch = WordPieceTokenizer(vocabulary, backend)(["good good good good"])
         assert batch["input_ids"].shape == (1, 6)
+
+
+ROWS = {
+    "a number": (5, "rows is 5; give the rows of tokenizer.encode_batch"),
+    "a text": ("good", "rows is 'good'; give the rows of tokenizer.encode_batch"),
+    "a batch": ({"input_ids": [[101, 102]]}, "rows is {'input_ids': [[101, 102]]}; give the rows"),
+    "texts": (["good"], "row 0 is 'good'; give the rows of tokenizer.encode_batch, or texts to"),
+    "lists of ids": ([[101, 102]], "row 0 is [101, 102]; give the rows of tokenizer.encode_batch"),
+    "dicts": ([{"input_ids": [101, 102]}], "row 0 is {'input_ids': [101, 102]}; give the rows"),
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_what_is_not_a_row_is_not_padded(case, either):
+    rows, message = ROWS[case]
+    assert message in refused(either.pad, rows)
+
+
+@pytest.mark.parametrize("value", ["no", [1], 1.0, torch.ones(2), np.ones(2)], ids=repr)
+def test_whether_special_tokens_are_skipped_is_true_or_false(value, either):
+    line = refused(lambda skip: either.decode([101], skip_special_tokens=skip), value)
+    assert line.startswith("skip_special_tokens is ") and "must be True or False" in line

@@ -369,6 +369,15 @@ def test_a_vocabulary_made_by_hand_is_held_to_the_same():
         ({"ids": {**ids, "x": "6"}}, "the id of the token 'x' is '6'; it must be a whole number"),
         ({"special": {}}, "its special tokens lack '[CLS]', which is its cls_token"),
         ({"added": {"hello": 99}}, "the token 'hello' has two ids, 5 and 99"),
+        ({"ids": None}, "ids is None; it must be a mapping of tokens to their ids"),
+        ({"special": ROLES}, "it must be a mapping of tokens to their ids"),
+        ({"added": ["x"]}, "added is ['x']; it must be a mapping of tokens to their ids"),
+        ({"lower_case": "yes"}, "lower_case is 'yes'; it must be true or false"),
+        ({"strip_accents": 1}, "strip_accents is 1; it must be true or false, or null"),
+        ({"split_cjk": None}, "split_cjk is None; it must be true or false"),
+        ({"cls_token": ["[CLS]"]}, "cls_token is ['[CLS]']; it must be a string"),
+        ({"model_max_length": "5"}, "model_max_length is '5'; it must be a whole number from 1"),
+        ({"model_max_length": 0}, "model_max_length is 0; it must be a whole number from 1"),
     ):
         with pytest.raises(ValueError) as caught:
             Vocabulary(**{"ids": ids, "special": roles, "lower_case": True, **wrong})
@@ -383,6 +392,7 @@ SPELLINGS = {
     "blank last lines": lambda text: text + "\n \n\t\n",
     "line ends of Windows": lambda text: text.replace("\n", "\r\n"),
     "a mark at the beginning": lambda text: "\ufeff" + text,
+    "spaces after tokens": lambda text: text.replace("\n", " \t\n"),
     "all of it": lambda text: "\ufeff" + text.replace("\n", "\r\n") + "\r\n\r\n",
 }
 
@@ -550,13 +560,21 @@ def test_a_folder_in_the_place_of_a_file_is_named(folder):
         folder.__init__(folder.path)
 
 
-def test_a_huge_id_takes_no_memory(folder):
-    folder.change("tokenizer.json", "model", "vocab", "hello", to=2**31 - 1)
+def test_a_huge_id_for_which_memory_would_be_taken_is_refused(folder):
+    folder.change("tokenizer.json", "model", "vocab", "hello", to=2**24)
+    assert (
+        "token 'hello' is 16777216; it must be a whole number from 0 to 16777215" in folder.line()
+    )
+
+
+def test_ids_may_have_gaps(folder):
+    folder.change("tokenizer.json", "model", "vocab", "hello", to=70_000)
     for backend in ("python", "rust"):
         tokenizer = WordPieceTokenizer.from_pretrained(folder.path, backend=backend)
-        assert tokenizer.encode("hello").ids == [2, 2**31 - 1, 3]
-        assert tokenizer.vocabulary.size == 2**31
-        assert tokenizer.decode([2**31 - 1]) == "hello"
+        tokenizer.save_pretrained(folder.path)
+        assert tokenizer.encode("hello").ids == [2, 70_000, 3]
+        assert tokenizer.vocabulary.size == 70_001
+        assert tokenizer.decode([70_000]) == "hello"
 
 
 @pytest.mark.parametrize(("stated", "read"), [(512, 512), (512.0, 512), (1e30, None), (None, None)])

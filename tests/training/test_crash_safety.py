@@ -94,7 +94,7 @@ def finish(folder):
     return errors
 
 
-def test_killed_and_resumed_is_uninterrupted_bit_for_bit(tmp_path, uninterrupted):
+def test_killed_and_resumed_is_uninterrupted_bit_for_bit(tmp_path, uninterrupted, record_property):
     process = launch(tmp_path)
     assert wait_for_step(process, tmp_path, 13)
     process.kill()
@@ -105,11 +105,12 @@ def test_killed_and_resumed_is_uninterrupted_bit_for_bit(tmp_path, uninterrupted
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     losses = [json.loads(line) for line in lines if "evaluation" not in line]
     assert [line["step"] for line in losses] == list(range(1, STEPS + 1))
+    record_property("kills", 1)
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_random_moments(tmp_path, uninterrupted):
-    choose = random.Random(0)
+def test_killed_at_twenty_random_moments(tmp_path, uninterrupted, record_property):
+    choose, kills = random.Random(0), 0
     for i in range(20):
         folder = tmp_path / str(i)
         folder.mkdir()
@@ -117,14 +118,15 @@ def test_killed_at_twenty_random_moments(tmp_path, uninterrupted):
         wait_for_step(process, folder, choose.randint(0, STEPS - 2))
         time.sleep(choose.random() * 0.1)  # in a step, an evaluation, or while a state is written
         process.kill()
-        process.wait()
+        kills += process.wait() == -signal.SIGKILL  # or it had ended
         if choose.random() < 0.3 and not (folder / "final.pt").exists():  # and once more
             process = launch(folder, "resume")
             wait_for_step(process, folder, STEPS - 4)
             process.kill()
-            process.wait()
+            kills += process.wait() == -signal.SIGKILL
         finish(folder)
         assert_same(folder, uninterrupted)
+    record_property("kills", kills)  # for benchmarks/reliability.py
 
 
 @pytest.mark.parametrize(
