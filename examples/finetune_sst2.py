@@ -31,6 +31,7 @@ from pathlib import Path
 import minibert
 from minibert import data
 from minibert._programs import LogToOutput, run_program
+from minibert.checkpoint.arguments import whole_number
 from minibert.checkpoint.folders import check_new_folder
 from minibert.training.ranks import Ranks, torchrun_ranks
 from minibert.training.report import add_to_model, plot_history
@@ -93,6 +94,7 @@ def main(ranks: Ranks) -> None:
     output = check_new_folder(arguments.output, arguments.overwrite)
     if not 1 <= arguments.seeds <= 1000:
         raise ValueError(f"--seeds is {arguments.seeds}; give 1 to 1000")
+    whole_number("the last of the seeds", arguments.seed + arguments.seeds - 1, 0, 2**32 - 1)
     train, development = data.load(arguments.data, arguments.seed)
     if arguments.limit is not None:
         if arguments.limit < 2:
@@ -185,7 +187,7 @@ def report(classifier: minibert.TextClassifier) -> float:
     history = classifier.history_
     print(
         f"trained on {history.examples} examples in {history.seconds:.0f} s: "
-        f"{history.examples / history.seconds:.1f} examples/s"
+        f"{history.speed:.1f} examples/s"
     )
     kept = history.best if classifier.keep_best else history.evaluations[-1]
     assert kept is not None

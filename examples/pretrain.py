@@ -242,8 +242,7 @@ def figures(evaluation: Evaluation) -> str:
 
 def report(history: History, unigram: Evaluation) -> None:
     print(
-        f"trained on {history.examples} rows in {history.seconds:.0f} s: "
-        f"{history.examples / history.seconds:.1f} rows/s"
+        f"trained on {history.examples} rows in {history.seconds:.0f} s: {history.speed:.1f} rows/s"
     )
     last = history.evaluations[-1]
     print(f"held out, before training:  {figures(history.evaluations[0])}")

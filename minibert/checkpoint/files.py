@@ -93,6 +93,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_utf8(path: Path) -> None:
+    """Raise `ValueError` for a place that safetensors could not open."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{shown(str(path))} is not UTF-8, and safetensors opens no other files; rename the "
+            "folder, or give another one"
+        ) from error
+
+
 def _check_content(path: Path) -> None:
     """Raise `ValueError` for the few lines that git has in place of a large file."""
     with open(path, "rb") as file:
@@ -135,6 +146,7 @@ def _together(shards: Mapping[Path, Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    check_utf8(path)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}

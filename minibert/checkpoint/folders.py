@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from minibert.checkpoint.files import CONFIG, SAFETENSORS, TOKENIZER_FILES
+from minibert.checkpoint.files import CONFIG, SAFETENSORS, TOKENIZER_FILES, check_utf8
 from minibert.checkpoint.places import (
     check_parent,
     destination,
@@ -105,6 +105,7 @@ def check_new_folder(path: str | Path, overwrite: bool = False) -> Path:
     another, and for a mount point, which cannot be.
     """
     path = destination(path)
+    check_utf8(path)
     with in_words(path):
         check_parent(path)
         if path.exists():

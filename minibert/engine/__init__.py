@@ -10,5 +10,6 @@ attention   a kernel for packed rows, on GPUs
 progress    what long work shows while it runs
 memory      what the process does with memory it has freed
 forks       processes that are forked from this one
+seeds       random numbers that follow from a seed, in every thread
 streams     any number of texts through a model
 """

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch.nn.utils import skip_init
 
 from minibert.engine.exchange import exchange
 from minibert.linear import Linear
@@ -30,8 +31,8 @@ def _compare(body: type[Any]) -> str:
     """
     generator = torch.Generator("cpu").manual_seed(0)
     plain: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # not PyTorch's defaults
-    with torch.random.fork_rng(devices=[]):  # draws nothing of the caller's
-        linear = Linear(96, 32, **plain).requires_grad_(False)
+    # Not initialised: that would draw random numbers, which another thread may have seeded.
+    linear = skip_init(Linear, 96, 32, **plain).requires_grad_(False)
     linear.weight.normal_(generator=generator).clamp_(-3, 3)[0] = 3.0
     linear.bias.normal_(generator=generator)
     x = torch.randn(515, 96, generator=generator, **plain)

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 
@@ -23,6 +26,8 @@ def progress_bar(
         warnings.simplefilter("ignore")
         from tqdm.auto import tqdm
 
+    # A program without a console has no stderr, or a closed one.
+    silent = silent or sys.stderr is None or getattr(sys.stderr, "closed", False)
     # None: off unless the output is a terminal, which that of a notebook is not.
     off = True if silent else False if in_notebook() else None
     return tqdm(
@@ -36,6 +41,20 @@ def progress_bar(
     )
 
 
+@contextmanager
+def lines_above_bar() -> Iterator[None]:
+    """Inside, what is logged to a terminal appears above the bar.
+
+    The handlers of logging are everybody's: two threads that exchanged them at once would put back
+    each other's. So only the main thread does.
+    """
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    main = threading.current_thread() is threading.main_thread()
+    with logging_redirect_tqdm() if main else nullcontext():
+        yield
+
+
 def announce(logger: logging.Logger, line: str) -> None:
     """Log a line at level INFO; print it if an interactive session would not see it otherwise.
 
@@ -46,7 +65,9 @@ def announce(logger: logging.Logger, line: str) -> None:
     if hasattr(sys, "ps1") and not _is_shown(logger):
         from tqdm.std import tqdm
 
-        tqdm.write(line)  # above a bar, where there is one
+        if sys.stdout is not None:
+            with suppress(OSError, ValueError):  # it is closed, or cannot write these letters
+                tqdm.write(line)  # above a bar, where there is one
 
 
 def in_notebook() -> bool:

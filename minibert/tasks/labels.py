@@ -16,6 +16,7 @@ from minibert.checkpoint.arguments import real_number
 from minibert.checkpoint.schema import Rule, get
 from minibert.config import BertConfig
 from minibert.tasks.label_values import LONGEST, REGRESSION, Label, checked_labels
+from minibert.training.batches import LARGEST_WEIGHT, SMALLEST_WEIGHT
 
 # Key of config.json by which a saved classifier remembers that its labels were no strings. Other
 # readers keep it and pay no attention.
@@ -143,7 +144,7 @@ class Labels:
         weights = torch.zeros(len(self.ids), dtype=torch.float32, device="cpu")
         for label, weight in zip(labels, wanted.values(), strict=True):
             weights[self.ids[label]] = real_number(
-                f"class_weight of {shown(label)}", weight, "above 0 and fit into fp32", _is_weight
+                f"class_weight of {shown(label)}", weight, _WEIGHT, _is_weight
             )
         return weights
 
@@ -170,9 +171,14 @@ def _array(values: Sequence[Label]) -> np.ndarray:
     return np.array(values, dtype=object)
 
 
+_WEIGHT = (
+    f"above 0: from {SMALLEST_WEIGHT:g} to {LARGEST_WEIGHT:g}, for losses times it must fit into "
+    "fp32"
+)
+
+
 def _is_weight(weight: float) -> bool:
-    largest = torch.finfo(torch.float32)
-    return largest.tiny <= weight <= largest.max
+    return SMALLEST_WEIGHT <= weight <= LARGEST_WEIGHT
 
 
 def _quoted(labels: Iterable[Label], most: int = 10) -> str:

@@ -19,6 +19,7 @@ from minibert.checkpoint.files import CONFIG, read_config
 from minibert.checkpoint.schema import in_file
 from minibert.config import BertConfig
 from minibert.engine.progress import announce
+from minibert.engine.seeds import seeded
 from minibert.heads import BertForClassification
 from minibert.tasks.labels import Labels
 
@@ -39,8 +40,7 @@ def starting_model(
     with in_file(folder / CONFIG):
         found = Labels.read(config)
     keep = weights == "pretrained" and config.problem == _PROBLEM and found.same_as(labels)
-    with torch.random.fork_rng(range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = BertForClassification.from_pretrained(
             folder,
             labels=(found if keep else labels).names,

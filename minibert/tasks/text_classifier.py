@@ -122,7 +122,9 @@ class TextClassifier(Settings):
             held_out = Examples(rows, held_ids)
             task.settings["validation"] = held_out.fingerprint  # it decides when to stop
         pretrained = self.weights == "pretrained"  # of random weights only the shape is another's
+        # While it is there: others may move the folder during the training.
         licence = licence_of(start) if pretrained else None
+        base_model = hub_name(self.model) if pretrained else None
         self._tell_steps(recipe.epochs, len(texts), task.steps_per_epoch)
         history = finetune(
             model,
@@ -144,7 +146,7 @@ class TextClassifier(Settings):
             held_out=0 if held_out is None else len(held_out),
             settings=settings,
             processes=Ranks().world_size,
-            base_model=hub_name(self.model) if pretrained else None,
+            base_model=base_model,
             licence=licence,
         )
         # Held-out texts of one label would look the same if the model were perfect.
@@ -236,6 +238,7 @@ class TextClassifier(Settings):
         _check_is_classifier(model, dir_or_name)
         config = model.config
         longest = config.max_position_embeddings
+        _check_room(config, dir_or_name)
         with in_file(folder / CONFIG):
             labels = Labels.read(config)
             trained_length = get(config.extra, _MAX_LENGTH, whole(SHORTEST), longest)
@@ -282,6 +285,7 @@ class TextClassifier(Settings):
         """The model to train, with a head for these labels, and its tokenizer."""
         device = find_device(self.device)
         model = starting_model(folder, labels, self.weights, int(self.seed))
+        _check_room(model.config, folder)
         if (self.trained_layers or 0) > (layers := model.config.num_hidden_layers):
             raise ValueError(
                 f"trained_layers is {self.trained_layers}; the model has {layers}, and None trains "
@@ -342,6 +346,15 @@ def _check_is_classifier(model: BertForClassification, name: str | Path) -> None
         )
     if len(set(config.labels)) < config.num_labels:
         raise ValueError(f"{name} names some labels twice: {config.labels}")
+
+
+def _check_room(config: BertConfig, name: str | Path) -> None:
+    """Raise `ValueError` for a model without room for a token of a text."""
+    if config.max_position_embeddings < SHORTEST:
+        raise ValueError(
+            f"{name} has positions for {config.max_position_embeddings} token(s); a classifier of "
+            f"texts needs at least {SHORTEST}, one beside [CLS] and [SEP]; take another model"
+        )
 
 
 def _texts_and_labels(validation: Any) -> tuple[list[Text], list[Label]]:

@@ -21,6 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minibert._checks import check_labels, shown
+from minibert.checkpoint.arguments import whole_number
 from minibert.model import at_least_fp32
 from minibert.tokenizer import Row, WordPieceTokenizer
 
@@ -33,6 +35,9 @@ class HasRow(Protocol):
     @property
     def row(self) -> Row: ...
 
+
+# Of a class in the loss: a batch of losses times the largest still fits into fp32.
+SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-30, 1e30
 
 ExampleT = TypeVar("ExampleT", bound=HasRow)
 
@@ -88,6 +93,12 @@ class Examples:
     rows: Sequence[Row]
     labels: Sequence[int]
 
+    def __post_init__(self) -> None:
+        if len(self.rows) != len(self.labels):
+            raise ValueError(
+                f"there are {len(self.rows)} rows and {len(self.labels)} labels; give as many"
+            )
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -114,7 +125,8 @@ class Classification(Task[Example]):
     """Texts and the one right class of each: cross-entropy, every text once an epoch.
 
     class_weights: (L,) how much an example of each class counts, None: all the same. The loss is
-    then the weighted mean, as that of `torch.nn.CrossEntropyLoss`.
+    then the weighted mean, as that of `torch.nn.CrossEntropyLoss`. Raises `ValueError` for
+    arguments and, when they meet the model, for labels and weights that cannot be used.
     """
 
     def __init__(
@@ -125,8 +137,11 @@ class Classification(Task[Example]):
         seed: int = 0,
         class_weights: Tensor | None = None,
     ) -> None:
-        self.examples, self.tokenizer, self.seed = examples, tokenizer, seed
-        self.batch_size, self.class_weights = batch_size, class_weights
+        self.examples, self.tokenizer, self.class_weights = examples, tokenizer, class_weights
+        self.seed = seed = whole_number("seed", seed, 0, 2**32 - 1)
+        self.batch_size = batch_size = whole_number("batch_size", batch_size, 1)
+        if class_weights is not None:
+            check_class_weights(class_weights)
         self.steps_per_epoch = -(-len(examples) // batch_size)
         self.fingerprint = examples.fingerprint
         weights = None if class_weights is None else class_weights.tolist()
@@ -148,7 +163,12 @@ class Classification(Task[Example]):
 
     def loss(self, model: nn.Module, part: list[Example], whole: list[Example]) -> Tensor:
         logits, labels = self.logits(model, part)
+        check_labels(labels, len(part), logits.shape[1])
         weights = None if self.class_weights is None else self.class_weights.to(logits.device)
+        if weights is not None and len(weights) != logits.shape[1]:
+            raise ValueError(
+                f"there are {len(weights)} class_weights and {logits.shape[1]} labels; give as many"
+            )
         losses = F.cross_entropy(at_least_fp32(logits), labels, weights, reduction="sum")
         return losses / self._weight(whole)
 
@@ -163,3 +183,17 @@ class Classification(Task[Example]):
         if self.class_weights is None:
             return len(batch)
         return sum(self.class_weights[example.label].item() for example in batch)
+
+
+def check_class_weights(weights: object) -> None:
+    """Raise `ValueError` unless it is a tensor of fp32, one positive number for each class."""
+    if (
+        not isinstance(weights, Tensor)
+        or weights.ndim != 1
+        or weights.dtype != torch.float32
+        or not all(SMALLEST_WEIGHT <= weight <= LARGEST_WEIGHT for weight in weights.tolist())
+    ):
+        raise ValueError(
+            f"class_weights is {shown(weights)}; it must be None or a tensor of fp32 with a number "
+            f"from {SMALLEST_WEIGHT:g} to {LARGEST_WEIGHT:g} for each class"
+        )

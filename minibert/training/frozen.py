@@ -32,6 +32,7 @@ class Head(nn.Module):
 
     def forward(self, first: Tensor) -> Tensor:
         """The encoder's vectors at [CLS], (B, C) -> scores, (B, L)."""
+        first = first.to(next(self.parameters()).dtype)  # from fp32, in which they are kept
         return self.classifier(self.dropout(self.pooler(first)))
 
 

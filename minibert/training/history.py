@@ -29,6 +29,11 @@ class History:
     examples: int = 0
 
     @property
+    def speed(self) -> float:
+        """Examples a second; 0 if no time has passed, as by a clock that somebody has stopped."""
+        return self.examples / self.seconds if self.seconds else 0.0
+
+    @property
     def best(self) -> Evaluation | None:
         """The best evaluation, the first of several; None without any."""
         best = None

@@ -24,11 +24,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from minibert._checks import shown
 from minibert.checkpoint.arguments import switch, whole_number
 from minibert.checkpoint.places import absolute
 from minibert.checkpoint.pretrained import Pretrained
-from minibert.engine.progress import announce, progress_bar
+from minibert.engine.progress import announce, lines_above_bar, progress_bar
 from minibert.engine.rule import cpu_features
+from minibert.engine.seeds import seeded
 from minibert.training.batches import Task, split
 from minibert.training.history import Evaluation, History
 from minibert.training.optimizer import make_optimizer, warmup_linear
@@ -43,6 +45,7 @@ from minibert.training.state import (
     newest_state,
     readable,
     save_state,
+    states,
 )
 
 logger = logging.getLogger(__name__)
@@ -61,7 +64,8 @@ def train(
 ) -> History:
     """Train a model in place, on the device it is on.
 
-    The caller's random state is as before afterwards. evaluate: called with the number of steps
+    The caller's random state is as before afterwards, and threads may train models of their own at
+    once: each ends with the same bits as it does alone. evaluate: called with the number of steps
     done, before the first and after every epoch or `recipe.evaluate_every` steps. Each epoch and
     each evaluation is a line of the log at level INFO, which an interactive session prints where
     logging is not set up. A terminal and a notebook show a progress bar. In a process of several
@@ -117,6 +121,8 @@ class _Run:
         self.steps = task.steps_per_epoch * recipe.epochs
         self.evaluate_every = recipe.evaluate_every or task.steps_per_epoch
         self.optimizer = make_optimizer(model, recipe.lr, recipe.weight_decay, recipe.layer_decay)
+        if not self.steps:
+            raise ValueError("the task has no examples to learn from; give at least one")
         self.schedule = warmup_linear(self.optimizer, self.steps, recipe.warmup)
         self.trainable = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.history = History()
@@ -128,12 +134,9 @@ class _Run:
     # --- the run -------------------------------------------------------------------------------
 
     def train(self) -> History:
-        from tqdm.contrib.logging import logging_redirect_tqdm
-
         with ExitStack() as stack:
             self._begin(stack)
             wrapped = self.ranks.wrap(self.model)
-            stack.enter_context(torch.random.fork_rng(range(torch.cuda.device_count())))
             # The recipe says the precision, not an autocast around it.
             stack.enter_context(torch.autocast(self.device.type, enabled=False))
             progress = stack.enter_context(
@@ -144,7 +147,7 @@ class _Run:
                     silent=self.ranks.rank > 0,
                 )
             )
-            stack.enter_context(logging_redirect_tqdm())
+            stack.enter_context(lines_above_bar())
             signals = stack.enter_context(noted_signals(self.folder is not None))
             if self.folder is not None and self.ranks.rank == 0:
                 self.log = stack.enter_context(Log(self.folder, len(self.history.losses)))
@@ -181,6 +184,8 @@ class _Run:
         if self.best_weights is not None:
             self.model.load_state_dict(self.best_weights)
         self.model.eval()
+        if signals:  # it came after the last look
+            signal.raise_signal(signals[0])
         return self.history
 
     def _step(self, wrapped: nn.Module, step: int) -> None:
@@ -188,27 +193,10 @@ class _Run:
         started = time.perf_counter()
         self.model.train()
         self.rate = max(self.schedule.get_last_lr())  # that of the head, where layers differ
-        seed = np.random.SeedSequence([self.recipe.seed, step, self.ranks.rank])
-        torch.manual_seed(int(seed.generate_state(1, np.uint64)[0]))
         batch = self.task.batch(step)
-        mine = split(batch, self.ranks.world_size)[self.ranks.rank]
-        # A rank without examples computes one for nothing: the others wait for its gradients.
-        number = min(self.recipe.accumulate, max(1, len(mine)))
-        parts = [part for part in split(mine, number) if part] or [batch[:1]]
-        total = torch.zeros((), dtype=torch.float32, device=self.device)
-        for part in parts:
-            last = part is parts[-1]
-            with nullcontext() if last else self.ranks.no_sync(wrapped):
-                with torch.autocast(
-                    self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"
-                ):
-                    loss = self.task.loss(wrapped, part, batch)
-                if not mine:
-                    loss = loss * 0
-                total += loss.detach()
-                # The ranks' gradients are averaged, so each is first multiplied: a sum is wanted.
-                (loss * self.ranks.world_size if self.ranks.world_size > 1 else loss).backward()
-        value = self.ranks.sum(total)
+        with seeded(self._seed(step)):
+            loss = self._gradients(wrapped, batch)
+        value = self.ranks.sum(loss)
         norm = nn.utils.get_total_norm(p.grad for p in self.trainable if p.grad is not None).item()
         if not math.isfinite(value) or not math.isfinite(norm):
             self.optimizer.zero_grad()
@@ -227,6 +215,37 @@ class _Run:
         self.history.examples += len(batch)
         self.history.seconds += time.perf_counter() - started
         self._write({"step": step + 1, **self._figures()})
+
+    def _seed(self, step: int) -> int:
+        """Of the random numbers of a step, which follow from its own number, on each rank."""
+        seed = np.random.SeedSequence([self.recipe.seed, step, self.ranks.rank])
+        return int(seed.generate_state(1, np.uint64)[0])
+
+    def _gradients(self, wrapped: nn.Module, batch: list[Any]) -> Tensor:
+        """Compute the gradients of a batch; returns this rank's part of its loss."""
+        mine = split(batch, self.ranks.world_size)[self.ranks.rank]
+        # A rank without examples computes one for nothing: the others wait for its gradients.
+        number = min(self.recipe.accumulate, max(1, len(mine)))
+        parts = [part for part in split(mine, number) if part] or [batch[:1]]
+        total = torch.zeros((), dtype=torch.float32, device=self.device)
+        for part in parts:
+            last = part is parts[-1]
+            with nullcontext() if last else self.ranks.no_sync(wrapped):
+                # Uncached: inside of another autocast PyTorch keeps the copies in bf16 of the first
+                # step's weights, and every later step would compute with those.
+                with torch.autocast(
+                    self.device.type,
+                    torch.bfloat16,
+                    enabled=self.recipe.precision == "bf16",
+                    cache_enabled=False,
+                ):
+                    loss = self.task.loss(wrapped, part, batch)
+                if not mine:
+                    loss = loss * 0
+                total += loss.detach()
+                # The ranks' gradients are averaged, so each is first multiplied: a sum is wanted.
+                (loss * self.ranks.world_size if self.ranks.world_size > 1 else loss).backward()
+        return total
 
     def _check_weights(self, step: int) -> None:
         """Raise `FloatingPointError` for weights that are no longer numbers.
@@ -261,13 +280,20 @@ class _Run:
         """Evaluate, and remember the weights if they are the best so far."""
         assert self.evaluate is not None
         self.model.eval()
-        result = self.ranks.broadcast(self.evaluate(step) if self.ranks.rank == 0 else None)
+        result = None
+        if self.ranks.rank == 0:
+            with seeded(self._seed(step)):
+                result = self.evaluate(step)
+        result = self.ranks.broadcast(result)
+        if not isinstance(result, Evaluation):
+            raise ValueError(f"evaluate returned {shown(result)}; it must return an Evaluation")
         # Plain numbers, for the state is read back without numpy's.
         result = Evaluation(int(result.step), float(result.loss), float(result.accuracy))
-        if not math.isfinite(result.loss):
-            raise FloatingPointError(
-                f"the loss of the evaluation after step {step} is {result.loss}; {self._remedy()}"
-            )
+        for name, value in (("loss", result.loss), ("accuracy", result.accuracy)):
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"the {name} of the evaluation after step {step} is {value}; {self._remedy()}"
+                )
         self.history.evaluations.append(result)
         announce(logger, self._line(step, result))
         self._write(
@@ -295,7 +321,7 @@ class _Run:
         return {
             "loss": round(self.history.losses[-1], 4),
             "lr": float(f"{self.rate:.3g}"),
-            "examples/s": round(self.history.examples / self.history.seconds, 1),
+            "examples/s": round(self.history.speed, 1),
         }
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -395,4 +421,8 @@ class _Run:
         raise SystemExit(128 + number)
 
     def _where_to_go_on(self) -> str:
-        return "" if self.folder is None else f"; resume from the last state in {self.folder}"
+        if self.folder is None or self.ranks.rank:
+            return ""
+        if not states(self.folder):
+            return f"; {self.folder} has no state to resume from"
+        return f"; resume from the last state in {self.folder}"

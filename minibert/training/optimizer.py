@@ -37,6 +37,11 @@ def make_optimizer(
                 )
             depth = 0 if layer_decay == 1.0 else above[name]
             groups.setdefault((depth, parameter.ndim > 1), []).append(parameter)
+    if not groups:
+        raise ValueError(
+            "no weight of the model requires gradients, so there is nothing to train; "
+            "model.requires_grad_(True) frees them all"
+        )
     return AdamW(
         [
             {

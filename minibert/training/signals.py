@@ -13,13 +13,14 @@ from typing import Any
 def noted_signals(wanted: bool) -> Iterator[list[int]]:
     """Ctrl-C and SIGTERM only leave their number in the list, the first time; the second time they
     do what they always did. A signal that is ignored, as Ctrl-C is by what a shell runs in the
-    background, stays so. Without effect outside of the main thread, where Python has them."""
+    background, stays so, and so does one whose handler Python did not set and could not put back.
+    Without effect outside of the main thread, where Python has them."""
     noted: list[int] = []
     if not wanted or threading.current_thread() is not threading.main_thread():
         yield noted
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: old for number, old in before.items() if old != signal.SIG_IGN}
+    before = {n: old for n, old in before.items() if old not in (signal.SIG_IGN, None)}
 
     def note(number: int, _: Any) -> None:
         noted.append(number)

@@ -749,3 +749,14 @@ def test_where_two_folders_cannot_be_exchanged_they_are_renamed(tiny, tmp_path, 
         minibert.BertForClassification.from_pretrained(tmp_path / "m").state_dict(),
         tiny.state_dict(),
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_safetensors_cannot_open_is_refused_before_and_named_when_met(tmp_path):
+    folder = tmp_path / os.fsdecode(b"m\xff")
+    with pytest.raises(ValueError, match="is not UTF-8, and safetensors opens no other files"):
+        small_model().save_pretrained(folder)
+    small_model().save_pretrained(tmp_path / "m")
+    (tmp_path / "m").rename(folder)
+    with pytest.raises(ValueError, match="is not UTF-8.*rename the folder"):
+        minibert.BertForClassification.from_pretrained(folder)
