@@ -18,6 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from minibert._programs import run_program
 from minibert.golden import environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -154,4 +155,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -25,6 +25,7 @@ import torch
 
 import minibert
 import minibert.data
+from minibert._programs import run_program
 
 PATIENCE = 120  # seconds until a process counts as hung
 MAY_GROW = 50  # MB
@@ -247,4 +248,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

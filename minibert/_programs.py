@@ -25,17 +25,18 @@ def _is_command() -> bool:
     """Whether this process is the installed script, or `python -m minibert` or a module of it."""
     name = sys.argv[0] if sys.argv else ""
     if name == "-m":  # as long as Python looks for the module; what follows it is in both lists
-        name = sys.orig_argv[-len(sys.argv)].removeprefix("-m").partition(".")[0]
+        module = (sys.orig_argv[-len(sys.argv) :] or [""])[0]
+        name = module.removeprefix("-m").partition(".")[0]
     return Path(name).stem == "minibert"
 
 
 def _is_beside() -> bool:
     """Whether this process runs a file of examples/ or benchmarks/ in the checkout."""
     try:
-        folder = Path(sys.argv[0] if sys.argv else "").resolve().parent
-        beside = folder.parent == Path(__file__).resolve().parent.parent
-    except OSError:  # the folder it was started in is gone
+        folder = Path(os.path.realpath(sys.argv[0] if sys.argv else "")).parent
+    except (OSError, ValueError):  # the folder it was started in is gone; no name of a file
         return False
+    beside = folder.parent == Path(os.path.realpath(__file__)).parent.parent
     return beside and folder.name in ("examples", "benchmarks")
 
 

@@ -203,6 +203,8 @@ def test_ctrl_c_while_pytorch_is_imported_ends_it_in_silence(program):
         (["-m", "minibert"], ["python", "-m", "tool", "minibert"], False),
         (["/usr/bin/tool"], ["python", "/usr/bin/tool"], False),
         ([""], ["python"], False),
+        (["a\0b"], ["python"], False),
+        (["-m", "a", "b"], [], False),
         ([], ["python"], False),
     ],
 )
