@@ -148,7 +148,8 @@ def _together(shards: Mapping[Path, Mapping[str, Tensor]]) -> dict[str, Tensor]:
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     check_utf8(path)
     try:
-        with safe_open(path, framework="pt") as file:
+        # Old versions of safetensors make tensors on PyTorch's default device.
+        with torch.device("cpu"), safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or cut short ({error}); {_AGAIN}") from error

@@ -56,10 +56,13 @@ class Pretrained(nn.Module, Generic[ConfigT]):
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         if torch.jit.is_tracing() or torch.compiler.is_exporting():
             refuse_tracing()
+        first = next(self.parameters(), None)  # DataParallel's replicas have none
+        if first is not None and first.is_meta:  # it would compute shapes without a word
+            check_has_weights(first.device)
         try:
             return super().__call__(*arguments, **named)
         except RuntimeError:
-            if next(self.parameters(), None) is not None:  # DataParallel's replicas have none
+            if first is not None:
                 tensors = dict(zip(("input_ids",), arguments, strict=False)) | named
                 check_devices(self.device, tensors)
             raise
