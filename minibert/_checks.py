@@ -23,7 +23,8 @@ from torch import Tensor, fx
 IGNORED = -100  # a label that means "nothing to predict here": PyTorch's ignore_index
 # Number formats of an attention mask: those that can be compared with truth values.
 _WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-_MASKS = (*_WHOLE, torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_MASKS = (*_WHOLE, *_FLOATS)
 
 
 class _Quotes(reprlib.Repr):
@@ -180,10 +181,10 @@ def check_targets(labels: Tensor, shape: tuple[int, int], probabilities: bool) -
     _check_tensor("labels", labels)
     allowed = "probabilities, one a label, from 0 to 1" if probabilities else "finite numbers"
     shapes = (shape, shape[:1]) if shape[1] == 1 else (shape,)
-    if tuple(labels.shape) not in shapes or not labels.is_floating_point():
+    if tuple(labels.shape) not in shapes or labels.dtype not in _FLOATS:
         raise ValueError(
             f"labels has shape {tuple(labels.shape)} and dtype {labels.dtype}; this model's loss "
-            f"takes {allowed}: {' or '.join(map(str, shapes))} and floating-point"
+            f"takes {allowed}: {' or '.join(map(str, shapes))} and floating-point, 16 bits or more"
         )
     # Both are NaN if any label is.
     low, high = (float(bound) for bound in labels.detach().aminmax())

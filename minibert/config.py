@@ -28,7 +28,7 @@ from typing import Any, Literal, get_args
 from minibert.checkpoint.config_json import ProblemType, label_names, read_fields, write_fields
 from minibert.checkpoint.files import read_config
 from minibert.checkpoint.hub import find_folder
-from minibert.checkpoint.schema import OBJECT, Rule, number, one_of, optional, whole
+from minibert.checkpoint.schema import JSON, Rule, number, one_of, optional, whole
 from minibert.checkpoint.sizes import find_size
 
 Activation = Literal["gelu", "gelu_new", "gelu_pytorch_tanh"]
@@ -152,5 +152,5 @@ _RULES: dict[str, Rule] = {
     "attention": one_of(*get_args(AttentionKind)),
     "problem_type": optional(one_of(*get_args(ProblemType))),
     "pad_token_id": optional(whole()),
-    "extra": OBJECT,
+    "extra": JSON,
 }

@@ -71,6 +71,8 @@ class BertModel(BertPretrained):
     torch.Size([2, 5, 384])
     """
 
+    hf_architecture = "BertModel"
+
     def __init__(self, config: BertConfig, pooler: bool = True) -> None:
         super().__init__(config)
         self.embeddings = Embeddings(config)

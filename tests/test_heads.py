@@ -111,6 +111,7 @@ MULTI, NUMBERS = "multi_label_classification", "regression"
         (MULTI, 3, torch.full((2, 3), 1.5), "1.5 to 1.5.*from 0 to 1"),
         (MULTI, 3, torch.full((2, 3), torch.nan), "nan"),
         (MULTI, 3, torch.ones(2, 3).long(), "int64.*floating-point"),
+        (MULTI, 3, torch.ones(2, 3).to(torch.float8_e4m3fn), "float8_e4m3fn.*floating-point"),
         (MULTI, 3, torch.ones(2), r"\(2,\).*\(2, 3\)"),
         (NUMBERS, 1, torch.ones(3), r"\(3,\).*\(2, 1\) or \(2,\)"),
         (NUMBERS, 1, torch.tensor([1.0, torch.inf]), "inf.*finite"),

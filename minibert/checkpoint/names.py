@@ -261,11 +261,24 @@ def check_explained(left: Mapping[str, str], lacking: Sequence[str], source: str
         )
 
 
+def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without what torch.compile and others put into the names of wrapped modules."""
+    return {_WRAPPER.sub("", name): tensor for name, tensor in tensors.items()}
+
+
 def to_hf(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Turn our state dict into the one transformers saves for the same model."""
+    """Turn our state dict into the one transformers saves for the same model.
+
+    Layers that share weights have each their own in it, as in a model of transformers.
+    """
     with_head = any(name.startswith("bert.") for name in tensors)
     hf: dict[str, Tensor] = {}
+    seen: set[int] = set()
     for name, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        if memory in seen:
+            tensor = tensor.clone()
+        seen.add(memory)
         names = hf_names(name.removeprefix("bert."))
         for hf_name, part in zip(names, tensor.chunk(len(names)), strict=True):
             prefix = "bert." if with_head and not _HEAD.match(hf_name) else ""

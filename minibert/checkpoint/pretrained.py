@@ -17,7 +17,8 @@ from minibert._checks import check_devices, check_has_weights, refuse_tracing, w
 from minibert.checkpoint.files import CONFIG, TOKENIZER_FILES, read_config, read_weights
 from minibert.checkpoint.folders import new_model_folder, write_weights
 from minibert.checkpoint.hub import find_folder
-from minibert.checkpoint.names import LoadReport, check_layers, from_hf, to_hf
+from minibert.checkpoint.names import LoadReport, check_layers, from_hf, to_hf, unwrapped
+from minibert.checkpoint.tensors import check_loadable
 
 
 class Config(Protocol):
@@ -133,6 +134,16 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         return cls(config)
 
     @classmethod
+    def _reader(cls) -> type[Self]:
+        """The class that opens what this one writes.
+
+        It is one of the book's, where this is derived from one and its constructor may ask for more
+        than a config.
+        """
+        named = (kind for kind in cls.__mro__ if "hf_architecture" in vars(kind))
+        return next((kind for kind in named if kind is not Pretrained), cls)
+
+    @classmethod
     def _load(
         cls,
         config: ConfigT,
@@ -191,8 +202,16 @@ class Pretrained(nn.Module, Generic[ConfigT]):
             self.write_files(unfinished)
 
     def write_files(self, folder: Path) -> None:
-        """Write config and weights into a folder that exists."""
+        """Write config and weights into a folder that exists.
+
+        Raises `ValueError` for a model that was changed so that nothing could load the files: its
+        embeddings are longer than its config says, or adapters stand where its layers were.
+        """
         check_has_weights(self.device)
+        tensors = unwrapped(self.state_dict())
+        with torch.device("meta"):
+            like = self._reader()._build(self.config, tensors)
+        check_loadable(tensors, {name: p.shape for name, p in like.named_parameters()})
         dtype = str(next(self.parameters()).dtype).removeprefix("torch.")
         data = {
             **self.config.to_dict(),
@@ -201,4 +220,4 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         }
         text = json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True)
         (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
-        write_weights(to_hf(self.state_dict()), folder)
+        write_weights(to_hf(tensors), folder)

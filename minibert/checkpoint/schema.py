@@ -7,12 +7,14 @@ value and what is allowed; `in_file` puts the file's name in front of it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from minibert._checks import shown
+from minibert.checkpoint.json_text import parse_json
 
 
 class Rule(NamedTuple):
@@ -88,7 +90,23 @@ def _is_unicode(value: Any) -> bool:
 
 TEXT = Rule(_is_unicode, "a string of valid Unicode")
 SWITCH = Rule(lambda value: isinstance(value, bool), "true or false")
+
+
+def _is_json(value: Any) -> bool:
+    """Whether a file with these keys and values can be written, and read again."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        return False
+    try:
+        parse_json(json.dumps(dict(value), sort_keys=True))
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
 OBJECT = Rule(lambda value: isinstance(value, Mapping), "an object")
+JSON = Rule(
+    _is_json, "an object of what a JSON file can hold: strings, finite numbers, lists and the like"
+)
 LIST = Rule(lambda value: isinstance(value, list), "a list")
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from minibert._checks import shown
+
 
 def stack(parts: Mapping[str, Tensor], shape: torch.Size, source: str) -> Tensor:
     """One of our tensors, new and fp32, of the one or three that the file has for it.
@@ -45,6 +47,30 @@ def check_kind(name: str, tensor: Tensor, source: str) -> None:
         raise ValueError(
             f"{source}: {name} has {tensor.numel()} values by its shape, and the file holds "
             f"{stored}; save tensor.contiguous()"
+        )
+
+
+def check_loadable(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> None:
+    """Raise `ValueError` for the tensors of a model that is no longer what its config says.
+
+    tensors: by our names. shapes: by the same, of a new model with this config.
+    """
+    for name in {**shapes, **tensors}:
+        if name not in tensors:
+            fault = "is missing"
+        elif name not in shapes:
+            fault = "is not part of a model with this config"
+        elif tensors[name].shape != shapes[name]:
+            fault = f"has shape {tuple(tensors[name].shape)}, and the config {tuple(shapes[name])}"
+        elif tensors[name].layout != torch.strided or not tensors[name].is_floating_point():
+            fault = f"is {tensors[name].dtype}, {tensors[name].layout}; it must be dense floats"
+        else:
+            continue
+        raise ValueError(
+            f"nothing could load this model from a folder: {shown(name)} {fault}. Change its "
+            "config with it (model.config = dataclasses.replace(model.config, ...)), merge "
+            "adapters and make pruning and parametrizations permanent, or keep the model as it is "
+            "by torch.save(model.state_dict(), path)"
         )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -39,6 +40,7 @@ class Body(Linear):
         if self.bias is None:
             raise ValueError("a Linear without a bias has no body; BERT's all have one")
         weight = self.weight.detach()
+        self.out_features, self.in_features = weight.shape  # of a pruned layer they may be old
         del self.weight
         bias = self.bias.detach().to(self.dtype, copy=True)
         self.bias = nn.Parameter(bias, requires_grad=False)
@@ -81,7 +83,12 @@ class Body(Linear):
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in vars(self).items() if name not in self.packed}
-        return {**state, "unpacked": self.unpack()}
+        weight = self.unpack()
+        if weight.is_cpu:
+            # As bytes. A tensor would go to a spawned process in shared memory, and one that was
+            # made here only has gone, with its memory, before that process has opened it.
+            return {**state, "unpacked": (_as_bytes(weight), weight.dtype)}
+        return {**state, "unpacked": weight}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         failure = probe(type(self))
@@ -92,6 +99,8 @@ class Body(Linear):
             )
         state = dict(state)
         weight = state.pop("unpacked")
+        if isinstance(weight, tuple):
+            weight = torch.from_numpy(weight[0]).view(weight[1])
         super().__setstate__(state)
         self.pack(weight)
 
@@ -104,6 +113,11 @@ class Body(Linear):
 
     def _load_from_state_dict(self, *_: Any) -> None:
         refuse_state_dict()
+
+
+def _as_bytes(weight: Tensor) -> np.ndarray:
+    """(out, in) of any type -> uint8 (out, in times its size); numpy has no bfloat16."""
+    return weight.contiguous().view(torch.uint8).numpy()
 
 
 def in_few_sizes(
@@ -260,7 +274,11 @@ class HalfWeights(Body):
     packed: tuple[str, ...] = ("half_weight",)
 
     def pack(self, weight: Tensor) -> None:
-        self.half_weight = torch.ops.quantized.linear_prepack_fp16(weight.float(), self.bias)
+        weight = weight.float()
+        largest = float(weight.abs().amax())
+        if not largest <= torch.finfo(torch.float16).max:  # FBGEMM would cut it to that
+            raise ValueError(f"its weight holds {largest:g}, and fp16 numbers end at 65504")
+        self.half_weight = torch.ops.quantized.linear_prepack_fp16(weight, self.bias)
 
     def unpack(self) -> Tensor:
         return torch.ops.quantized.linear_unpack_fp16(self.half_weight)[0]

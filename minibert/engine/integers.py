@@ -39,7 +39,7 @@ class Int8(Body):
             if not self.scale.isfinite().all():  # as integers they would look like any other
                 raise ValueError("its weight holds NaN or infinity, and 8-bit integers do not")
             whole = (weight / self.scale[:, None]).round_()  # (out, in)
-            self.quantized = whole.to(torch.int8)
+            self.quantized = whole.to(torch.int8).contiguous()  # the kernels read no strides
             self.weight_sum = whole.sum(dim=1) * self.scale  # (out,)
             self.zeros = torch.zeros(self.out_features, dtype=torch.int32, device="cpu")
         shape = [512, self.in_features]  # of x; other numbers of rows are as fast

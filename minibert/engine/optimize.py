@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from minibert._checks import check_has_weights
+from minibert._checks import check_has_weights, shown
 from minibert.attention import SelfAttention
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.embeddings import Embeddings
@@ -46,7 +46,11 @@ def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
     outputs are in it, too. Where a precision has no fast kernel, a warning says what is used
     instead. Call the result in `torch.inference_mode()`; with gradients enabled it raises
     `RuntimeError`. It can be copied, pickled and used by threads, but not saved, moved or trained:
-    for that there is the original, which stays as it is.
+    for that there is the original, which stays as it is. Layers that are pruned or parametrized
+    compute as before.
+
+    Raises `ValueError` for what is not such a model or cannot be copied, and for weights that the
+    precision's number format cannot hold.
     """
     if not isinstance(model, Pretrained):
         raise ValueError(
@@ -60,12 +64,12 @@ def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
     survive_fork()
     with torch.inference_mode(False), torch.no_grad():
         body = body_for(precision, model.device)
-        optimized = copy.deepcopy(model, _about_to_be_packed(model))
-        linears = {n: part for n, part in optimized.named_modules() if type(part) is Linear}
+        optimized = _copy(model)
+        linears = {n: part for n, part in optimized.named_modules() if _is_plain(part)}
         if not linears:
             raise ValueError(
                 "this model has no plain Linear to optimize; if it is being trained, leave "
-                "fast_training first"
+                "fast_training first, and make pruning and parametrizations permanent"
             )
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # packing one uses one core
             list(pool.map(lambda name: _pack(name, linears[name], body), linears))
@@ -86,20 +90,36 @@ def _pack(name: str, linear: Linear, body: type[Body]) -> None:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _about_to_be_packed(model: torch.nn.Module) -> dict[int, Tensor]:
-    """The memo of a deep copy that leaves out what is packed at once anyway.
+def _is_plain(module: torch.nn.Module) -> bool:
+    """Whether it is a `Linear` with a weight of its own. Pruning and weight norm compute one anew,
+    from other parameters, before each product, and what they left there last may be old."""
+    return type(module) is Linear and "weight" in dict(module.named_parameters(recurse=False))
 
-    A deep copy takes what it finds there for a copy made already. A weight that another kind of
-    module uses, too, must be copied after all: it would be the original's.
+
+def _copy(model: ModelT) -> ModelT:
+    """A deep copy, in which the weights that are packed at once anyway are still the original's.
+
+    A deep copy takes what it finds in its memo for a copy made already. A weight that another kind
+    of module uses, too, must be copied after all. So must results of computations, with which
+    PyTorch refuses to begin: a pruned weight, or an output that somebody's hook has kept.
     """
-    weights: dict[int, Tensor] = {}
+    memo: dict[int, Any] = {}
     others: set[int] = set()
     for module in model.modules():
-        if type(module) is Linear:
-            weights[id(module.weight)] = module.weight
+        if _is_plain(module):
+            memo[id(module.weight)] = module.weight
         else:
             others.update(id(parameter) for parameter in module.parameters(recurse=False))
-    return {i: weight for i, weight in weights.items() if i not in others}
+        for value in vars(module).values():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+    try:
+        return copy.deepcopy(model, {i: made for i, made in memo.items() if i not in others})
+    except Exception as error:  # of a hook or an attribute, which may be anything
+        raise ValueError(
+            f"this model cannot be copied ({shown(error)}); remove the hooks and attributes that "
+            "were added to it first"
+        ) from error
 
 
 def is_optimized(model: torch.nn.Module) -> bool:

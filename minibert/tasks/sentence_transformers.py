@@ -70,7 +70,9 @@ class SentenceFolder:
         with in_file(path):
             for module in modules:
                 OBJECT.check("a module", module)
-                name = str(get(module, "type", TEXT, "")).rpartition(".")[2]
+                name = str(get(module, "type", TEXT, ""))
+                if name.startswith("sentence_transformers."):  # others are code of somebody's own
+                    name = name.rpartition(".")[2]
                 path_in_folder = get(module, "path", _INSIDE)
                 if not name or path_in_folder is None:
                     raise ValueError(

@@ -97,18 +97,23 @@ def test_copies_and_wrappers_compute_the_same(again, batch):
 
 
 def logits_of(model, batch, results):
-    results.put(model(**batch).logits.detach().numpy())
+    with torch.no_grad():
+        results.put(model(**batch).logits.float().numpy())
 
 
 @pytest.mark.slow
-def test_a_model_reaches_a_spawned_process():
-    context = multiprocessing.get_context("spawn")
+@pytest.mark.parametrize("precision", [None, "fp32", "bf16", "int8"])
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_model_reaches_another_process(method, precision):
+    context = multiprocessing.get_context(method)
     model, results = small_model(), context.Queue()
+    model = minibert.optimize(model, precision) if precision else model
     process = context.Process(target=logits_of, args=(model, BATCH, results))
     process.start()
     found = results.get(timeout=120)
     process.join()
-    torch.testing.assert_close(torch.from_numpy(found), model(**BATCH).logits.detach())
+    with torch.no_grad():
+        assert torch.equal(torch.from_numpy(found), model(**BATCH).logits.float())
 
 
 @pytest.mark.slow

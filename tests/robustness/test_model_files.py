@@ -265,8 +265,25 @@ def test_labels_without_order_or_names_are_refused(labels):
 def test_a_config_is_made_of_a_mapping(data):
     with pytest.raises(ValueError, match="the config is .*; it must be an object"):
         minibert.BertConfig.from_dict(data)
-    with pytest.raises(ValueError, match="extra is .*; it must be an object"):
+    with pytest.raises(ValueError, match="extra is .*; it must be an object of what"):
         minibert.BertConfig(extra=data)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {1: 2},
+        {"a": object()},
+        {"a": {1, 2}},
+        {"a": float("nan")},
+        {"a": "\ud800"},
+        {"a": {1: 2, "1": 3}},
+    ],
+    ids=str,
+)
+def test_a_config_keeps_what_its_file_can_hold(extra):
+    line = refusal(minibert.BertConfig, extra=extra)
+    assert line.startswith("extra is {") and "what a JSON file can hold" in line
 
 
 def test_numbers_of_numpy_that_are_pythons_too_are_taken():
@@ -619,17 +636,27 @@ def test_a_text_classifier_takes_the_labels_of_the_weights(tmp_path, tokenizer):
 
 # --- what sentence-transformers adds to a folder --------------------------------------------------
 
-TRANSFORMER, POOLING = {"type": "m.Transformer", "path": ""}, {"type": "m.Pooling", "path": "p"}
+TRANSFORMER, POOLING = (
+    {"type": "sentence_transformers.models.Transformer", "path": ""},
+    {
+        "type": "sentence_transformers.models.Pooling",
+        "path": "p",
+    },
+)
 SENTENCE_FILES = [
     ("modules.json", {}, "its content is {}; it must be a list"),
     ("modules.json", [5], "a module is 5; it must be an object"),
     ("modules.json", [None], "a module is None; it must be an object"),
-    ("modules.json", [{"type": "m.Pooling"}], "each must have a type and a path"),
+    (
+        "modules.json",
+        [{"type": "sentence_transformers.models.Pooling"}],
+        "each must have a type and a path",
+    ),
     ("modules.json", [{"path": "p"}], "each must have a type and a path"),
     ("modules.json", [{"type": 5, "path": ""}], "type is 5; it must be a string"),
     (
         "modules.json",
-        [TRANSFORMER, {"type": "m.Pooling", "path": 5}],
+        [TRANSFORMER, {"type": "sentence_transformers.models.Pooling", "path": 5}],
         "path is 5; it must be the path",
     ),
     ("modules.json", [TRANSFORMER, POOLING, POOLING], "module Pooling twice"),
@@ -679,3 +706,10 @@ def test_steps_and_keys_of_any_length_are_quoted_in_short(folder):
     (folder / "p").mkdir()
     (folder / "p/config.json").write_text(json.dumps({"pooling_mode_" + long: 1}))
     assert "is 1; it must be true or false" in refusal(minibert.TextEncoder.load, folder)
+
+
+def test_a_step_of_somebody_elses_code_is_not_taken_for_ours(folder):
+    modules = [{"type": "custom_st.Transformer", "path": ""}, POOLING]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
+    assert "the steps custom_st.Transformer, Pooling" in refusal(minibert.TextEncoder.load, folder)
