@@ -131,8 +131,10 @@ def need(data: Mapping[str, Any], key: str, rule: Rule) -> Any:
 
 @contextmanager
 def in_file(path: Path) -> Iterator[None]:
-    """A `ValueError` inside begins with the file's name."""
+    """A `ValueError` inside begins with the file's name, once."""
     try:
         yield
     except ValueError as error:
+        if str(error).startswith(f"{path}: "):
+            raise
         raise ValueError(f"{path}: {error}") from error

@@ -166,6 +166,13 @@ def test_bytes_that_are_not_unicode_are_said(tmp_path):
     )
 
 
+def test_an_error_names_its_file_once(tmp_path):
+    (tmp_path / "config.json").write_text("<!DOCTYPE html>")
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
+    line = refusal(minibert.WordPieceTokenizer.from_pretrained, tmp_path)
+    assert line.count("config.json: ") == 1
+
+
 def test_deep_but_possible_and_whole_pairs_of_surrogates_are_read(tmp_path):
     path = tmp_path / "config.json"
     path.write_text('{"a":' * 100 + r'"\ud83d\ude00"' + "}" * 100)
