@@ -384,7 +384,7 @@ def test_a_log_that_cannot_be_written_ends_the_program(monkeypatch, capsys):
     assert ended(lambda: logger.warning("epoch 1"), capsys) == (141, "")
 
 
-def test_an_error_that_nobody_can_read_still_ends_it(monkeypatch):
+def test_an_error_that_nobody_can_read_still_ends_it(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stderr", None)
     with pytest.raises(SystemExit) as stop:
         run_program(raising(ValueError("no")))
