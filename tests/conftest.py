@@ -1,6 +1,7 @@
 """What every test file shares: where things are, and small random models of transformers."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,10 @@ from typing import Literal, NamedTuple
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_CACHE"] = tempfile.mkdtemp(prefix="minibert-empty-hub-")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# In the background of a script Ctrl-C is ignored, and it would be by all that is tested here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
