@@ -185,7 +185,7 @@ def real_classifier_elsewhere(folder: Path) -> Path:
 def write(folder: Path, seed: int, count: int, outcomes: "Queue[str]") -> None:
     """Save so often into one folder; what came of each."""
     torch.manual_seed(seed)
-    config = minibert.BertConfig.from_size("a tiny model", vocab_size=100)
+    config = minibert.BertConfig.from_size("bert-tiny", vocab_size=100)
     model = minibert.BertModel(config)
     for _ in range(count):
         try:
