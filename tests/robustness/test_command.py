@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 import warnings
-from functools import partial
 
 import pytest
 
@@ -137,8 +136,6 @@ def begin(*arguments):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=ROOT,
-        # In the background of a script pytest ignores Ctrl-C, and so would the program.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
