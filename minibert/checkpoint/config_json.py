@@ -138,8 +138,8 @@ def label_names(labels: Any) -> tuple[str, ...]:
 
     Raises `ValueError` unless they are a list, a tuple or an array of strings, and not empty.
     """
-    ordered = isinstance(labels, Sequence | np.ndarray) and not isinstance(labels, str)
-    ordered = ordered and getattr(labels, "ndim", 1) == 1
+    is_array = isinstance(labels, np.ndarray) and labels.ndim == 1
+    ordered = is_array or (isinstance(labels, Sequence) and not isinstance(labels, str))
     if not ordered or not len(labels) or not all(map(TEXT.holds, labels)):
         raise ValueError(
             f"labels are {shown(labels)}; give a list of at least one name, all of them strings"
