@@ -15,13 +15,8 @@ from attention_cells import HEAD_SIZE, NO_DROPOUT, Block, Inputs
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from minibert.attention import (
-    SelfAttention,
-    fused_attention,
-    grouped_attention,
-    readable_attention,
-)
-from minibert.engine.attention import VarlenAttention, has_varlen
+from minibert.attention import SelfAttention, fused_attention, readable_attention
+from minibert.engine.attention import PackedAttention, flash, packed_kernel
 from minibert.engine.exchange import exchange
 from minibert.engine.rule import Precision, body_for, choose
 from minibert.linear import Linear
@@ -70,16 +65,24 @@ def sdpa(backend: SDPBackend) -> Callable[[Inputs], tuple[Call, list[Any]]]:
     return on_padded(attend)
 
 
-def grouped(inputs: Inputs) -> tuple[Call, list[Any]]:
-    def call(qkv: Tensor) -> Tensor:
-        return grouped_attention(qkv, inputs.packing, fused_attention)[0].flatten(1)
-
-    return call, []
+def packed(inputs: Inputs) -> tuple[Call, list[Any]]:
+    """As a fast model attends: by a kernel for packed rows, or group by group."""
+    module = exchange(SelfAttention(inputs.config), PackedAttention)
+    return lambda qkv: module.attend(qkv, inputs.packing).flatten(1), []
 
 
 def varlen(inputs: Inputs) -> tuple[Call, list[Any]]:
-    module = exchange(SelfAttention(inputs.config), VarlenAttention)
-    return lambda qkv: module.attend(qkv, inputs.packing).flatten(1), []
+    from torch.nn.attention.varlen import varlen_attn  # not in builds without CUDA
+
+    starts, longest = inputs.packing.starts, inputs.packing.lengths[0]
+
+    def call(qkv: Tensor) -> Tensor:
+        query, key, value = qkv.unbind(1)  # each (N, H, D)
+        context = varlen_attn(query, key, value, starts, starts, longest, longest)
+        assert isinstance(context, Tensor)  # not a tuple, as nothing else was asked for
+        return context.flatten(1)
+
+    return call, []
 
 
 def flex(inputs: Inputs) -> tuple[Call, list[Any]]:
@@ -143,6 +146,7 @@ def our_block(attention: str) -> Callable[[Inputs], tuple[Call, list[Any]]]:
         config = replace(inputs.config, attention=attention)  # type: ignore[arg-type]
         block = Block(config).to(inputs.device, inputs.cell.dtype)
         block.load_state_dict(inputs.block.state_dict())
+        exchange(block.attention, PackedAttention)  # which heeds what the config says
         return lambda x: block(x, inputs.packing), list(block.parameters())
 
     return build
@@ -156,6 +160,7 @@ def our_block_for_inference(inputs: Inputs) -> tuple[Call, list[Any]]:
         for module in block.attention.children():
             if type(module) is Linear:
                 exchange(module, body)
+    exchange(block.attention, PackedAttention)
     return lambda x: block(x, inputs.packing), []
 
 
@@ -227,7 +232,7 @@ def contenders(device: devices.Cpu, inputs: Inputs) -> list[Contender]:
     cell = inputs.cell
     forward = cell.direction == "forward"
     no_transformers = "" if devices.is_installed("transformers") else "needs transformers"
-    packed = has_varlen(inputs.device, cell.dtype)
+    has_varlen = packed_kernel(inputs.device, cell.dtype, HEAD_SIZE) is flash
     if cell.work == "block":
         fast = [Contender("minibert, fast products", "packed", our_block_for_inference)]
         if not forward or choose(_precision(cell.dtype), inputs.device).note:
@@ -247,7 +252,7 @@ def contenders(device: devices.Cpu, inputs: Inputs) -> list[Contender]:
     query, key, value = heads_first(inputs.padded)
     mask = None if inputs.mask is None else inputs.mask[:, None, None, :]
     kernel = [
-        Contender("minibert", "packed", varlen if packed and forward else grouped),
+        Contender("minibert", "packed", packed),
         Contender(
             "minibert readable", "padded", on_padded(lambda *a: readable_attention(*a)[0]), (3, 5)
         ),
@@ -256,7 +261,7 @@ def contenders(device: devices.Cpu, inputs: Inputs) -> list[Contender]:
     for name, backend in device.sdpa_backends(query, key, value, mask).items():
         squares = (3, 5) if backend == SDPBackend.MATH else (0, 0)
         kernel.append(Contender(f"SDPA {name}", "padded", sdpa(backend), squares))
-    if packed:
+    if has_varlen:
         kernel.append(Contender("varlen", "packed", varlen))
     if device.type == "cuda" or forward:
         kernel.append(Contender("flex, compiled", "padded", flex, (0, 0), _no_compiler(device)))

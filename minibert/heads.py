@@ -219,7 +219,8 @@ class BertForQuestionAnswering(BertPretrained):
         x = self.bert.encode(input_ids, token_type_ids, packing, record=record)  # (N, C)
         logits = packing.unpack(self.span(x))  # (B, T, 2)
         # Not minus infinity, of which a row of nothing but padding would make NaN.
-        logits = logits.masked_fill(~packing.mask[..., None], torch.finfo(logits.dtype).min)
+        padding = ~packing.mask[..., None].to(logits.device)  # (B, T, 1)
+        logits = logits.masked_fill(padding, torch.finfo(logits.dtype).min)
         start_logits, end_logits = logits.unbind(dim=-1)  # (B, T), (B, T)
         loss = None
         if start_positions is not None and end_positions is not None:

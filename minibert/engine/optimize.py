@@ -9,19 +9,21 @@ from threading import Lock
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from minibert._checks import check_has_weights, shown
 from minibert.attention import SelfAttention
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.embeddings import Embeddings
-from minibert.engine.attention import VarlenAttention, has_varlen
+from minibert.engine.attention import PackedAttention
 from minibert.engine.bodies import Body, Plain, refuse_move, refuse_state_dict
 from minibert.engine.exchange import exchange
 from minibert.engine.forks import survive_fork
+from minibert.engine.host import HostPackedModel
 from minibert.engine.memory import keep_freed_memory
 from minibert.engine.rule import Precision, body_for, choose
 from minibert.linear import Linear
+from minibert.model import BertModel
 
 ModelT = TypeVar("ModelT", bound=Pretrained)
 
@@ -45,9 +47,10 @@ def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
     precision, "fp32", "bf16" or "int8"; where they compute in bfloat16, all the rest and the
     outputs are in it, too. Where a precision has no fast kernel, a warning says what is used
     instead. Call the result in `torch.inference_mode()`; with gradients enabled it raises
-    `RuntimeError`. It can be copied, pickled and used by threads, but not saved, moved or trained:
-    for that there is the original, which stays as it is. Layers that are pruned or parametrized
-    compute as before.
+    `RuntimeError`. On a GPU it takes its batch from the CPU, where it is packed; one that is on the
+    GPU is fetched first. The model can be copied, pickled and used by threads, but not saved, moved
+    or trained: for that there is the original, which stays as it is. Layers that are pruned or
+    parametrized compute as before.
 
     Raises `ValueError` for what is not such a model or cannot be copied, and for weights that the
     precision's number format cannot hold.
@@ -74,13 +77,22 @@ def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # packing one uses one core
             list(pool.map(lambda name: _pack(name, linears[name], body), linears))
         optimized.to(body.dtype)
+    classes = classes_for(model.device)
     for module in optimized.modules():
-        if type(module) is SelfAttention and has_varlen(model.device, body.dtype):
-            exchange(module, VarlenAttention)
-        elif type(module) is Embeddings:
-            exchange(module, SettledEmbeddings)
+        if type(module) in classes:
+            exchange(module, classes[type(module)])
     optimized.register_load_state_dict_pre_hook(refuse_state_dict)
     return optimized.eval().requires_grad_(False)
+
+
+def classes_for(device: torch.device) -> dict[type[nn.Module], type[nn.Module]]:
+    """What modules other than `Linear` become in an optimized model on this device."""
+    classes: dict[type[nn.Module], type[nn.Module]] = {Embeddings: SettledEmbeddings}
+    if device.type != "cpu":
+        classes[BertModel] = HostPackedModel
+    if device.type == "cuda":
+        classes[SelfAttention] = PackedAttention
+    return classes
 
 
 def _pack(name: str, linear: Linear, body: type[Body]) -> None:
@@ -146,9 +158,10 @@ class Engine:
 
     def optimized(self, model: Pretrained) -> Any:
         """The model to compute with instead of this one: itself, if it is optimized already or
-        plain products in fp32 are the best there is."""
-        plain_is_best = self.precision == "fp32" and choose("fp32", model.device).body is Plain
-        if plain_is_best or is_optimized(model):
+        plain products in fp32 on a CPU are the best there is."""
+        on_cpu = model.device.type == "cpu"
+        plain_fp32 = self.precision == "fp32" and choose("fp32", model.device).body is Plain
+        if (on_cpu and plain_fp32) or is_optimized(model):
             return model
         state = [(p.data_ptr(), 0 if p.is_inference() else p._version) for p in model.parameters()]
         with self._lock:

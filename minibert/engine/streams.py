@@ -22,6 +22,7 @@ from minibert._checks import shown, warn
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
 from minibert.engine.forks import survive_fork
+from minibert.engine.host import placed
 from minibert.engine.memory import keep_freed_memory
 from minibert.engine.progress import progress_bar
 from minibert.text.inputs import Text, check_many, iterated, text_parts
@@ -234,8 +235,7 @@ def compute_rows(
     try:
         with torch.autocast(device.type, enabled=False):  # the model's own precision, always
             for indices in batches_by_length(rows, BATCH_TOKENS.get(device.type, 512)):
-                batch = tokenizer.pad([rows[i] for i in indices])
-                batch = {name: tensor.to(device) for name, tensor in batch.items()}
+                batch = placed(model, tokenizer.pad([rows[i] for i in indices]))
                 results[indices] = compute(batch).float().cpu()
                 finished(len(indices))
     finally:

@@ -23,11 +23,14 @@ from minibert._checks import warn
 from minibert.attention import SelfAttention, grouped_attention, readable_attention
 from minibert.embeddings import Embeddings
 from minibert.encoder import EncoderLayer
+from minibert.engine.attention import PackedAttention
 from minibert.engine.bodies import in_few_sizes
 from minibert.engine.exchange import exchanged
 from minibert.engine.forks import survive_fork
+from minibert.engine.host import HostPackedModel
 from minibert.engine.memory import keep_freed_memory
 from minibert.linear import Linear
+from minibert.model import BertModel
 from minibert.packing import Packing, Record
 
 
@@ -45,24 +48,37 @@ def fast_training(
     keep_freed_memory()
     survive_fork()
     device = next(model.parameters()).device
-    linear = matmul_class(device, precision)
+    classes = classes_for(device, precision, recompute)
     parts: list[tuple[nn.Module, type[nn.Module]]] = []
     for module in model.modules():
-        if type(module) is Linear and linear is not Linear:
-            parts.append((module, linear))
-        elif type(module) is EncoderLayer and recompute:
-            parts.append((module, RecomputedLayer))
-        elif device.type == "cpu":
-            if type(module) is nn.Dropout:
-                parts.append((module, SharedBitsDropout))
-            elif type(module) is SelfAttention:
-                parts.append((module, FormulaWithDropout))
-            elif type(module) is Embeddings and alone and module.token.weight.requires_grad:
+        if type(module) in classes:
+            parts.append((module, classes[type(module)]))
+        elif type(module) is Embeddings and device.type == "cpu" and alone:
+            if module.token.weight.requires_grad:
                 parts.append((module.token, RowGradients))
     if recompute and not any(to is RecomputedLayer for _, to in parts):
         warn("this model has no EncoderLayer of the book's own class, so nothing is recomputed")
     with exchanged(parts):
         yield
+
+
+def classes_for(
+    device: torch.device, precision: str, recompute: bool
+) -> dict[type[nn.Module], type[nn.Module]]:
+    """What the book's modules become while they are trained on this device."""
+    classes: dict[type[nn.Module], type[nn.Module]] = {}
+    linear = matmul_class(device, precision)
+    if linear is not Linear:
+        classes[Linear] = linear
+    if recompute:
+        classes[EncoderLayer] = RecomputedLayer
+    if device.type == "cpu":
+        classes |= {nn.Dropout: SharedBitsDropout, SelfAttention: FormulaWithDropout}
+    else:
+        classes[BertModel] = HostPackedModel
+    if device.type == "cuda":
+        classes[SelfAttention] = PackedAttention
+    return classes
 
 
 class FewSizesLinear(Linear):

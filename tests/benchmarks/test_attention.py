@@ -18,12 +18,7 @@ import torch
 from torch.nn.attention import SDPBackend
 from torch.utils.flop_counter import FlopCounterMode
 
-from minibert.attention import SelfAttention
-from minibert.config import BertConfig
 from minibert.data import load
-from minibert.engine.attention import VarlenAttention
-from minibert.engine.exchange import exchange
-from minibert.packing import Packing
 from minibert.tokenizer import WordPieceTokenizer
 from tests.conftest import ROOT
 
@@ -389,14 +384,6 @@ def test_shapes_of_the_largest_cell_on_the_meta_device():
     for attend in (attention_contenders.readable_attention, attention_contenders.fused_attention):
         context = attend(query, key, value, None)[0]
         assert attention_contenders.heads_beside(context).shape == (1, 16384, 768)
-
-
-def test_varlen_takes_what_we_give_it_on_the_meta_device():
-    packing = Packing(torch.ones(2, 8, dtype=torch.bool))
-    packing.__dict__["starts"] = packing.starts.to("meta")
-    qkv = torch.empty(16, 3, 12, 64, device="meta", dtype=torch.bfloat16)
-    module = exchange(SelfAttention(BertConfig()), VarlenAttention)
-    assert module.attend(qkv, packing).shape == (16, 12, 64)
 
 
 @pytest.mark.cuda
