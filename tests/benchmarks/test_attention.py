@@ -203,7 +203,7 @@ class FakeDevice(devices.Cpu):
 
 def contender(name, change=lambda y: y, diary=None, error=None):
     def build(inputs):
-        call, parameters = attention_contenders.grouped(inputs)
+        call, parameters = attention_contenders.packed(inputs)
 
         def changed(qkv):
             if diary is not None:
