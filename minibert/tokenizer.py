@@ -19,9 +19,11 @@ are in `text/`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -124,17 +126,18 @@ class WordPieceTokenizer:
     def pad(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """Rows -> the batch, LongTensors (B, T), filled up with [PAD] on the right."""
         check_rows(rows)
-        longest = max(len(row.ids) for row in rows)
-        ids, type_ids, mask = [], [], []
-        for row in rows:
-            empty = longest - len(row.ids)
-            ids.append(row.ids + [self.pad_id] * empty)
-            type_ids.append(row.type_ids + [0] * empty)
-            mask.append([1] * len(row.ids) + [0] * empty)
+        lengths = np.array([len(row.ids) for row in rows])  # (B,)
+        real = np.arange(lengths.max()) < lengths[:, None]  # (B, T), False at padding
+
+        def filled(lists: Iterable[list[int]], padding: int) -> Tensor:
+            batch = np.full(real.shape, padding, np.int64)
+            batch[real] = np.fromiter(chain.from_iterable(lists), np.int64)  # row by row
+            return torch.from_numpy(batch)
+
         return {
-            "input_ids": torch.tensor(ids, dtype=torch.int64, device="cpu"),
-            "token_type_ids": torch.tensor(type_ids, dtype=torch.int64, device="cpu"),
-            "attention_mask": torch.tensor(mask, dtype=torch.int64, device="cpu"),
+            "input_ids": filled((row.ids for row in rows), self.pad_id),
+            "token_type_ids": filled((row.type_ids for row in rows), 0),
+            "attention_mask": torch.from_numpy(real.astype(np.int64)),
         }
 
     def encode(self, text: str, pair: str | None = None, max_length: int | None = None) -> Encoding:
