@@ -27,9 +27,9 @@ def send(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
     """Tensors of the CPU, on a device; the CPU waits for nothing.
 
     There is one transfer for each dtype. It starts from pinned memory, which the GPU reads itself;
-    PyTorch keeps that memory until it has.
+    PyTorch keeps that memory until it has. What is on another device is moved as usual.
     """
-    if device.type != "cuda":
+    if device.type != "cuda" or not all(tensor.is_cpu for tensor in tensors):
         return [tensor.to(device) for tensor in tensors]
     sent: dict[int, Tensor] = {}
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):

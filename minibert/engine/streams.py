@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -22,7 +23,7 @@ from minibert._checks import shown, warn
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
 from minibert.engine.forks import survive_fork
-from minibert.engine.host import placed
+from minibert.engine.host import placed, send
 from minibert.engine.memory import keep_freed_memory
 from minibert.engine.progress import progress_bar
 from minibert.text.inputs import Text, check_many, iterated, text_parts
@@ -31,12 +32,14 @@ from minibert.tokenizer import Row, WordPieceTokenizer
 
 # The most texts and characters in a window. Sorting more than this gains nothing.
 WINDOW_TEXTS, WINDOW_CHARACTERS = 4096, 1 << 24
-# The most tokens in a batch. On a CPU more of them run no faster, and no longer fit its caches; for
-# GPUs the number is a guess that was never measured.
+# The most tokens in a batch. On a CPU more of them run no faster, and no longer fit its caches. On
+# GPUs it was never measured, only reckoned: 16,384 tokens are 2.8 TFLOP of BERT-base, some 6 ms of
+# an H100, which is longer than Python needs to launch a forward pass, about 4 ms.
 BATCH_TOKENS = {"cpu": 512, "cuda": 16384, "mps": 16384}
 
 
 T = TypeVar("T", bound=Text)
+ItemT = TypeVar("ItemT")
 
 
 class Arriving(Iterator[T]):
@@ -58,9 +61,9 @@ class Window(NamedTuple):
 class Stream:
     """A model that is given any number of texts and returns `width` numbers for each.
 
-    compute: from a batch on the model's device to (B, width). max_length: tokens a text is cut to;
-    truncation: what of it is kept. Texts that were cut are counted, and when all texts are done,
-    one warning says how many.
+    compute: from a batch, where `placed` puts it, to (B, width) on the model's device. max_length:
+    tokens a text is cut to; truncation: what of it is kept. Texts that were cut are counted, and
+    when all texts are done, one warning says how many.
     """
 
     model: Pretrained
@@ -121,8 +124,7 @@ class Stream:
     ) -> Iterator[Window]:
         """As `stream`, a window at a time. progress: told the number of texts after each batch."""
         total, cut = 0, 0
-        for read in read_windows(texts, window):
-            rows = self.tokenizer.encode_batch(read, self.max_length, self.truncation)
+        for read, rows in self._tokenized(texts, window):
             total, cut = total + len(rows), cut + _number_cut(rows)
             results = compute_rows(
                 self.model, self.tokenizer, rows, self.width, self.compute, progress
@@ -139,6 +141,22 @@ class Stream:
             yield Window(read, results.numpy())
             del read, rows, results
         _warn_of_cut(cut, total, "texts", self.max_length)
+
+    def _tokenized(
+        self, texts: Iterable[Text], window: int | None
+    ) -> Iterator[tuple[list[Text], list[Row]]]:
+        """Each window with its rows.
+
+        While a GPU computes, the CPU has time for the next window. Only a list is read ahead: what
+        else there is may have to be waited for.
+        """
+
+        def encoded(read: list[Text]) -> tuple[list[Text], list[Row]]:
+            return read, self.tokenizer.encode_batch(read, self.max_length, self.truncation)
+
+        windows = map(encoded, read_windows(texts, window))  # which keeps none of them
+        ahead = self.model.device.type != "cpu" and isinstance(texts, list | tuple)
+        return one_ahead(windows) if ahead else windows
 
     def _joined(self, results: list[np.ndarray]) -> np.ndarray:
         return np.concatenate(results) if results else np.empty((0, self.width), np.float32)
@@ -179,6 +197,16 @@ def read_windows(texts: Iterable[Text], most: int | None = None) -> Iterator[lis
         yield window
     if failure is not None:
         raise failure
+
+
+def one_ahead(items: Iterator[ItemT]) -> Iterator[ItemT]:
+    """The same items, none of them None; while one is in use a thread makes the next. What making
+    an item raises comes in its turn."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, items, None)
+            yield item
 
 
 def number_finite(results: Tensor) -> int:
@@ -223,24 +251,26 @@ def compute_rows(
 ) -> Tensor:
     """Results for many rows: (len(rows), width) in fp32 on the CPU, in the order of the rows.
 
-    compute: from a batch on the model's device to (B, width), called in evaluation mode. Batches
-    are made by `batches_by_length`, whatever the order given. finished: told the number of rows
-    after each batch.
+    compute: from a batch, where `placed` puts it, to (B, width) on the model's device; called in
+    evaluation mode. Batches are made by `batches_by_length`, whatever the order given. finished:
+    told the number of rows after each batch. A GPU may still be at work on them then: it is waited
+    for once, at the end.
     """
     was_training, device = model.training, model.device
     model.eval()
     keep_freed_memory()
     survive_fork()
-    results = torch.empty(len(rows), width, dtype=torch.float32, device="cpu")
+    results = torch.empty(len(rows), width, dtype=torch.float32, device=device)
     try:
         with torch.autocast(device.type, enabled=False):  # the model's own precision, always
             for indices in batches_by_length(rows, BATCH_TOKENS.get(device.type, 512)):
                 batch = placed(model, tokenizer.pad([rows[i] for i in indices]))
-                results[indices] = compute(batch).float().cpu()
+                (places,) = send([torch.tensor(indices, device="cpu")], device)
+                results[places] = compute(batch).float()
                 finished(len(indices))
     finally:
         model.train(was_training)
-    return results
+    return results.cpu()
 
 
 def batches_by_length(rows: Sequence[Row], tokens: int) -> Iterator[list[int]]:

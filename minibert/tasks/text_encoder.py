@@ -17,6 +17,7 @@ from torch import Tensor
 
 from minibert.checkpoint.arguments import check_choice, switch, whole_number
 from minibert.checkpoint.hub import find_folder
+from minibert.engine.host import send
 from minibert.engine.optimize import Engine
 from minibert.engine.rule import Precision, check_precision
 from minibert.engine.streams import Stream, check_vocabulary, find_device
@@ -142,6 +143,7 @@ class TextEncoder:
             vectors = output.last_hidden_state[:, 0]
         elif self.pooling == "mean":
             counts = batch["attention_mask"].sum(dim=1, keepdim=True)  # (B, 1)
+            (counts,) = send([counts], output.last_hidden_state.device)
             vectors = output.last_hidden_state.sum(dim=1) / counts  # zeros at padding add nothing
         else:
             assert output.pooler_output is not None  # the constructor looked

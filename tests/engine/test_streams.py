@@ -2,16 +2,21 @@
 
 import contextlib
 import io
+import threading
+import time
 import warnings
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 import tqdm.auto
 
 from minibert import TextClassifier
 from minibert.engine import streams as inference
-from minibert.engine.streams import read_windows
+from minibert.engine.streams import Stream, one_ahead, read_windows
+from minibert.tokenizer import Row
 from tests.engine.conftest import SHUFFLED, WINDOW
 
 # What the CPU of the day has no kernel for is said by a warning, and tested elsewhere.
@@ -258,3 +263,58 @@ def test_progress_shows_on_a_terminal_only(results, monkeypatch, stream):
     monkeypatch.setattr(tqdm.auto, "tqdm", Prompt)
     results(SHUFFLED)
     assert bool(errors.getvalue()) == (stream is Screen)
+
+
+# --- reading ahead --------------------------------------------------------------------------------
+
+
+def test_the_next_item_is_made_while_one_is_in_use():
+    made, used = [], []
+
+    def items():
+        for i in range(5):
+            made.append(i)
+            yield i
+
+    for item in one_ahead(items()):
+        deadline = time.monotonic() + 10
+        while len(made) < min(item + 2, 5) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert len(made) == min(item + 2, 5), "one more, and not two"
+        used.append(item)
+    assert used == list(range(5))
+
+
+def test_an_error_made_ahead_comes_in_its_turn():
+    def items():
+        yield from "ab"
+        raise OSError("gone")
+
+    got = []
+    with pytest.raises(OSError, match="gone"):
+        got.extend(one_ahead(items()))  # extend keeps what came before
+    assert got == ["a", "b"]
+
+
+@pytest.mark.parametrize(("device", "ahead"), [("cpu", False), ("cuda", True)])
+def test_lists_are_tokenized_ahead_for_devices_that_compute_beside(device, ahead, monkeypatch):
+    threads = []
+
+    def encode_batch(texts, *_):
+        threads.append(threading.current_thread())
+        return [Row([1, 2], [0, 0], 0) for _ in texts]
+
+    stream = Stream(
+        SimpleNamespace(device=torch.device(device)),
+        SimpleNamespace(encode_batch=encode_batch),
+        compute=None,
+        width=1,
+        max_length=9,
+    )
+    texts = [str(i) for i in range(7)]
+    for given in (texts, iter(texts)):
+        threads.clear()
+        windows = [read for read, rows in stream._tokenized(given, 3) if len(read) == len(rows)]
+        assert windows == [texts[:3], texts[3:6], texts[6:]]
+        beside = ahead and given is texts
+        assert {thread is threading.main_thread() for thread in threads} == {not beside}
