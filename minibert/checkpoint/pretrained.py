@@ -65,6 +65,9 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         except RuntimeError:
             if first is not None:
                 tensors = dict(zip(("input_ids",), arguments, strict=False)) | named
+                for part in self.modules():  # engine/host.py has one that fetches its batch
+                    for name in getattr(part, "arguments_anywhere", ()):
+                        tensors.pop(name, None)
                 check_devices(self.device, tensors)
             raise
 

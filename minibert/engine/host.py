@@ -100,6 +100,8 @@ class SentPacking(Packing):
 class HostPackedModel(BertModel):
     """A `BertModel` on a device that takes its batch on the CPU. (From a device it is fetched.)"""
 
+    arguments_anywhere = ("input_ids", "token_type_ids", "attention_mask", "predict")
+
     def make_packing(
         self, input_ids: Tensor, token_type_ids: Tensor | None, attention_mask: Tensor | None
     ) -> Packing:

@@ -67,6 +67,22 @@ def test_a_batch_the_model_cannot_take_is_refused_as_before():
         model(torch.zeros(1, 1, dtype=torch.long, device="meta"))
 
 
+def test_an_error_of_the_device_is_not_taken_for_a_batch_in_the_wrong_place(monkeypatch):
+    """A GPU that is out of memory says so by a RuntimeError, as does a tensor in a wrong place."""
+    model = host_packed(small_model())
+    monkeypatch.setattr(type(model), "device", torch.device("cuda", 0))
+    monkeypatch.setattr(HostPackedModel, "device", CPU)
+
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model.bert.encoder.register_forward_pre_hook(fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        model(**BATCHES["full"])
+    with pytest.raises(ValueError, match="labels is on cpu and the model on cuda:0"):
+        model(**BATCHES["full"], labels=torch.tensor([0, 1, 0]))
+
+
 def test_types_may_be_left_out_and_of_another_integer_type():
     model = host_packed(small_model())
     batch = BATCHES["pairs"]
