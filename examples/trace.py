@@ -60,6 +60,7 @@ def trace(text: str, name: str) -> None:
     tokens = packing.pack(batch["input_ids"])
     segments = packing.pack(batch["token_type_ids"])
     show("embeddings.py", "token vectors", bert.embeddings.token(tokens))
+    assert bert.embeddings.segment is not None  # some families have none
     show("embeddings.py", "segment vectors", bert.embeddings.segment(segments))
     show("embeddings.py", "position vectors", bert.embeddings.position(packing.column))
     x = bert.embeddings(tokens, packing.column, segments)

@@ -76,7 +76,7 @@ class Sizes(Protocol):
     @property
     def type_vocab_size(self) -> int: ...
     @property
-    def max_position_embeddings(self) -> int: ...
+    def max_length(self) -> int: ...
     @property
     def pad_token_id(self) -> int | None: ...
 
@@ -94,15 +94,15 @@ def check_batch(
     shape = tuple(input_ids.shape)
     if len(shape) != 2 or not input_ids.numel():
         raise ValueError(f"input_ids has shape {shape}; it must be (B, T) and not empty")
-    if shape[1] > config.max_position_embeddings:
+    if shape[1] > config.max_length:
         raise ValueError(
             f"the batch is {shape[1]} tokens long and this model has positions for "
-            f"{config.max_position_embeddings}; tokenize with "
-            f"max_length={config.max_position_embeddings} or less"
+            f"{config.max_length}; tokenize with max_length={config.max_length} or less"
         )
     tables = [("input_ids", input_ids, config.vocab_size)]
     if token_type_ids is not None:
-        tables.append(("token_type_ids", token_type_ids, config.type_vocab_size))
+        # A family without segments takes zeros, which say nothing.
+        tables.append(("token_type_ids", token_type_ids, max(1, config.type_vocab_size)))
     for name, ids, size in tables:
         _check_tensor(name, ids)
         if tuple(ids.shape) != shape or ids.dtype not in (torch.int64, torch.int32):

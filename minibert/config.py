@@ -25,19 +25,29 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from minibert.checkpoint.config_json import ProblemType, label_names, read_fields, write_fields
+from minibert.checkpoint.config_json import (
+    ProblemType,
+    check_family,
+    label_names,
+    read_fields,
+    write_fields,
+)
 from minibert.checkpoint.files import read_config
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.schema import JSON, Rule, number, one_of, optional, whole
 from minibert.checkpoint.sizes import find_size
+from minibert.variants import Variant, find_variant
 
-Activation = Literal["gelu", "gelu_new", "gelu_pytorch_tanh"]
+Activation = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
 AttentionKind = Literal["auto", "fused", "readable"]
 
 
 @dataclass(frozen=True)
 class BertConfig:
     """The shape of a BERT; the defaults are bert-base-cased (Devlin et al. 2019, section 3).
+
+    model_type names the family: "bert" itself or one of those in variants/, which change a few
+    things around the same encoder. The properties below are all that they change.
 
     Field names and meanings are those of Hugging Face's `config.json`, with three exceptions:
     `labels` (there: `id2label`), `attention`, a choice of implementation that is not part of a
@@ -46,12 +56,13 @@ class BertConfig:
     Raises `ValueError` naming the field, its value and what is allowed.
     """
 
+    model_type: str = "bert"
     vocab_size: int = 28996
     hidden_size: int = 768
     num_hidden_layers: int = 12
     num_attention_heads: int = 12
     intermediate_size: int = 3072
-    hidden_act: Activation = "gelu"  # exact, with erf; the other two are its tanh approximation
+    hidden_act: Activation = "gelu"  # exact, with erf; the next two are its tanh approximation
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
     classifier_dropout: float | None = None  # None: as hidden_dropout_prob
@@ -63,12 +74,81 @@ class BertConfig:
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
     problem_type: ProblemType | None = None  # what BertForClassification's labels are; see problem
     attention: AttentionKind = "auto"  # see SelfAttention
+    embedding_size: int | None = None  # ELECTRA, ALBERT: the width of the tables; None: C
+    num_hidden_groups: int | None = None  # ALBERT: layers with weights of their own; None: all
+    qa_dropout: float = 0.0  # DistilBERT: before the span head
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def head_size(self) -> int:
         """D, the width of one attention head."""
         return self.hidden_size // self.num_attention_heads
+
+    @property
+    def variant(self) -> Variant:
+        """The family, and what it changes in BERT."""
+        return find_variant(self.model_type)
+
+    @property
+    def embedding_width(self) -> int:
+        """E, the width of the tables of embeddings: C, or less (ELECTRA, ALBERT)."""
+        return self.hidden_size if self.embedding_size is None else self.embedding_size
+
+    @property
+    def layers_with_weights(self) -> int:
+        """How many layers there are in memory; ALBERT computes them several times."""
+        return self.num_hidden_groups or self.num_hidden_layers
+
+    @property
+    def positions_skip_padding(self) -> bool:
+        """Whether a position is the number of a token, past the padding id, not its column
+        (RoBERTa, XLM-R, CamemBERT)."""
+        return self.variant.positions_skip_padding
+
+    @property
+    def max_length(self) -> int:
+        """The most tokens of a row: the entries of the position table that a token can have."""
+        if not self.positions_skip_padding:
+            return self.max_position_embeddings
+        assert self.pad_token_id is not None  # was checked
+        return self.max_position_embeddings - self.pad_token_id - 1
+
+    @property
+    def attention_dropout(self) -> float:
+        """The dropout after attention, before the sum; DistilBERT has none."""
+        return self.hidden_dropout_prob if "attention" in self.variant.dropout_after else 0.0
+
+    @property
+    def feed_forward_dropout(self) -> float:
+        """The dropout after the feed-forward, before the sum; ALBERT has none."""
+        return self.hidden_dropout_prob if "feed_forward" in self.variant.dropout_after else 0.0
+
+    @property
+    def head_dropout(self) -> float:
+        """The dropout before the classifier of rows."""
+        rate = self.classifier_dropout
+        return self.hidden_dropout_prob if rate is None else rate
+
+    @property
+    def token_head_dropout(self) -> float:
+        """The dropout before the classifier of tokens; DistilBERT's is that of the layers."""
+        drops_as_hidden = self.variant.tokens_drop_as_hidden
+        return self.hidden_dropout_prob if drops_as_hidden else self.head_dropout
+
+    @property
+    def pooler_dropout(self) -> float:
+        """The dropout before the pooler: RoBERTa and ELECTRA train theirs with each task."""
+        return self.head_dropout if self.variant.dropout_before_pooler else 0.0
+
+    @property
+    def pooler_activation(self) -> str:
+        """tanh; ReLU in DistilBERT, GELU in ELECTRA."""
+        return self.variant.pooler_activation
+
+    @property
+    def masked_lm_activation(self) -> str:
+        """The activation in the masked LM head: the layers', or always GELU (RoBERTa, ELECTRA)."""
+        return self.variant.masked_lm_activation or self.hidden_act
 
     @property
     def num_labels(self) -> int:
@@ -105,10 +185,10 @@ class BertConfig:
     def from_dict(cls, data: Mapping[str, Any]) -> BertConfig:
         """Build from the contents of a Hugging Face `config.json`.
 
-        A key that is missing has the default that Hugging Face gives it: that is
-        bert-base-uncased's, and differs from ours in `vocab_size` alone.
+        A key that is missing has the default that Hugging Face gives it in this family. For BERT
+        that is bert-base-uncased's, and differs from ours in `vocab_size` alone.
         """
-        return cls(**read_fields(data, (f.name for f in fields(cls))))
+        return cls(**read_fields(data, [f.name for f in fields(cls)]))
 
     def to_dict(self) -> dict[str, Any]:
         """The contents of a `config.json` that transformers reads back as the same model."""
@@ -127,6 +207,7 @@ class BertConfig:
                 f"pad_token_id is {self.pad_token_id}; it must be None or an id below "
                 f"vocab_size {self.vocab_size}"
             )
+        check_family(self)
         # A list, too, becomes what the type says.
         object.__setattr__(self, "labels", label_names(self.labels))
 
@@ -142,7 +223,10 @@ _RULES: dict[str, Rule] = {
     "num_attention_heads": _WIDTH,
     "intermediate_size": _WIDTH,
     "max_position_embeddings": _COUNT,
-    "type_vocab_size": _COUNT,
+    "type_vocab_size": whole(),
+    "embedding_size": optional(_WIDTH),
+    "num_hidden_groups": optional(_COUNT),
+    "qa_dropout": _RATE,
     "hidden_dropout_prob": _RATE,
     "attention_probs_dropout_prob": _RATE,
     "classifier_dropout": optional(_RATE),

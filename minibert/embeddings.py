@@ -24,6 +24,9 @@ class Embeddings(nn.Module):
     them by learned vectors: g (x - mean) / sqrt(var + eps) + b (Ba et al. 2016, arXiv 1607.06450).
     eps is 1e-12 here, not PyTorch's 1e-5.
 
+    Two switches of config.py are used here. In ELECTRA and ALBERT the tables are E wide, less than
+    C, and a product widens the sum. DistilBERT has no table of segments.
+
     Dropout sets each number to zero with probability p while the model is trained and divides the
     others by 1 - p, so that no number can rely on another one being there (Srivastava et al. 2014,
     JMLR 15). Outside of training it does nothing.
@@ -31,14 +34,18 @@ class Embeddings(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        width = config.hidden_size
+        width = config.embedding_width
         # padding_idx: looking [PAD] up gives it no gradient, as in transformers. (The masked LM
         # head does, which compares with every vector of this table.)
         self.token = unfilled_embedding(config.vocab_size, width, config.pad_token_id)
         self.position = unfilled_embedding(config.max_position_embeddings, width)
-        self.segment = unfilled_embedding(config.type_vocab_size, width)
+        segments = config.type_vocab_size
+        self.segment = unfilled_embedding(segments, width) if segments else None
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        narrow = width != config.hidden_size
+        # nn.Linear, as it is no product of the encoder.
+        self.projection = nn.Linear(width, config.hidden_size) if narrow else None
 
     def forward(self, tokens: Tensor, positions: Tensor, segments: Tensor) -> Tensor:
         """Three LongTensors (N,) -> (N, C).
@@ -46,8 +53,20 @@ class Embeddings(nn.Module):
         tokens: ids of the vocabulary. positions: the column of each token in its row, from 0.
         segments: 0 for the first text of a pair and 1 for the second.
         """
-        x = self.token(tokens) + self.segment(segments) + self.position(positions)  # (N, C)
-        return self.dropout(self.norm(x))
+        x = self.token(tokens)  # (N, E), and E is C in BERT
+        if self.segment is not None:
+            x = x + self.segment(segments)
+        x = self.dropout(self.norm(x + self.position(positions)))
+        return x if self.projection is None else self.projection(x)  # (N, C)
+
+
+def positions_past_padding(input_ids: Tensor, padding: int) -> Tensor:
+    """RoBERTa's positions, (B, T): the padding id plus the number of each token in its row, from 1.
+
+    Padding itself has the padding id. It is known by its id, not by the attention mask.
+    """
+    real = input_ids != padding
+    return real.cumsum(dim=1) * real + padding
 
 
 def unfilled_embedding(entries: int, width: int, padding_idx: int | None = None) -> nn.Embedding:

@@ -37,6 +37,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": gelu,
     "gelu_new": gelu_tanh,
     "gelu_pytorch_tanh": gelu_tanh,
+    "relu": F.relu,
 }
 
 
@@ -72,10 +73,10 @@ class EncoderLayer(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.attention = SelfAttention(config)
-        self.attention_dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.attention_dropout = nn.Dropout(config.attention_dropout)
         self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.feed_forward = FeedForward(config)
-        self.feed_forward_dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.feed_forward_dropout = nn.Dropout(config.feed_forward_dropout)
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(
@@ -94,11 +95,12 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The stack of layers, each with weights of its own."""
+    """The stack of layers, each with weights of its own; in ALBERT several layers are one."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_hidden_layers))
+        self.depth = config.num_hidden_layers
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers_with_weights))
 
     def forward(
         self,
@@ -118,8 +120,9 @@ class Encoder(nn.Module):
         keeps = record is not None and record.is_kept
         if record is not None:
             record.add_hidden_state(x)
-        for number, layer in enumerate(self.layers, 1):
-            only = wanted if number == len(self.layers) and not keeps else None
+        for number in range(self.depth):
+            layer = self.layers[number * len(self.layers) // self.depth]
+            only = wanted if number == self.depth - 1 and not keeps else None
             x = layer(x, packing, only, record)
             if record is not None:
                 record.add_hidden_state(x)

@@ -40,11 +40,10 @@ class LabelledHead(PretrainedWithLabels[BertConfig]):
 
     config_class = BertConfig
 
-    def __init__(self, config: BertConfig, pooler: bool) -> None:
+    def __init__(self, config: BertConfig, pooler: bool, dropout: float) -> None:
         super().__init__(config)
         self.bert = BertModel(config, pooler=pooler)
-        rate = config.classifier_dropout
-        self.dropout = nn.Dropout(config.hidden_dropout_prob if rate is None else rate)
+        self.dropout = nn.Dropout(dropout)
         # nn.Linear, as it is no product of the encoder.
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.init_weights(self.classifier)
@@ -61,7 +60,7 @@ class BertForClassification(LabelledHead):
     hf_architecture = "BertForSequenceClassification"
 
     def __init__(self, config: BertConfig) -> None:
-        super().__init__(config, pooler=True)
+        super().__init__(config, pooler=True, dropout=config.head_dropout)
 
     def forward(
         self,
@@ -122,7 +121,7 @@ class BertForTokenClassification(LabelledHead):
     hf_architecture = "BertForTokenClassification"
 
     def __init__(self, config: BertConfig) -> None:
-        super().__init__(config, pooler=False)
+        super().__init__(config, pooler=False, dropout=config.token_head_dropout)
 
     def forward(
         self,
@@ -189,6 +188,7 @@ class BertForQuestionAnswering(BertPretrained):
             config = replace(config, labels=("start", "end"))
         super().__init__(config)
         self.bert = BertModel(config, pooler=False)
+        self.dropout = nn.Dropout(config.qa_dropout)  # DistilBERT's alone is not 0
         self.span = nn.Linear(config.hidden_size, 2)
         self.init_weights(self.span)
 
@@ -217,7 +217,7 @@ class BertForQuestionAnswering(BertPretrained):
         record = Record(packing, output_hidden_states, output_attentions)
         check_spans(start_positions, end_positions, packing.mask)
         x = self.bert.encode(input_ids, token_type_ids, packing, record=record)  # (N, C)
-        logits = packing.unpack(self.span(x))  # (B, T, 2)
+        logits = packing.unpack(self.span(self.dropout(x)))  # (B, T, 2)
         # Not minus infinity, of which a row of nothing but padding would make NaN.
         padding = ~packing.mask[..., None].to(logits.device)  # (B, T, 1)
         logits = logits.masked_fill(padding, torch.finfo(logits.dtype).min)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from minibert._checks import check_batch
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
-from minibert.embeddings import Embeddings
-from minibert.encoder import Encoder
+from minibert.embeddings import Embeddings, positions_past_padding
+from minibert.encoder import ACTIVATIONS, Encoder
 from minibert.linear import Linear
 from minibert.packing import Packing, Record
 
@@ -28,15 +28,20 @@ class Pooler(nn.Module):
     It is not in the paper, where a head reads the last hidden vector of [CLS] itself; Google's code
     puts this layer between. Its weights come from next sentence prediction. Before fine-tuning it
     makes a poor sentence vector; the mean over all tokens makes a better one.
+
+    Families without next sentence prediction have the same layer in their classifier of rows, new
+    with each task, and some have another activation there, or dropout before it.
     """
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(config.pooler_dropout)
         self.dense = Linear(config.hidden_size, config.hidden_size)
+        self.activation = {"tanh": torch.tanh, **ACTIVATIONS}[config.pooler_activation]
 
     def forward(self, first: Tensor) -> Tensor:
         """The vectors at [CLS], (B, C) -> (B, C)."""
-        return torch.tanh(self.dense(first))
+        return self.activation(self.dense(self.dropout(first)))
 
 
 class BertOutput(NamedTuple):
@@ -64,6 +69,8 @@ class BertPretrained(Pretrained[BertConfig]):
 class BertModel(BertPretrained):
     """BERT's encoder with its embeddings and, unless `pooler=False`, its pooler.
 
+    pooler=None: as the family has it; DistilBERT, RoBERTa and ELECTRA have none.
+
     >>> from minibert import WordPieceTokenizer
     >>> model = BertModel.from_pretrained("minilm-l6")
     >>> tokenizer = WordPieceTokenizer.from_pretrained("minilm-l6")
@@ -73,16 +80,18 @@ class BertModel(BertPretrained):
 
     hf_architecture = "BertModel"
 
-    def __init__(self, config: BertConfig, pooler: bool = True) -> None:
+    def __init__(self, config: BertConfig, pooler: bool | None = None) -> None:
         super().__init__(config)
         self.embeddings = Embeddings(config)
         self.encoder = Encoder(config)
-        self.pooler = Pooler(config) if pooler else None
+        has_pooler = config.variant.has_pooler if pooler is None else pooler
+        self.pooler = Pooler(config) if has_pooler else None
         self.init_weights(self)
 
     @classmethod
     def _build(cls, config: BertConfig, tensors: Mapping[str, Tensor]) -> BertModel:
-        return cls(config, pooler=any("pooler.dense.weight" in name for name in tensors))
+        found = any("pooler." in name for name in tensors)
+        return cls(config, pooler=found and config.variant.has_pooler)
 
     def make_packing(
         self, input_ids: Tensor, token_type_ids: Tensor | None, attention_mask: Tensor | None
@@ -108,7 +117,11 @@ class BertModel(BertPretrained):
             segments = torch.zeros_like(tokens)
         else:
             segments = packing.pack(token_type_ids)  # (N,)
-        x = self.embeddings(tokens, packing.column, segments)  # (N, C)
+        positions = packing.column  # (N,)
+        if self.config.positions_skip_padding and self.config.pad_token_id is not None:
+            counted = positions_past_padding(input_ids, self.config.pad_token_id)  # (B, T)
+            positions = packing.pack(counted)
+        x = self.embeddings(tokens, positions, segments)  # (N, C)
         return self.encoder(x, packing, wanted, record)
 
     def forward(

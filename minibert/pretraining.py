@@ -47,14 +47,15 @@ class MaskedLMHead(nn.Module):
                 "the config says tie_word_embeddings = False, so its scores come from a matrix of "
                 "their own; minibert's masked language model is BERT's, which shares the embeddings"
             )
-        self.dense = Linear(config.hidden_size, config.hidden_size)
-        self.activation = ACTIVATIONS[config.hidden_act]
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        width = config.embedding_width  # E, that of the table; C in BERT
+        self.dense = Linear(config.hidden_size, width)
+        self.activation = ACTIVATIONS[config.masked_lm_activation]
+        self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.bias = nn.Parameter(torch.empty(config.vocab_size))  # filled by init_weights
 
     def forward(self, x: Tensor, token_table: Tensor) -> Tensor:
-        """x: (R, C) final vectors, token_table: (V, C) -> scores before softmax, (R, V)."""
-        x = self.norm(self.activation(self.dense(x)))  # (R, C)
+        """x: (R, C) final vectors, token_table: (V, E) -> scores before softmax, (R, V)."""
+        x = self.norm(self.activation(self.dense(x)))  # (R, E)
         return F.linear(x, token_table, self.bias)
 
 
@@ -150,6 +151,11 @@ class BertForPreTraining(BertPretrained):
     hf_architecture = "BertForPreTraining"
 
     def __init__(self, config: BertConfig) -> None:
+        if config.model_type != "bert":
+            raise ValueError(
+                f"model_type is {config.model_type!r}, and next sentence prediction is BERT's; "
+                "BertForMaskedLM serves every family"
+            )
         super().__init__(config)
         self.bert = BertModel(config)
         self.masked_lm = MaskedLMHead(config)

@@ -7,7 +7,7 @@ two mappings, and keys that no field has are kept as they are, in `extra`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -23,22 +23,23 @@ from minibert.checkpoint.schema import (
     optional,
     whole,
 )
+from minibert.variants import find_variant
+from minibert.variants.variant import Variant
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
 # Switches that would make the model compute something else, and the values that do not. Every other
 # key without a field is kept and written back.
 FIXED: dict[str, tuple[object, ...]] = {
-    "model_type": ("bert",),
     "position_embedding_type": ("absolute",),
     "is_decoder": (False,),
     "add_cross_attention": (False,),
     "pruned_heads": ({}, None),
 }
-# Defaults of Hugging Face, for keys that a file leaves out, where ours differ.
-DEFAULTS = {"vocab_size": 30522}
+# Fields that some families have (see variants/), and what they are in the others.
+OPTIONAL = {"embedding_size": None, "num_hidden_groups": None, "qa_dropout": 0.0}
 # Fields without a key of their name: the labels have two, the others are not stored.
-WITHOUT_KEY = {"labels", "attention", "extra"}
+WITHOUT_KEY = {"model_type", "labels", "attention", "extra"}
 # Keys that have no field, and that saving writes anew.
 WRITTEN = {
     "model_type",
@@ -65,35 +66,104 @@ RULES: dict[str, Rule] = {
 }
 
 
-def check_fixed(data: Mapping[str, Any]) -> None:
-    """Raise `ValueError` if the contents of a config.json describe anything but BERT's encoder."""
-    for key, allowed in FIXED.items():
+def check_fixed(data: Mapping[str, Any]) -> Variant:
+    """The family of the contents of a config.json; `ValueError` if they describe anything but
+    BERT's encoder."""
+    variant = find_variant(data.get("model_type", "bert"))
+    for key, allowed in {**FIXED, **variant.only}.items():
         if key in data and data[key] not in allowed:
             raise ValueError(
                 f"the config says {key} = {shown(data[key])}, which changes what the model "
                 f"computes; minibert is BERT's encoder and takes {key} = {allowed[0]!r} only"
             )
+    return variant
+
+
+def keys_of(variant: Variant, fields: Iterable[str]) -> dict[str, str]:
+    """Of these fields those that a family stores -> their keys."""
+    absent = {*WITHOUT_KEY, *variant.fixed, *(OPTIONAL.keys() - variant.optional)}
+    return {name: variant.keys.get(name, name) for name in fields if name not in absent}
 
 
 def read_fields(data: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """The fields of a config, of these names, from the contents of a config.json.
 
-    Raises `ValueError` for a value that its key does not allow, besides what `check_fixed` raises.
+    Raises `ValueError` for a value that its key does not allow, besides what `find_variant` and
+    `check_fixed` raise.
 
     >>> read_fields({"hidden_size": 64, "id2label": {"0": "no"}}, ["hidden_size", "labels"])
-    {'vocab_size': 30522, 'hidden_size': 64, 'labels': ('no',), 'extra': {}}
+    {'vocab_size': 30522, 'hidden_size': 64, 'labels': ('no',), 'model_type': 'bert', 'extra': {}}
     """
     OBJECT.check("the config", data)
-    check_fixed(data)
+    variant = check_fixed(data)
     for key, rule in RULES.items():
         get(data, key, rule)
-    own = set(names) - WITHOUT_KEY
+    keys = keys_of(variant, names)
+    own = {*keys.values(), *WRITTEN}
     return {
-        **DEFAULTS,
-        **{key: value for key, value in data.items() if key in own},
+        **variant.defaults,
+        **variant.fixed,
+        **{name: data[key] for name, key in keys.items() if key in data},
         "labels": stated_labels(data) or numbered_labels(2),
-        "extra": {k: v for k, v in data.items() if k not in own and k not in WRITTEN},
+        "model_type": variant.model_type,
+        "extra": {key: value for key, value in data.items() if key not in own},
     }
+
+
+class FamilyFields(Protocol):
+    """What `check_family` asks of a config."""
+
+    @property
+    def model_type(self) -> str: ...
+    @property
+    def hidden_size(self) -> int: ...
+    @property
+    def num_hidden_layers(self) -> int: ...
+    @property
+    def max_position_embeddings(self) -> int: ...
+    @property
+    def type_vocab_size(self) -> int: ...
+    @property
+    def pad_token_id(self) -> int | None: ...
+    @property
+    def embedding_size(self) -> int | None: ...
+    @property
+    def num_hidden_groups(self) -> int | None: ...
+
+
+def check_family(config: FamilyFields) -> None:
+    """Raise `ValueError` where a config contradicts its family, naming the field."""
+    variant = find_variant(config.model_type)
+    says = f"model_type is {config.model_type!r}"
+    for name, value in variant.fixed.items():
+        if getattr(config, name) != value:
+            raise ValueError(
+                f"{says}, which has {name} = {value!r}; {name} is {shown(getattr(config, name))}"
+            )
+    for name, value in OPTIONAL.items():
+        if name not in variant.optional and getattr(config, name) != value:
+            raise ValueError(f"{says}, which has no {name}; leave it out")
+    if "type_vocab_size" not in variant.fixed and not config.type_vocab_size:
+        raise ValueError(f"{says}, which has segments; type_vocab_size must be at least 1")
+    if variant.positions_skip_padding:
+        padding = config.pad_token_id
+        if padding is None or padding + 1 >= config.max_position_embeddings:
+            raise ValueError(
+                f"{says}, whose positions begin after pad_token_id, which is {padding}; it must be "
+                f"a number, and max_position_embeddings at least two more"
+            )
+    if "num_hidden_groups" in variant.optional:
+        groups = config.num_hidden_groups
+        if config.embedding_size == config.hidden_size or config.embedding_size is None:
+            raise ValueError(
+                f"{says}, whose embeddings are narrower than hidden_size {config.hidden_size}; "
+                f"embedding_size is {config.embedding_size}"
+            )
+        if groups is None or config.num_hidden_layers % groups:
+            raise ValueError(
+                f"num_hidden_groups is {groups}; it must be a number that divides "
+                f"num_hidden_layers, {config.num_hidden_layers}"
+            )
 
 
 def stated_labels(data: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -149,10 +219,15 @@ def label_names(labels: Any) -> tuple[str, ...]:
 
 def write_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The contents of a config.json that transformers reads as the same model."""
+    variant = find_variant(fields["model_type"])
+    stored = {key: fields[name] for name, key in keys_of(variant, fields).items()}
+    own_rate = variant.keys.get("classifier_dropout")  # a key that knows no "as the others"
+    if own_rate is not None and stored[own_rate] is None:
+        stored[own_rate] = fields["hidden_dropout_prob"]
     return {
         **fields["extra"],
-        **{name: value for name, value in fields.items() if name not in WITHOUT_KEY},
-        "model_type": "bert",
+        **stored,
+        "model_type": variant.model_type,
         "position_embedding_type": "absolute",
         "id2label": {str(i): label for i, label in enumerate(fields["labels"])},
         "label2id": {label: i for i, label in enumerate(fields["labels"])},

@@ -74,26 +74,30 @@ class PretrainedWithLabels(Pretrained[LabelledConfigT]):
         )
         optional(NUMBER_OF_LABELS).check("num_labels", num_labels)
         tensors = read_weights(folder)
+        names = cls._names(config)
+        head_names = {
+            their for our in names.table if _is_of_head(our, config) for their in names.table[our]
+        }
         head = {
             bare: name
-            for bare, name in bare_names(tensors, str(folder)).items()
-            if bare.startswith("classifier.")
+            for bare, name in bare_names(tensors, str(folder), names).items()
+            if bare in head_names or bare.startswith("classifier.")
         }
         unused: tuple[str, ...] = ()
         if new_head or _is_of_another_task(config, cls.hf_architecture):
             unused = tuple(head.values())
         tensors = {name: tensor for name, tensor in tensors.items() if name not in unused}
-        trained = tensors.get(head.get("classifier.weight", ""))  # (L, C) or None
+        trained = tensors.get(head.get(names.of("classifier.weight")[0], ""))  # (L, C) or None
         if trained is None or not trained.ndim:
-            names = new_labels(config.labels, num_labels, labels)
+            asked = new_labels(config.labels, num_labels, labels)
         else:
             with in_file(folder / CONFIG):
                 own = trained_labels(stated, len(trained))
-            names = named_labels(own, num_labels, labels)
-        config = replace(config, labels=names, problem_type=problem_type or config.problem_type)
+            asked = named_labels(own, num_labels, labels)
+        config = replace(config, labels=asked, problem_type=problem_type or config.problem_type)
         model = cls._load(config, tensors, str(folder), unused, allow_nonfinite)
         asked_for = new_head or num_labels is not None or labels is not None
-        model.warn_of_new_weights(expected="classifier." if asked_for else None)
+        model.warn_of_new_weights(lambda our: asked_for and _is_of_head(our, config))
         return model
 
 
@@ -145,7 +149,17 @@ def new_labels(
     return names
 
 
+def _is_of_head(our_name: str, config: LabelledConfig) -> bool:
+    """Whether one of our tensors belongs to the head. Where a family has no pooler, the layer in
+    its place is trained with each task."""
+    name = our_name.removeprefix("bert.")
+    return name.startswith("classifier.") or (
+        name.startswith("pooler.") and not config.variant.has_pooler
+    )
+
+
 def _is_of_another_task(config: LabelledConfig, hf_architecture: str) -> bool:
     """Whether the head in the file was saved for another task than this class's."""
     written_as = config.extra.get("architectures") or []
-    return hf_architecture not in written_as and not _TASKS.isdisjoint(written_as)
+    own, *tasks = map(config.variant.architecture, (hf_architecture, *_TASKS))
+    return own not in written_as and not set(tasks).isdisjoint(written_as)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from minibert._checks import shown
 from minibert.checkpoint.tensors import are_same, check_finite, nonfinite, stack
+from minibert.variants import BERT
+from minibert.variants.variant import Variant
 
 # Ours -> Hugging Face's. {} is the number of the layer. Three names on the right are stacked along
 # the first dimension, in that order. In the file of a model with a head, every name but the head's
@@ -64,22 +67,21 @@ TABLE: dict[str, tuple[str, ...]] = {
     "span.bias": ("qa_outputs.bias",),
 }
 
-# The masked language model shares the token table and keeps one bias; files may repeat both under
-# the names on the left. We never write these, nor does transformers.
-TIED = {
-    "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
-    "cls.predictions.decoder.bias": "cls.predictions.bias",
-}
-
 # What sits on top of the encoder in checkpoints of other tasks: may be absent from a file, and is
-# ignored, and reported, where this model has no use for it.
-_TOP = re.compile(r"^(pooler|classifier|cls|qa_outputs)\.")
-_HEAD = re.compile(r"^(classifier|cls|qa_outputs)\.")
+# ignored, and reported, where this model has no use for it. The same for every family.
+_HEADS = (
+    "classifier|cls|qa_outputs"
+    "|pre_classifier|vocab_transform|vocab_layer_norm|vocab_projector"  # DistilBERT
+    "|lm_head"  # RoBERTa
+    "|generator_predictions|generator_lm_head|discriminator_predictions"  # ELECTRA
+    "|predictions|sop_classifier"  # ALBERT
+)
+_TOP = re.compile(rf"^(pooler|{_HEADS})\.")
+_HEAD = re.compile(rf"^({_HEADS})\.")
 # What torch.compile, DataParallel and FSDP put into the names of the modules that they wrap.
 _WRAPPER = re.compile(
     r"(?<![^.])(_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
 )
-_LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
 _LEGACY_NORM = re.compile(r"(?<=LayerNorm\.)(gamma|beta)$")
 _LEGACY_NAMES = {"gamma": "weight", "beta": "bias"}
 # Buffers that old versions of transformers saved: the numbers 0, 1, 2, ... or zeros, not weights.
@@ -118,12 +120,46 @@ class LoadReport:
         return text
 
 
-def hf_names(our_name: str) -> tuple[str, ...]:
-    """The names, without prefix, under which Hugging Face stores one of our tensors."""
-    layer = re.search(r"\.(\d+)\.", our_name)
-    number = layer[1] if layer else ""
-    entry = TABLE[our_name.replace(f".{number}.", ".{}.", 1) if layer else our_name]
-    return tuple(name.format(number) for name in entry)
+@dataclass(frozen=True)
+class Names:
+    """How the files of a family call the tensors of one kind of model.
+
+    variant: the family. rows: whether the model is a classifier of rows, whose head has names of
+    its own in some families.
+    """
+
+    variant: Variant = BERT
+    rows: bool = False
+
+    @cached_property
+    def table(self) -> dict[str, tuple[str, ...]]:
+        """`TABLE` with the family's differences laid over it."""
+        table = dict(TABLE)
+        for name, theirs in {
+            **self.variant.names,
+            **(self.variant.row_names if self.rows else {}),
+        }.items():
+            endings = [""] if name in TABLE or name.endswith(".bias") else [".weight", ".bias"]
+            for ending in endings:
+                table[name + ending] = tuple(their + ending for their in theirs)
+        return table
+
+    def of(self, our_name: str) -> tuple[str, ...]:
+        """The names, without prefix, under which files store one of our tensors."""
+        layer = re.search(r"\.(\d+)\.", our_name)
+        number = layer[1] if layer else ""
+        entry = self.table[our_name.replace(f".{number}.", ".{}.", 1) if layer else our_name]
+        return tuple(name.format(number) for name in entry)
+
+    def bare(self, name: str) -> str:
+        """A modern name without the family's prefix."""
+        return modern_name(name).removeprefix(self.variant.prefix)
+
+    def layer(self, bare: str) -> str | None:
+        """The number of the layer that a bare name belongs to, as it stands there."""
+        before = self.table["encoder.layers.{}.attention.output.weight"][0].partition("{}")[0]
+        match = re.match(rf"{re.escape(before)}(\d+)\.", bare)
+        return match and match[1]
 
 
 def from_hf(
@@ -131,28 +167,30 @@ def from_hf(
     shapes: Mapping[str, torch.Size],
     source: str,
     allow_nonfinite: bool = False,
+    names: Names = Names(),
 ) -> tuple[dict[str, Tensor], LoadReport]:
     """Turn a Hugging Face state dict into ours.
 
-    tensors: as stored, with or without the prefix "bert.". shapes: our names, with or without it,
-    and the shapes the model has for them. source: where the tensors come from, for messages.
+    tensors: as stored, with or without the family's prefix. shapes: our names, with or without
+    "bert.", and the shapes the model has for them. source: where the tensors come from, for
+    messages. names: what the file calls them.
     Returns new fp32 tensors under our names, and the report. Raises `ValueError`, naming the
     tensors, when the encoder is incomplete, a shape differs, a tensor has no explanation or, unless
     `allow_nonfinite`, holds values that are NaN or infinite.
     """
-    files = bare_names(tensors, source)  # bare name -> name in the file
+    files = bare_names(tensors, source, names)  # bare name -> name in the file
     renamed = [(name, modern_name(name)) for name in tensors if modern_name(name) != name]
-    files, taken = take_copies(files)
+    files, taken = take_copies(files, names.variant.tied)
     tied: list[str] = []
     if "masked_lm.bias" in shapes:
-        files, tied = drop_copies(files, tensors, source)
+        files, tied = drop_copies(files, tensors, source, names.variant.tied)
 
     ours: dict[str, Tensor] = {}
     new: list[str] = []  # our names
     lacking: list[str] = []  # bare names
     bad: dict[str, int] = {}  # names in the file -> how many values are not finite
     for name, shape in shapes.items():
-        parts = hf_names(name.removeprefix("bert."))
+        parts = names.of(name.removeprefix("bert."))
         absent = [part for part in parts if part not in files]
         if not absent:
             found = {files[part]: tensors[files.pop(part)] for part in parts}
@@ -187,26 +225,26 @@ def modern_name(name: str) -> str:
     return _LEGACY_NORM.sub(lambda match: _LEGACY_NAMES[match[1]], _WRAPPER.sub("", name))
 
 
-def bare_names(names: Iterable[str], source: str) -> dict[str, str]:
+def bare_names(stored: Iterable[str], source: str, names: Names = Names()) -> dict[str, str]:
     """Modern names without prefix -> the names in the file."""
     files: dict[str, str] = {}
-    for name in names:
-        bare = modern_name(name).removeprefix("bert.")
+    for name in stored:
+        bare = names.bare(name)
         if bare in files:
             raise ValueError(f"{source}: {_some([name, files[bare]])} are the same weight")
         files[bare] = name
     return files
 
 
-def check_layers(names: Iterable[str], expected: int, source: str) -> None:
+def check_layers(stored: Iterable[str], expected: int, source: str, names: Names = Names()) -> None:
     """Raise `ValueError` unless a file with these names has so many layers.
 
     To be asked before a model is built: a config may say any number.
     """
-    files = bare_names(names, source)
-    found = {match[1] for name in files if (match := _LAYER.match(name))}
+    files = bare_names(stored, source, names)
+    found = {number for name in files if (number := names.layer(name)) is not None}
     if not found:
-        known = {name for names in TABLE.values() for name in names}
+        known = {name for theirs in names.table.values() for name in theirs}
         left = {bare: name for bare, name in files.items() if bare not in known}
         check_explained(left, ["every encoder.layer"], source)
     if len(found) != expected:
@@ -216,10 +254,12 @@ def check_layers(names: Iterable[str], expected: int, source: str) -> None:
         )
 
 
-def take_copies(files: Mapping[str, str]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+def take_copies(
+    files: Mapping[str, str], copies: Mapping[str, str]
+) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """The names, where a weight stored only as its copy counts as the original; and which did."""
     files, taken = dict(files), []
-    for copy, original in TIED.items():
+    for copy, original in copies.items():
         if copy in files and original not in files:
             files[original] = files.pop(copy)
             taken.append((files[original], original))
@@ -227,11 +267,14 @@ def take_copies(files: Mapping[str, str]) -> tuple[dict[str, str], list[tuple[st
 
 
 def drop_copies(
-    files: Mapping[str, str], tensors: Mapping[str, Tensor], source: str
+    files: Mapping[str, str],
+    tensors: Mapping[str, Tensor],
+    source: str,
+    copies: Mapping[str, str],
 ) -> tuple[dict[str, str], list[str]]:
     """The names without those of copies, each equal to its original; and the copies."""
     files, tied = dict(files), []
-    for copy, original in TIED.items():
+    for copy, original in copies.items():
         if copy in files:
             pair = {name: tensors[name] for name in (files[copy], files[original])}
             if not are_same(pair, source):
@@ -266,7 +309,7 @@ def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {_WRAPPER.sub("", name): tensor for name, tensor in tensors.items()}
 
 
-def to_hf(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_hf(tensors: Mapping[str, Tensor], names: Names = Names()) -> dict[str, Tensor]:
     """Turn our state dict into the one transformers saves for the same model.
 
     Layers that share weights have each their own in it, as in a model of transformers.
@@ -279,9 +322,9 @@ def to_hf(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if memory in seen:
             tensor = tensor.clone()
         seen.add(memory)
-        names = hf_names(name.removeprefix("bert."))
-        for hf_name, part in zip(names, tensor.chunk(len(names)), strict=True):
-            prefix = "bert." if with_head and not _HEAD.match(hf_name) else ""
+        theirs = names.of(name.removeprefix("bert."))
+        for hf_name, part in zip(theirs, tensor.chunk(len(theirs)), strict=True):
+            prefix = names.variant.prefix if with_head and not _HEAD.match(hf_name) else ""
             hf[prefix + hf_name] = part.contiguous()
     return hf
 

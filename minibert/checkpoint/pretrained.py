@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import Field, replace
 from pathlib import Path
@@ -17,8 +17,9 @@ from minibert._checks import check_devices, check_has_weights, refuse_tracing, w
 from minibert.checkpoint.files import CONFIG, TOKENIZER_FILES, read_config, read_weights
 from minibert.checkpoint.folders import new_model_folder, write_weights
 from minibert.checkpoint.hub import find_folder
-from minibert.checkpoint.names import LoadReport, check_layers, from_hf, to_hf, unwrapped
+from minibert.checkpoint.names import LoadReport, Names, check_layers, from_hf, to_hf, unwrapped
 from minibert.checkpoint.tensors import check_loadable
+from minibert.variants.variant import Variant
 
 
 class Config(Protocol):
@@ -29,7 +30,9 @@ class Config(Protocol):
     @property
     def initializer_range(self) -> float: ...
     @property
-    def num_hidden_layers(self) -> int: ...
+    def layers_with_weights(self) -> int: ...
+    @property
+    def variant(self) -> Variant: ...
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self: ...
     def to_dict(self) -> dict[str, Any]: ...
@@ -116,14 +119,10 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         """Where the model's weights are."""
         return next(self.parameters()).device
 
-    def warn_of_new_weights(self, expected: str | None = None) -> None:
-        """Warn of weights that start at random.
-
-        expected: the beginning of the names that were asked to be new, of which it does not warn.
-        """
+    def warn_of_new_weights(self, expected: Callable[[str], bool] = lambda name: False) -> None:
+        """Warn of weights that start at random, but not of those that were asked to be new."""
         assert self.load_report is not None  # it was just loaded
-        new = self.load_report.newly_initialised
-        surprising = [name for name in new if expected is None or not name.startswith(expected)]
+        surprising = [name for name in self.load_report.newly_initialised if not expected(name)]
         if surprising:
             warn(
                 f"{self.load_report.source} has no weights for {', '.join(surprising)} of "
@@ -135,6 +134,11 @@ class Pretrained(nn.Module, Generic[ConfigT]):
     def _build(cls, config: ConfigT, tensors: Mapping[str, Tensor]) -> Self:
         """The module for these weights. A class with optional parts looks at what is there."""
         return cls(config)
+
+    @classmethod
+    def _names(cls, config: ConfigT) -> Names:
+        """What the files of such a model call its tensors."""
+        return Names(config.variant, rows=cls.hf_architecture == "BertForSequenceClassification")
 
     @classmethod
     def _reader(cls) -> type[Self]:
@@ -173,13 +177,14 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         unused: tuple[str, ...],
         allow_nonfinite: bool,
     ) -> Self:
-        check_layers(tensors, config.num_hidden_layers, source)
+        names = cls._names(config)
+        check_layers(tensors, config.layers_with_weights, source, names)
         # On the meta device a module has shapes and no memory, so nothing is filled with random
         # numbers only to be overwritten, and the weights are in memory once.
         with torch.device("meta"):
             model = cls._build(config, tensors)
         shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-        state, report = from_hf(tensors, shapes, source, allow_nonfinite)
+        state, report = from_hf(tensors, shapes, source, allow_nonfinite, names)
         # dict.fromkeys: each module once, in a fixed order, for they draw random numbers.
         for path in dict.fromkeys(n.rpartition(".")[0] for n in report.newly_initialised):
             module = model.get_submodule(path).to(torch.float32)  # not PyTorch's default dtype
@@ -218,9 +223,9 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         dtype = str(next(self.parameters()).dtype).removeprefix("torch.")
         data = {
             **self.config.to_dict(),
-            "architectures": [self.hf_architecture],
+            "architectures": [self.config.variant.architecture(self.hf_architecture)],
             "dtype": dtype,  # transformers loads the weights as this
         }
         text = json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True)
         (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
-        write_weights(to_hf(tensors), folder)
+        write_weights(to_hf(tensors, self._names(self.config)), folder)

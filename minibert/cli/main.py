@@ -57,7 +57,7 @@ def _info(arguments: argparse.Namespace) -> None:
     write_line(
         f"{config.num_hidden_layers} layers, {config.hidden_size} wide, "
         f"{config.num_attention_heads} heads of {config.head_size}, "
-        f"vocabulary {config.vocab_size}, rows up to {config.max_position_embeddings} tokens"
+        f"vocabulary {config.vocab_size}, rows up to {config.max_length} tokens"
     )
     total = 0
     for part, module in model.named_children():

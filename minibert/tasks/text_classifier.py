@@ -237,7 +237,7 @@ class TextClassifier(Settings):
         model = BertForClassification.from_pretrained(folder)
         _check_is_classifier(model, dir_or_name)
         config = model.config
-        longest = config.max_position_embeddings
+        longest = config.max_length
         _check_room(config, dir_or_name)
         with in_file(folder / CONFIG):
             labels = Labels.read(config)
@@ -270,7 +270,7 @@ class TextClassifier(Settings):
             self.tokenizer_,
             compute=lambda batch: model(**batch).logits.float().softmax(dim=-1),
             width=model.config.num_labels,
-            max_length=min(max_length, model.config.max_position_embeddings),
+            max_length=min(max_length, model.config.max_length),
             truncation=truncation,
         )
 
@@ -302,7 +302,7 @@ class TextClassifier(Settings):
         max_length, truncation = self._limits()
         remembered = {
             KIND: labels.kind,
-            _MAX_LENGTH: min(max_length, config.max_position_embeddings),
+            _MAX_LENGTH: min(max_length, config.max_length),
             _TRUNCATION: truncation,
         }
         return replace(config, extra={**config.extra, **remembered})
@@ -350,9 +350,9 @@ def _check_is_classifier(model: BertForClassification, name: str | Path) -> None
 
 def _check_room(config: BertConfig, name: str | Path) -> None:
     """Raise `ValueError` for a model without room for a token of a text."""
-    if config.max_position_embeddings < SHORTEST:
+    if config.max_length < SHORTEST:
         raise ValueError(
-            f"{name} has positions for {config.max_position_embeddings} token(s); a classifier of "
+            f"{name} has positions for {config.max_length} token(s); a classifier of "
             f"texts needs at least {SHORTEST}, one beside [CLS] and [SEP]; take another model"
         )
 

@@ -56,7 +56,7 @@ class TextEncoder:
         _check_settings(pooling, normalize, max_length, precision)
         if pooling == "pooler" and model.pooler is None:
             raise ValueError("pooling is 'pooler' and this model has none; use 'mean' or 'cls'")
-        longest = model.config.max_position_embeddings
+        longest = model.config.max_length
         if max_length is not None and max_length > longest:
             raise ValueError(
                 f"max_length is {max_length}; this model takes {SHORTEST} to {longest}"
@@ -109,7 +109,7 @@ class TextEncoder:
         model = BertModel.from_pretrained(folder.body)
         model = model.to(where)
         if max_length is None:
-            max_length = folder.max_length(vocabulary, model.config.max_position_embeddings)
+            max_length = folder.max_length(vocabulary, model.config.max_length)
         return cls(
             model,
             WordPieceTokenizer(vocabulary),
