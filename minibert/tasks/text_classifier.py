@@ -13,7 +13,7 @@ import torch
 
 from minibert._checks import shown, warn
 from minibert.checkpoint.arguments import whole_number
-from minibert.checkpoint.files import CONFIG
+from minibert.checkpoint.files import CONFIG, read_config
 from minibert.checkpoint.folders import new_model_folder
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.schema import Rule, get, in_file, whole
@@ -35,6 +35,7 @@ from minibert.training.finetune import finetune, logits_of
 from minibert.training.history import History
 from minibert.training.loop import run_arguments
 from minibert.training.model_card import Fit, hub_name, licence_of, model_card
+from minibert.training.optimizer import check_own_layers
 from minibert.training.ranks import Ranks
 
 # Keys of config.json by which a saved classifier remembers to how many tokens its texts were cut,
@@ -60,6 +61,7 @@ class TextClassifier(Settings):
     trained_layers=None trains everything; k the head, which includes the pooler, and the last k
     layers; 0 the head alone, in seconds, on vectors computed once (it wants a higher lr, say 1e-3,
     and more epochs). layer_decay is the factor by which each layer down learns slower.
+    ALBERT's layers share their weights, so it takes neither k nor a layer_decay below 1.
     weights="random" takes the model's shape without what it knows, to compare with.
 
     class_weight says how much texts of each class count, {label: weight}; "balanced" counts a class
@@ -284,13 +286,16 @@ class TextClassifier(Settings):
     ) -> tuple[BertForClassification, WordPieceTokenizer]:
         """The model to train, with a head for these labels, and its tokenizer."""
         device = find_device(self.device)
-        model = starting_model(folder, labels, self.weights, int(self.seed))
-        _check_room(model.config, folder)
-        if (self.trained_layers or 0) > (layers := model.config.num_hidden_layers):
+        config = read_config(folder, BertConfig.from_dict)
+        _check_room(config, folder)
+        if self.trained_layers or self.layer_decay != 1:
+            check_own_layers(config)
+        if (self.trained_layers or 0) > (layers := config.num_hidden_layers):
             raise ValueError(
                 f"trained_layers is {self.trained_layers}; the model has {layers}, and None trains "
                 "everything"
             )
+        model = starting_model(folder, labels, self.weights, int(self.seed))
         tokenizer = WordPieceTokenizer.from_pretrained(folder)
         check_vocabulary(tokenizer, model.config)
         model.config = self._described(model.config, labels)

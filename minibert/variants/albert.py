@@ -20,6 +20,7 @@ from minibert.variants.variant import Variant
 _LAYER = "encoder.albert_layer_groups.{}.albert_layers.0"
 
 ALBERT = Variant(
+    name="ALBERT",
     model_type="albert",
     hf_name="Albert",
     prefix="albert.",

@@ -15,6 +15,7 @@ with each task. Its config.json has names of its own for nearly everything.
 from minibert.variants.variant import Variant
 
 DISTILBERT = Variant(
+    name="DistilBERT",
     model_type="distilbert",
     hf_name="DistilBert",
     prefix="distilbert.",

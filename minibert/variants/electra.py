@@ -15,6 +15,7 @@ pre-training only and is left out here; `BertForMaskedLM` opens the generator.
 from minibert.variants.variant import Variant
 
 ELECTRA = Variant(
+    name="ELECTRA",
     model_type="electra",
     hf_name="Electra",
     prefix="electra.",

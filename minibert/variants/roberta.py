@@ -23,10 +23,12 @@ from dataclasses import replace
 from minibert.variants.variant import Variant
 
 ROBERTA = Variant(
+    name="RoBERTa",
     model_type="roberta",
     hf_name="Roberta",
     prefix="roberta.",
     defaults={"vocab_size": 50265, "pad_token_id": 1},
+    published={"max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5},
     positions_skip_padding=True,
     has_pooler=False,
     dropout_before_pooler=True,
@@ -48,8 +50,16 @@ ROBERTA = Variant(
 
 _OTHER_VOCABULARY = {"vocab_size": 30522, "pad_token_id": 1}
 XLM_ROBERTA = replace(
-    ROBERTA, model_type="xlm-roberta", hf_name="XLMRoberta", defaults=_OTHER_VOCABULARY
+    ROBERTA,
+    name="XLM-R",
+    model_type="xlm-roberta",
+    hf_name="XLMRoberta",
+    defaults=_OTHER_VOCABULARY,
 )
 CAMEMBERT = replace(
-    ROBERTA, model_type="camembert", hf_name="Camembert", defaults=_OTHER_VOCABULARY
+    ROBERTA,
+    name="CamemBERT",
+    model_type="camembert",
+    hf_name="Camembert",
+    defaults=_OTHER_VOCABULARY,
 )

@@ -18,13 +18,15 @@ Part = Literal["attention", "feed_forward"]
 class Variant:
     """A family; the defaults are BERT.
 
-    model_type: what config.json calls it. hf_name: how the names of its classes begin in
-    transformers. prefix: how names of the encoder's tensors begin in files with a head.
+    name: what its paper calls it. model_type: what config.json calls it. hf_name: how the names of
+    its classes begin in transformers. prefix: how names of the encoder's tensors begin in files
+    with a head.
 
     The config. keys: field -> its key in config.json, where they differ. optional: the fields that
     other families have not. fixed: field -> the one value it can have, which the file leaves out.
     defaults: field -> value for a key that the file leaves out, where it is not our own default.
-    only: key -> the values that compute what is computed here.
+    published: field -> value in all published models, where it is neither our own default nor one of
+    those. only: key -> the values that compute what is computed here.
 
     What is computed. The rest is said where it is used, in config.py.
 
@@ -33,6 +35,7 @@ class Variant:
     names of copies in files -> names of the originals.
     """
 
+    name: str = "BERT"
     model_type: str = "bert"
     hf_name: str = "Bert"
     prefix: str = "bert."
@@ -41,6 +44,7 @@ class Variant:
     optional: frozenset[str] = frozenset()
     fixed: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=lambda: {"vocab_size": 30522})
+    published: Mapping[str, Any] = field(default_factory=dict)
     only: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
 
     positions_skip_padding: bool = False
