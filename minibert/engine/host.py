@@ -45,13 +45,19 @@ def send(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
 class SentPacking(Packing):
     """A `Packing` made on the CPU. What the layers read of it is on the device.
 
-    tokens, segments: (N,) of the batch, packed and sent with it. mask: stays where the batch is, as
+    tokens, segments, positions: (N,) of the batch, packed and sent with it. mask: stays where the batch is, as
     the checks of labels want it. Tensors given to `pack` and `indices` may be there or on the
     device.
     """
 
     def __init__(
-        self, host: Packing, mask: Tensor, ids: Tensor, types: Tensor, device: torch.device
+        self,
+        host: Packing,
+        mask: Tensor,
+        ids: Tensor,
+        types: Tensor,
+        positions: Tensor,
+        device: torch.device,
     ) -> None:
         self.host, self.mask, self.device = host, mask, device
         self.batch_size, self.length, self.lengths = host.batch_size, host.length, host.lengths
@@ -64,6 +70,7 @@ class SentPacking(Packing):
             self.tokens,
             self.segments,
             self.starts,
+            *counted,
         ) = send(
             [
                 host.row,
@@ -74,9 +81,11 @@ class SentPacking(Packing):
                 host.pack(ids),
                 host.pack(types),
                 host.starts,
+                *([] if positions is host.column else [positions]),
             ],
             device,
         )
+        self.positions = counted[0] if counted else self.column
 
     @cached_property
     def groups(self) -> list[Group]:  # type: ignore[override]
@@ -111,7 +120,8 @@ class HostPackedModel(BertModel):
         host = Packing(mask, mixed=self.training)
         (given,) = send([mask], input_ids.device)
         types = torch.zeros_like(ids) if types is None else types.to(ids.dtype)
-        return SentPacking(host, given, ids, types, self.device)
+        positions = self.positions(ids, host)
+        return SentPacking(host, given, ids, types, positions, self.device)
 
     def encode(
         self,
@@ -123,7 +133,7 @@ class HostPackedModel(BertModel):
     ) -> Tensor:
         if not isinstance(packing, SentPacking):
             return super().encode(input_ids, token_type_ids, packing, wanted, record)
-        x = self.embeddings(packing.tokens, packing.column, packing.segments)  # (N, C)
+        x = self.embeddings(packing.tokens, packing.positions, packing.segments)  # (N, C)
         return self.encoder(x, packing, wanted, record)
 
 
