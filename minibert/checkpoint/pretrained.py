@@ -125,9 +125,9 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         surprising = [name for name in self.load_report.newly_initialised if not expected(name)]
         if surprising:
             warn(
-                f"{self.load_report.source} has no weights for {', '.join(surprising)} of "
-                f"{type(self).__name__}, or those of another task; they start at random, so train "
-                "the model before you use it"
+                f"{self.load_report.source} has no weights for "
+                f"{self.load_report.told(surprising)} of {type(self).__name__}, or those of "
+                "another task; they start at random, so train the model before you use it"
             )
 
     @classmethod
@@ -139,6 +139,10 @@ class Pretrained(nn.Module, Generic[ConfigT]):
     def _names(cls, config: ConfigT) -> Names:
         """What the files of such a model call its tensors."""
         return Names(config.variant, rows=cls.hf_architecture == "BertForSequenceClassification")
+
+    def _stored(self) -> dict[str, Tensor]:
+        """What files hold of the model, by our names."""
+        return unwrapped(self.state_dict())
 
     @classmethod
     def _reader(cls) -> type[Self]:
@@ -216,7 +220,7 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         embeddings are longer than its config says, or adapters stand where its layers were.
         """
         check_has_weights(self.device)
-        tensors = unwrapped(self.state_dict())
+        tensors = self._stored()
         with torch.device("meta"):
             like = self._reader()._build(self.config, tensors)
         check_loadable(tensors, {name: p.shape for name, p in like.named_parameters()})

@@ -45,9 +45,9 @@ def send(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
 class SentPacking(Packing):
     """A `Packing` made on the CPU. What the layers read of it is on the device.
 
-    tokens, segments, positions: (N,) of the batch, packed and sent with it. mask: stays where the batch is, as
-    the checks of labels want it. Tensors given to `pack` and `indices` may be there or on the
-    device.
+    tokens, segments, positions: (N,) of the batch, packed and sent with it. mask: stays where the
+    batch is, as the checks of labels want it. Tensors given to `pack` and `indices` may be there or
+    on the device.
     """
 
     def __init__(

@@ -345,8 +345,8 @@ def _check_is_classifier(model: BertForClassification, name: str | Path) -> None
     if model.load_report and model.load_report.newly_initialised:
         raise ValueError(
             f"{name} is no trained classifier of texts: it has no weights for "
-            f"{', '.join(model.load_report.newly_initialised)}, or those of another task; "
-            "train them with "
+            f"{model.load_report.told(model.load_report.newly_initialised)}, or those of another "
+            "task; train them with "
             f"TextClassifier(model={str(name)!r}).fit(texts, labels)"
         )
     if len(set(config.labels)) < config.num_labels:

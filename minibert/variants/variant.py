@@ -25,8 +25,8 @@ class Variant:
     The config. keys: field -> its key in config.json, where they differ. optional: the fields that
     other families have not. fixed: field -> the one value it can have, which the file leaves out.
     defaults: field -> value for a key that the file leaves out, where it is not our own default.
-    published: field -> value in all published models, where it is neither our own default nor one of
-    those. only: key -> the values that compute what is computed here.
+    published: field -> value in all published models, where it is another than these. only: key ->
+    the values that compute what is computed here.
 
     What is computed. The rest is said where it is used, in config.py.
 

@@ -20,7 +20,7 @@ NO_DROPOUT = {**STILL, "classifier_dropout": 0.0}
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_depth_of_each_weight(family):
-    """The layer before the classifier is part of the head, the product that widens embeddings not."""
+    """The layer before the classifier is the head's, the product that widens embeddings not."""
     model = small_variant(family)
     found = depths(model)
     steps = {0: 0, 3: 1, 4: 2} if family == "albert" else {i: i for i in range(5)}  # it has 1 layer
