@@ -166,9 +166,13 @@ class Names:
 
     def layer(self, bare: str) -> str | None:
         """The number of the layer that a bare name belongs to, as it stands there."""
-        before = self.table["encoder.layers.{}.attention.output.weight"][0].partition("{}")[0]
-        match = re.match(rf"{re.escape(before)}(\d+)\.", bare)
+        match = re.match(rf"{re.escape(self.layers)}\.(\d+)\.", bare)
         return match and match[1]
+
+    @property
+    def layers(self) -> str:
+        """How the names of all layers begin, up to their number."""
+        return self.table["encoder.layers.{}.attention.output.weight"][0].partition(".{}")[0]
 
 
 def from_hf(
@@ -256,7 +260,7 @@ def check_layers(stored: Iterable[str], expected: int, source: str, names: Names
     if not found:
         known = {name for theirs in names.table.values() for name in theirs}
         left = {bare: name for bare, name in files.items() if bare not in known}
-        check_explained(left, ["every encoder.layer"], source)
+        check_explained(left, [f"every {names.layers}"], source)
     if len(found) != expected:
         raise ValueError(
             f"{source}: the weights have {len(found)} layers, and num_hidden_layers is {expected}; "
