@@ -101,11 +101,12 @@ class Pretrained(nn.Module, Generic[ConfigT]):
     def from_pretrained(cls, dir_or_name: str | Path, *, allow_nonfinite: bool = False) -> Self:
         """Load a checkpoint: a folder, an alias such as `minilm-l6`, or a hub name `owner/name`.
 
+        It may be of any family in `minibert.variants`; `model_type` in its config.json says which.
         The model comes in evaluation mode and fp32, whatever the file's number format; see
         `load_report` for what was read. allow_nonfinite: load weights that are NaN or infinite.
 
-        Raises `FileNotFoundError` when there is no such model and `ValueError` when it is not a
-        BERT, its files are damaged or its weights are not numbers.
+        Raises `FileNotFoundError` when there is no such model and `ValueError` when it is of
+        another family, its files are damaged or its weights are not numbers.
         """
         folder = find_folder(dir_or_name)
         config = read_config(folder, cls.config_class.from_dict)

@@ -47,10 +47,12 @@ _IS_TRUNCATION = Rule(
 
 
 class TextClassifier(Settings):
-    """A BERT classifier for texts, or (text, pair) tuples.
+    """A classifier for texts, or (text, pair) tuples: BERT or one of its variants.
 
     It follows scikit-learn's conventions without needing scikit-learn. `model` is what to start
-    from: a folder, an alias or a hub name; the other settings are the keywords of its signature.
+    from: a folder, an alias or a hub name; the other settings are the keywords of its signature. A
+    pair is a tuple, not a string with separators between ("a </s></s> b"): such a string is taken
+    for one text, and a name of a special token in it for that token.
 
     From a classifier of the same labels, training goes on with its head; any other head is replaced
     by a new one, with a warning where it was a trained one. Each `fit` starts from `model` anew.
@@ -225,7 +227,7 @@ class TextClassifier(Settings):
         precision: Precision = "fp32",
         device: str | None = None,
     ) -> TextClassifier:
-        """Open any folder or hub model with a BertForSequenceClassification.
+        """Open any folder or hub model with a BertForSequenceClassification, or a variant's.
 
         max_length: None for the one it was trained with, or else the longest the model takes.
         precision: what predictions are computed in, see `minibert.optimize`; `model_` and what

@@ -28,7 +28,7 @@ class Variant:
     published: field -> value in all published models, where it is another than these. only: key ->
     the values that compute what is computed here.
 
-    What is computed. The rest is said where it is used, in config.py.
+    What is computed: a line each, below. Who asks is config.py.
 
     The names. names: ours -> those in files, where they differ from BERT's (checkpoint/names.py);
     without ".weight" or ".bias" for both. row_names: the same, for a classifier of rows only. tied:
@@ -47,12 +47,18 @@ class Variant:
     published: Mapping[str, Any] = field(default_factory=dict)
     only: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
 
+    # A token's position: its number among the row's tokens, after the padding id; not its column.
     positions_skip_padding: bool = False
+    # The sub-layers that have dropout after them.
     dropout_after: frozenset[Part] = frozenset(("attention", "feed_forward"))
+    # Without one, the layer in its place belongs to the classifier of rows, new with each task.
     has_pooler: bool = True
+    # In the pooler, or in the layer in its place.
     pooler_activation: Literal["tanh", "relu", "gelu"] = "tanh"
     dropout_before_pooler: bool = False
+    # The classifier of tokens has the layers' rate of dropout, not that of the classifier of rows.
     tokens_drop_as_hidden: bool = False
+    # In the masked LM head; None: the layers'.
     masked_lm_activation: Literal["gelu"] | None = None
 
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
