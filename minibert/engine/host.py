@@ -1,4 +1,4 @@
-"""The host's part of a batch: checked and packed on the CPU, and sent to the device once.
+"""The host's part of a batch: checked and packed on the CPU, and then sent to the device.
 
 A GPU is told what to do and does it while Python goes on; but whoever asks it for a number waits
 until everything it was told is done, and meanwhile nobody tells it more. Checking a batch and
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from minibert._checks import check_batch
 from minibert.model import BertModel
-from minibert.packing import Group, Packing, Record
+from minibert.packing import Group, Packing
 
 
 def send(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
@@ -45,38 +45,16 @@ def send(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
 class SentPacking(Packing):
     """A `Packing` made on the CPU. What the layers read of it is on the device.
 
-    tokens, segments: (N,) of the batch, packed and sent with it. mask: stays where the batch is, as
-    the checks of labels want it. Tensors given to `pack` and `indices` may be there or on the
-    device.
+    mask: stays where the batch is, as the checks of labels want it. Tensors given to `pack` and
+    `indices` may be on the CPU or on the device.
     """
 
-    def __init__(
-        self, host: Packing, mask: Tensor, ids: Tensor, types: Tensor, device: torch.device
-    ) -> None:
+    def __init__(self, host: Packing, mask: Tensor, device: torch.device) -> None:
         self.host, self.mask, self.device = host, mask, device
         self.batch_size, self.length, self.lengths = host.batch_size, host.length, host.lengths
-        (
-            self.row,
-            self.column,
-            self.order,
-            self.first,
-            self.first_row,
-            self.tokens,
-            self.segments,
-            self.starts,
-        ) = send(
-            [
-                host.row,
-                host.column,
-                host.order,
-                host.first,
-                host.first_row,
-                host.pack(ids),
-                host.pack(types),
-                host.starts,
-            ],
-            device,
-        )
+        numbers = [host.row, host.column, host.order, host.first, host.first_row, host.starts]
+        sent = send(numbers, device)
+        self.row, self.column, self.order, self.first, self.first_row, self.starts = sent
 
     @cached_property
     def groups(self) -> list[Group]:  # type: ignore[override]
@@ -105,26 +83,10 @@ class HostPackedModel(BertModel):
     def make_packing(
         self, input_ids: Tensor, token_type_ids: Tensor | None, attention_mask: Tensor | None
     ) -> Packing:
-        ids, types, mask = (_fetched(x) for x in (input_ids, token_type_ids, attention_mask))
-        mask = check_batch(self.config, ids, types, mask)  # type: ignore[arg-type]
-        assert ids is not None  # that was checked
-        host = Packing(mask, mixed=self.training)
+        fetched = [_fetched(x) for x in (input_ids, token_type_ids, attention_mask)]
+        mask = check_batch(self.config, *fetched)  # type: ignore[arg-type]
         (given,) = send([mask], input_ids.device)
-        types = torch.zeros_like(ids) if types is None else types.to(ids.dtype)
-        return SentPacking(host, given, ids, types, self.device)
-
-    def encode(
-        self,
-        input_ids: Tensor,
-        token_type_ids: Tensor | None,
-        packing: Packing,
-        wanted: Tensor | None = None,
-        record: Record | None = None,
-    ) -> Tensor:
-        if not isinstance(packing, SentPacking):
-            return super().encode(input_ids, token_type_ids, packing, wanted, record)
-        x = self.embeddings(packing.tokens, packing.column, packing.segments)  # (N, C)
-        return self.encoder(x, packing, wanted, record)
+        return SentPacking(Packing(mask, mixed=self.training), given, self.device)
 
 
 def placed(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

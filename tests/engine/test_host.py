@@ -114,8 +114,6 @@ def test_every_tensor_the_layers_read_is_on_the_models_device():
     mixed = SentPacking(
         minibert.packing.Packing(batch["attention_mask"].bool(), mixed=True),
         packing.mask,
-        batch["input_ids"],
-        batch["token_type_ids"],
         torch.device("meta"),
     )
     masks = [group.mask for group in mixed.groups if group.mask is not None]
