@@ -178,16 +178,17 @@ def test_a_batch_goes_where_the_model_wants_it():
 
 
 @pytest.mark.parametrize(
-    ("device", "names"),
+    ("device", "names", "for_inference"),
     [
-        ("cpu", set()),
-        ("mps", {"HostPackedModel"}),
-        ("cuda", {"HostPackedModel", "PackedAttention"}),
+        ("cpu", set(), set()),
+        ("mps", {"HostPackedModel"}, set()),
+        ("cuda", {"HostPackedModel", "PackedAttention"}, {"GraphedEncoder"}),
     ],
 )
-def test_devices_decide_what_a_model_becomes(device, names):
+def test_devices_decide_what_a_model_becomes(device, names, for_inference):
     inference = classes_for_inference(torch.device(device))
-    assert {to.__name__ for to in inference.values()} == names | {SettledEmbeddings.__name__}
+    for_inference |= {SettledEmbeddings.__name__}
+    assert {to.__name__ for to in inference.values()} == names | for_inference
     assert all(issubclass(to, own) for own, to in inference.items())
     training = classes_for_training(torch.device(device), "bf16", recompute=False)
     on_cpu = {"FewSizesLinear", "SharedBitsDropout", "FormulaWithDropout"}
