@@ -48,8 +48,8 @@ from minibert.packing import Packing, Record
 LAYER_FLOP = {torch.bfloat16: 60e9, torch.float32: 4e9}
 # The most tokens, rows and wanted tokens for any layers; x and y of BERT-base are 6 MB each.
 MOST_TOKENS = 4096
-# A recording takes as long as some eight runs without, by estimate. A size that has come so often is
-# given one. So no order of sizes takes more than about twice as long as it would without graphs.
+# A recording takes as long as some eight runs without, by estimate. A size that has come so often
+# is given one. So no order of sizes takes more than about twice as long as without graphs.
 EARNED = 8
 # Of one encoder. Texts one by one need 8, batches of 8 texts up to 64. When there are more, all are
 # dropped.
@@ -62,9 +62,9 @@ TOLERANCE = 0.05
 # (N, C), packing, the tokens wanted -> (N, C) or (R, C), as `Encoder.forward`.
 Forward = Callable[[Tensor, Packing, Tensor | None], Tensor]
 
-# One graph at a time, of all models: the results of graphs that share memory are safe only once they
-# are copied. And in some versions of PyTorch a replay fails while another thread records, as it looks
-# at the random numbers' state. (So does dropout: training on the same GPU in another thread.)
+# One graph at a time, of all models: the results of graphs that share memory are safe only once
+# they are copied. And in some versions of PyTorch whatever looks at the random numbers' state fails
+# while a graph is recorded: replays do. (So does dropout, of a model that another thread trains.)
 _TURN = Lock()
 
 
