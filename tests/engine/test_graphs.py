@@ -376,6 +376,18 @@ def test_a_batch_at_the_limit_has_a_graph(model, monkeypatch):
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize(("rows", "wanted"), [(64, 1), (1, 65)])
+def test_more_rows_or_wanted_tokens_than_there_is_room_for(model, monkeypatch, rows, wanted):
+    monkeypatch.setattr(graphs, "MOST_TOKENS", 64)
+    mask = torch.zeros(rows, 3, dtype=torch.bool)
+    mask[0] = True
+    chosen = torch.full((wanted,), 2)
+    for count in (wanted, min(wanted, 64)):
+        y = model.encoder(random(3, 48), Packing(mask), chosen[:count])
+        assert y.shape == (count, 48) and bool(RECORDERS) == (count < wanted)
+
+
+@torch.inference_mode()
 def test_nothing_but_padding_has_no_graph(model):
     zeros = {name: torch.zeros(2, 5, dtype=torch.long) for name in BATCHES["full"]}
     assert not model(**zeros).last_hidden_state.any()
