@@ -1,0 +1,147 @@
+"""What the tests for GPUs share: the device, what they compare with, and a tokenizer of their own.
+
+    python -m pytest -m cuda tests/cuda                    # with a GPU; less than a minute
+    MINIBERT_TEST_DEVICE=cpu python -m pytest tests/cuda   # all of them on the CPU
+
+On the CPU each test goes through the same lines, but what only CUDA can tell is left out. Those
+marked `everywhere` do so in every run. They need no data and no packaged weights, so that they run
+on a machine that has pytest, hypothesis and transformers besides the library.
+"""
+
+import os
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from minibert.text.vocabulary import Vocabulary
+from minibert.tokenizer import WordPieceTokenizer
+from tests.conftest import TEXTS, TINY, hf_model, ours_from, small_model
+
+CUDA = pytest.param("cuda", marks=pytest.mark.cuda)
+ONLY_CPU = os.environ.get("MINIBERT_TEST_DEVICE") == "cpu"
+
+# For a test that is cheap enough to run on the CPU whenever tests are run.
+everywhere = pytest.mark.parametrize(
+    "device", ["cpu"] if ONLY_CPU else ["cpu", CUDA], indirect=True, scope="session"
+)
+
+# The shape that matters for rounding and memory; few words, for they only cost time.
+BASE = {
+    "vocab_size": TINY["vocab_size"],
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "initializer_range": 0.06,
+}
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+# The plain order of the alphabet would begin with what is most likely to lose the CUDA context, and
+# with it every test that follows.
+ORDER = ("parity", "training", "tasks", "optimize", "attention", "memory", "devices", "graphs")
+
+
+def pytest_collection_modifyitems(items):
+    """From what is least likely to break to what is most."""
+
+    def place(item):
+        name = item.path.stem.removeprefix("test_")
+        return ORDER.index(name) if name in ORDER else -1
+
+    ours = [i for i, item in enumerate(items) if "tests/cuda" in item.path.as_posix()]
+    ordered = sorted((items[i] for i in ours), key=place)
+    for i, item in zip(ours, ordered, strict=True):
+        items[i] = item
+
+
+@pytest.fixture(scope="session", params=["cpu" if ONLY_CPU else CUDA])
+def device(request):
+    """Where a test runs. On a GPU in full fp32: nobody may have allowed TF32 products."""
+    if request.param == "cuda":
+        need_cuda()
+        if torch.backends.cuda.matmul.allow_tf32:
+            pytest.fail("TF32 is on, by an environment variable or by another test; switch it off")
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device(request.param)
+
+
+def need_cuda(devices=1):
+    """Skip where there are not so many GPUs."""
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if found < devices:
+        pytest.skip(f"needs {devices} CUDA device{'s'[: devices - 1]}; PyTorch finds {found}")
+
+
+@pytest.fixture(autouse=True)
+def settled(request):
+    """What a kernel did wrong is told after the test that started it, not in the middle of another;
+    and once the context is lost the other tests say so, instead of failing for no reason of theirs.
+    """
+    on_gpu = request.node.get_closest_marker("cuda") and torch.cuda.is_available()
+    if on_gpu:
+        try:
+            torch.cuda.synchronize()
+        except RuntimeError as error:
+            pytest.skip(f"an earlier test lost the CUDA context: {str(error).splitlines()[0]}")
+    yield
+    if on_gpu:
+        torch.cuda.synchronize()
+
+
+@pytest.fixture()
+def no_sync(device):
+    """`with no_sync():` around what must not wait for the GPU; it is an error if it does."""
+
+    @contextmanager
+    def guarded():
+        if device.type != "cuda":
+            yield
+            return
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.synchronize(device)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+
+    return guarded
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """One that knows the words of TEXTS."""
+    special = {name: i for i, name in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"))}
+    words = sorted({word for text in TEXTS for word in text.split()})
+    ids = special | {word: i for i, word in enumerate(words, len(special))}
+    return WordPieceTokenizer(Vocabulary(ids=ids, special=special, lower_case=True))
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory, tokenizer):
+    """The folder of a tiny encoder with this tokenizer."""
+    folder = tmp_path_factory.mktemp("start") / "model"
+    small_model(vocab_size=TINY["vocab_size"]).bert.save_pretrained(folder)
+    tokenizer.write_files(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def base():
+    """transformers' and our model of BERT-base's shape, with the same random weights, on the CPU.
+
+    Not to be moved: copies are.
+    """
+    reference = hf_model(**BASE)
+    return reference, ours_from(reference)
+
+
+def moved(batch, device):
+    """The batch on the device."""
+    return {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+def relative(difference, exact):
+    """The size of a difference, as a share of the exact result's."""
+    return (difference.norm() / exact.norm()).item()
