@@ -67,24 +67,35 @@ def test_fp32_in_the_shape_of_bert_base(base, device, parity):
     parity.at_most("fp32, shape of BERT-base, 512 tokens: last_hidden_state", miss, 1e-4)
 
 
-def half_errors(models, exact, batches, dtype, autocast, device):
-    """Of each model in half precision on the device: the difference to the exact outputs, as a
-    share of them, over all batches. One list a model: by name of the output."""
-    results = []
-    for model in models:
-        model = copy.deepcopy(model).to(device)
-        model = model if autocast else model.to(dtype)
-        misses, sizes = {}, {}
-        for name, batch in batches.items():
-            with torch.autocast(device.type, dtype, enabled=autocast):
-                got = fields(model(**moved(batch, device)))
-            for field, value in got.items():
-                wanted = at_tokens(field, exact[name][field], batch)
-                miss = at_tokens(field, value.float().cpu(), batch) - wanted
-                misses[field] = misses.get(field, 0) + miss.square().sum().item()
-                sizes[field] = sizes.get(field, 0) + wanted.square().sum().item()
-        results.append({field: (misses[field] / sizes[field]) ** 0.5 for field in misses})
-    return results
+def errors(compute, exact):
+    """By name of the output: its difference to the exact one as a share of it, over all batches.
+
+    compute: from a batch on the CPU to an output. exact: by name of the batch, the exact outputs.
+    Together, for a ratio of the errors of three numbers would be chance.
+    """
+    misses, sizes = {}, {}
+    for name, outputs in exact.items():
+        for field, value in fields(compute(BATCHES[name])).items():
+            wanted = at_tokens(field, outputs[field], BATCHES[name])
+            miss = at_tokens(field, value.float().cpu(), BATCHES[name]) - wanted
+            misses[field] = misses.get(field, 0.0) + miss.square().sum().item()
+            sizes[field] = sizes.get(field, 0.0) + wanted.square().sum().item()
+    return {field: (misses[field] / sizes[field]) ** 0.5 for field in misses}
+
+
+def errors_of_both(both, exact, half, autocast, device):
+    """transformers' and ours, in half precision on the device."""
+    found = []
+    for model in both:
+        there = copy.deepcopy(model).to(device)
+        there = there if autocast else there.to(HALVES[half])
+
+        def compute(batch, model=there):
+            with torch.autocast(device.type, HALVES[half], enabled=autocast):
+                return model(**moved(batch, device))
+
+        found.append(errors(compute, exact))
+    return found
 
 
 @torch.inference_mode()
@@ -92,7 +103,7 @@ def half_errors(models, exact, batches, dtype, autocast, device):
 @pytest.mark.parametrize("half", HALVES)
 def test_every_head_in_half_precision(both, half, autocast, device, parity):
     exact = {name: fields(both[0](**batch)) for name, batch in BATCHES.items()}
-    own, mine = half_errors(both, exact, BATCHES, HALVES[half], autocast, device)
+    own, mine = errors_of_both(both, exact, half, autocast, device)
     assert own.keys() == mine.keys()
     how = "autocast to" if autocast else "model in"
     for name, error in own.items():
@@ -107,9 +118,8 @@ def test_every_head_in_half_precision(both, half, autocast, device, parity):
 @torch.inference_mode()
 @pytest.mark.parametrize("half", HALVES)
 def test_half_precision_in_the_shape_of_bert_base(base, half, device, parity):
-    batch = {"maximum length": BATCHES["maximum length"]}
-    exact = {name: fields(base[0](**rows)) for name, rows in batch.items()}
-    own, mine = half_errors(base, exact, batch, HALVES[half], False, device)
+    exact = {"maximum length": fields(base[0](**BATCHES["maximum length"]))}
+    own, mine = errors_of_both(base, exact, half, False, device)
     name = f"model in {half}, shape of BERT-base, 512 tokens"
     field = "last_hidden_state"
     parity.at_most(f"{name}: our error over transformers'", mine[field] / own[field], 2.0)

@@ -18,7 +18,7 @@ from minibert.training.loop import train
 from minibert.training.recipe import Recipe
 from tests.conftest import TEXTS, TINY
 from tests.corpus.conftest import text_of, tiny_model
-from tests.cuda.conftest import everywhere
+from tests.cuda.conftest import HEADS_OF_16, everywhere
 from tests.training.conftest import STILL, fit
 
 CPU = torch.device("cpu")
@@ -26,9 +26,9 @@ RATES = dict.fromkeys(STILL, 0.3)
 
 
 def new_model(device, **changes):
-    """The same numbers on every device. Three heads: kernels of GPUs want 8, 16, .. numbers each."""
+    """The same numbers on every device."""
     torch.manual_seed(0)
-    config = minibert.BertConfig(**{**TINY, "num_attention_heads": 3, **changes})
+    config = minibert.BertConfig(**{**TINY, **HEADS_OF_16, **changes})
     return minibert.BertForClassification(config).to(device)
 
 
@@ -62,7 +62,7 @@ def test_first_losses_in_fp32_are_those_of_the_cpu(tokenizer, device, parity):
     got = fit(ours, tokenizer, epochs=3, lr=1e-3)
     assert len(got.losses) == 9 and largest(wanted.losses[1:], wanted.losses[:-1]) > 0.1
     parity.at_most("fp32, losses of 9 steps", largest(got.losses, wanted.losses), 1e-3)
-    parity.at_most("fp32, weights after 9 steps", apart(ours, reference, before), 1e-2)
+    parity.at_most("fp32, weights after 9 steps", apart(ours, reference, before), 1e-3)
 
 
 def test_first_losses_in_bf16_are_near_those_of_fp32(tokenizer, device, parity):
@@ -88,7 +88,7 @@ def test_parts_of_a_batch_make_the_step_of_the_whole(tokenizer, device, parity):
     wanted = fit(whole, tokenizer, lr=1e-3)
     got = fit(parts, tokenizer, lr=1e-3, accumulate=2)
     parity.at_most("accumulate, losses", largest(got.losses, wanted.losses), 1e-4)
-    parity.at_most("accumulate, weights", apart(parts, whole, before), 1e-2)
+    parity.at_most("accumulate, weights", apart(parts, whole, before), 1e-3)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -97,10 +97,10 @@ def test_activations_computed_twice_change_nothing(tokenizer, device, precision,
     before, kept, twice = (new_model(device, **RATES) for _ in range(3))
     wanted = fit(kept, tokenizer, lr=1e-3, precision=precision)
     got = fit(twice, tokenizer, lr=1e-3, precision=precision, checkpoint=True)
-    loose = 1 if precision == "fp32" else 20  # kernels add in changing order, and round to bf16
+    loose = 1 if precision == "fp32" else 50  # kernels add in changing order, and round to bf16
     miss = largest(got.losses, wanted.losses)
     parity.at_most(f"{precision}, checkpoint, losses", miss, 1e-3 * loose)
-    parity.at_most(f"{precision}, checkpoint, weights", apart(twice, kept, before), 1e-2 * loose)
+    parity.at_most(f"{precision}, checkpoint, weights", apart(twice, kept, before), 1e-3 * loose)
 
 
 class Interrupted(Exception):
@@ -142,7 +142,7 @@ def test_a_run_that_goes_on_ends_where_it_would_have_ended(tokenizer, device, tm
     """With dropout, which follows from the number of the step."""
     losses, way = resumed_and_whole(tokenizer, device, tmp_path / "run")
     parity.at_most("resumed run, losses", losses, 1e-3)
-    parity.at_most("resumed run, weights", way, 1e-2)
+    parity.at_most("resumed run, weights", way, 1e-3)
 
 
 def test_a_run_that_forgot_its_optimizer_would_be_seen(
