@@ -6,19 +6,24 @@ import pytest
 import torch
 
 import minibert
+from minibert.checkpoint.names import to_hf
 from minibert.corpus.rows import Rows
 from minibert.corpus.spans import make_spans
 from minibert.corpus.store import Corpus
 from minibert.corpus.task import HeldOut, PreTraining
 from minibert.corpus.text import TextFile
 from minibert.corpus.vocabulary import train_vocabulary
+from minibert.engine.host import placed
 from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.batches import Classification, Examples
 from minibert.training.loop import train
 from minibert.training.recipe import Recipe
-from tests.conftest import TEXTS, TINY
+from minibert.training.speed import fast_training
+from tests.conftest import TEXTS, TINY, hf_model, ours_from
 from tests.corpus.conftest import text_of, tiny_model
-from tests.cuda.conftest import HEADS_OF_16, everywhere
+from tests.cuda.conftest import HEADS_OF_16, everywhere, relative
+from tests.cuda.test_parity import gradients
+from tests.parity.test_end_to_end import LOSSES
 from tests.training.conftest import STILL, fit
 
 CPU = torch.device("cpu")
@@ -183,3 +188,55 @@ def test_a_model_goes_to_the_device_and_back(device):
     back = there.to("cpu")
     for name, tensor in model.state_dict().items():
         assert torch.equal(back.state_dict()[name], tensor), name
+
+
+# --- gradients as training computes them ----------------------------------------------------------
+
+
+def trained_gradients(model, batch, labels, device, precision):
+    """Loss and gradients of a copy, by what makes training fast on the device; no dropout."""
+    model = copy.deepcopy(model).to(device).train()
+    with (
+        fast_training(model, precision),
+        torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"),
+    ):
+        loss = model(**placed(model, batch), **placed(model, labels)).loss
+        loss.backward()
+        found = {n: p.grad.cpu() for n, p in model.named_parameters() if p.grad is not None}
+    return loss.item(), found
+
+
+@pytest.fixture(params=["single label", "masked LM and next sentence", "token classification"])
+def learning(request):
+    """A model that drops nothing, the same of transformers', a batch and its labels."""
+    kind, changes, batch, labels = LOSSES[request.param]
+    reference = hf_model(kind, **HEADS_OF_16, **STILL, **changes)
+    return reference, ours_from(reference), batch, labels
+
+
+def test_gradients_in_fp32_are_those_of_the_cpu(learning, device, parity):
+    _, ours, batch, labels = learning
+    wanted_loss, wanted = gradients(ours, batch, labels, CPU)
+    got_loss, got = trained_gradients(ours, batch, labels, device, "fp32")
+    parity.at_most("training in fp32, loss", abs(got_loss - wanted_loss), 1e-4)
+    assert got.keys() == wanted.keys()
+    everything = torch.cat([g.flatten() for g in wanted.values()]).norm()
+    shares = [
+        (got[k] - g).norm() / (1e-4 * g.norm() + 1e-6 * everything) for k, g in wanted.items()
+    ]
+    parity.at_most("training in fp32, gradients over their tolerance of 1e-4", max(shares), 1.0)
+
+
+def test_gradients_in_bf16_are_within_their_rounding(learning, device, parity):
+    """At most twice the error that transformers' model has in the same autocast."""
+    reference, ours, batch, labels = learning
+    exact = to_hf(gradients(ours, batch, labels, CPU)[1])
+    theirs = gradients(reference, batch, labels, device, "bf16")[1]
+    mine = to_hf(trained_gradients(ours, batch, labels, device, "bf16")[1])
+    whole = torch.cat([exact[name].flatten() for name in exact])
+    errors = [
+        relative(torch.cat([found[name].flatten() for name in exact]) - whole, whole)
+        for found in (theirs, mine)
+    ]
+    check = "training in bf16, gradients: our error over transformers'"
+    parity.at_most(check, errors[1] / errors[0], 2.0)
