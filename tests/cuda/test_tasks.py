@@ -38,7 +38,9 @@ def saved(classifier, tmp_path_factory):
 
 
 @pytest.mark.parametrize("precision", NEAR)
-@pytest.mark.parametrize("texts", [TEXTS, PAIRS, TEXTS[:1], []], ids=["texts", "pairs", "one", "no"])
+@pytest.mark.parametrize(
+    "texts", [TEXTS, PAIRS, TEXTS[:1], []], ids=["texts", "pairs", "one", "no"]
+)
 @pytest.mark.filterwarnings("ignore:this CPU has no bf16")
 def test_the_saved_classifier_predicts_the_same_on_cpu_and_device(
     classifier, saved, precision, texts, device, parity

@@ -13,7 +13,6 @@ from minibert.corpus.store import Corpus
 from minibert.corpus.task import HeldOut, PreTraining
 from minibert.corpus.text import TextFile
 from minibert.corpus.vocabulary import train_vocabulary
-from minibert.engine.host import placed
 from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.batches import Classification, Examples
 from minibert.training.loop import train
@@ -21,7 +20,7 @@ from minibert.training.recipe import Recipe
 from minibert.training.speed import fast_training
 from tests.conftest import TEXTS, TINY, hf_model, ours_from
 from tests.corpus.conftest import text_of, tiny_model
-from tests.cuda.conftest import HEADS_OF_16, everywhere, relative
+from tests.cuda.conftest import HEADS_OF_16, everywhere, moved, relative
 from tests.cuda.test_parity import gradients
 from tests.parity.test_end_to_end import LOSSES
 from tests.training.conftest import STILL, fit
@@ -200,7 +199,7 @@ def trained_gradients(model, batch, labels, device, precision):
         fast_training(model, precision),
         torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"),
     ):
-        loss = model(**placed(model, batch), **placed(model, labels)).loss
+        loss = model(**moved(batch, device), **moved(labels, device)).loss
         loss.backward()
         found = {n: p.grad.cpu() for n, p in model.named_parameters() if p.grad is not None}
     return loss.item(), found
