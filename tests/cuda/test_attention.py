@@ -99,7 +99,6 @@ def test_the_kernels_pass_their_probe(head_size, device, recwarn):
         assert found is wanted, [str(warning.message) for warning in recwarn]
 
 
-@everywhere
 @pytest.mark.parametrize("lengths", LENGTHS)
 @pytest.mark.parametrize("name", DTYPES)
 def test_context_and_gradient_are_those_of_the_formula(name, lengths, device, parity):

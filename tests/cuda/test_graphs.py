@@ -1,20 +1,20 @@
 """CUDA graphs: a small batch that is replayed gives what it gives kernel by kernel.
 
-On a CPU no graph is made, and the two ways are one.
+On a CPU a recording is the function itself, as in the tests of the engine.
 """
 
-import copy
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from minibert import optimize
-from minibert.engine import graphs
+from minibert.engine import attention, graphs
 from minibert.engine.host import placed
 from tests.conftest import BATCHES, hf_model, ours_from, ragged_batch
-from tests.cuda.conftest import HEADS_OF_16, everywhere, relative
+from tests.cuda.conftest import HEADS_OF_16, relative
 from tests.cuda.test_training import new_model
+from tests.engine.test_graphs import StandIn, graphed, row_by_row
 from tests.parity.test_end_to_end import HEADS
 from tests.training.conftest import fit
 
@@ -35,9 +35,20 @@ def shaped(rows, tokens):
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch):
-    """A size is recorded when it comes the second time."""
+def at_once(device, monkeypatch):
+    """A size is recorded when it comes the second time. A CPU is given what it lacks."""
     monkeypatch.setattr(graphs, "EARNED", 2)
+    if device.type != "cuda":
+        for module in (attention, graphs):
+            monkeypatch.setattr(module, "packed_kernel", lambda *_: row_by_row)
+        monkeypatch.setattr(graphs, "is_in_order", lambda device: True)
+        monkeypatch.setattr(graphs, "Recorder", StandIn)
+
+
+def optimized(kind, device, precision, **changes):
+    """A tiny optimized model that makes graphs."""
+    fast = optimize(ours_from(hf_model(kind, **HEADS_OF_16, **changes)).to(device), precision)
+    return fast if device.type == "cuda" else graphed(fast)
 
 
 @pytest.fixture(params=["fp32", "bf16"])
@@ -47,7 +58,7 @@ def precision(request):
 
 @pytest.fixture()
 def model(precision, device):
-    return optimize(ours_from(hf_model(**HEADS_OF_16)).to(device), precision)
+    return optimized("BertModel", device, precision)
 
 
 def kernel_by_kernel(model, batches, monkeypatch):
@@ -70,16 +81,14 @@ def apart(got, wanted):
     return relative(some - others, others)
 
 
-def assert_recorded(model, device, least=1):
-    """The graphs were used, where there are any."""
-    if device.type == "cuda":
-        encoder = getattr(model, "bert", model).encoder
-        assert not encoder.graphs.failed and len(encoder.graphs.replays) >= least
+def assert_recorded(model, least=1):
+    """Graphs were used."""
+    encoder = getattr(model, "bert", model).encoder
+    assert not encoder.graphs.failed and len(encoder.graphs.replays) >= least
 
 
-@everywhere
 @torch.inference_mode()
-def test_every_size_gives_the_same(model, precision, device, monkeypatch, parity):
+def test_every_size_gives_the_same(model, precision, monkeypatch, parity):
     batches = [shaped(*shape) for shape in SHAPES]
     wanted = kernel_by_kernel(model, batches, monkeypatch)
     for batch, right in zip(batches, wanted, strict=True):
@@ -87,25 +96,24 @@ def test_every_size_gives_the_same(model, precision, device, monkeypatch, parity
             got = model(**placed(model, batch))[0]
             miss = relative((got - right).float(), right.float())
             parity.at_most(f"{precision}, graphs of {len(SHAPES)} shapes", miss, LIMITS[precision])
-    assert_recorded(model, device, least=15)
+    assert_recorded(model, least=15)
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("kind", HEADS)
 def test_every_head_and_batch_gives_the_same(kind, precision, device, monkeypatch, parity):
     """Also where only some tokens are wanted, and for all the kinds of batches."""
-    plain = ours_from(hf_model(kind, **HEADS_OF_16, **HEADS[kind]))
-    model = optimize(copy.deepcopy(plain).to(device), precision)
+    model = optimized(kind, device, precision, **HEADS[kind])
     wanted = kernel_by_kernel(model, BATCHES.values(), monkeypatch)
     for _ in range(3):
         got = [model(**placed(model, batch))[0] for batch in BATCHES.values()]
         parity.at_most(f"{precision}, graphs, {kind}", apart(got, wanted), LIMITS[precision])
-    assert_recorded(model, device)
+    assert_recorded(model)
 
 
 @torch.inference_mode()
 def test_tokens_to_predict_in_any_number(precision, device, monkeypatch, parity):
-    model = optimize(ours_from(hf_model("BertForMaskedLM", **HEADS_OF_16)).to(device), precision)
+    model = optimized("BertForMaskedLM", device, precision)
     batch = BATCHES["pairs"]
     real = batch["attention_mask"].bool()
     chosen = [
@@ -117,11 +125,11 @@ def test_tokens_to_predict_in_any_number(precision, device, monkeypatch, parity)
         got = [model(**placed(model, asked))[0] for asked in batches]
         miss = apart(got, wanted)
         parity.at_most(f"{precision}, graphs, tokens to predict", miss, LIMITS[precision])
-    assert_recorded(model, device)
+    assert_recorded(model)
 
 
 @torch.inference_mode()
-def test_changing_lengths_leave_earlier_results_alone(model, precision, device, monkeypatch):
+def test_changing_lengths_leave_earlier_results_alone(model, precision, monkeypatch):
     batches = [shaped(*shape) for shape in SHAPES[:12]] + list(BATCHES.values())
     wanted = kernel_by_kernel(model, batches, monkeypatch)
     order = torch.randint(len(batches), (120,), generator=torch.Generator().manual_seed(0)).tolist()
@@ -129,10 +137,10 @@ def test_changing_lengths_leave_earlier_results_alone(model, precision, device, 
     for i, result in zip(order, got, strict=True):
         miss = relative((result - wanted[i]).float(), wanted[i].float())
         assert miss <= LIMITS[precision], i
-    assert_recorded(model, device, least=5)
+    assert_recorded(model, least=5)
 
 
-def test_two_threads_call_one_model(model, precision, device, monkeypatch):
+def test_two_threads_call_one_model(model, precision, monkeypatch):
     """While one records, the other goes on; each gets its own results."""
     batches = [shaped(*shape) for shape in SHAPES[:12]]
     with torch.inference_mode():
@@ -149,11 +157,11 @@ def test_two_threads_call_one_model(model, precision, device, monkeypatch):
 
     with ThreadPoolExecutor(2) as threads:
         assert max(threads.map(work, (1, 2))) <= LIMITS[precision]
-    assert_recorded(model, device, least=5)
+    assert_recorded(model, least=5)
 
 
 @torch.inference_mode()
-def test_a_replay_does_not_wait(model, device, no_sync):
+def test_a_replay_does_not_wait(model, no_sync):
     batches = [*BATCHES.values(), shaped(7, 17)]
     for _ in range(4):
         for batch in batches:
@@ -161,10 +169,10 @@ def test_a_replay_does_not_wait(model, device, no_sync):
     with no_sync():
         for batch in batches:
             model(**placed(model, batch))
-    assert_recorded(model, device)
+    assert_recorded(model)
 
 
-def test_training_and_graphs_take_turns(model, precision, tokenizer, device):
+def test_training_and_graphs_take_turns(model, tokenizer, device):
     """A recording leaves the random numbers of others as they were: the same losses come again."""
     wanted = fit(new_model(device), tokenizer, lr=1e-3).losses
     with torch.inference_mode():
@@ -172,4 +180,4 @@ def test_training_and_graphs_take_turns(model, precision, tokenizer, device):
             model(**placed(model, shaped(*shape)))
     again = fit(new_model(device), tokenizer, lr=1e-3).losses
     assert max(abs(a - b) for a, b in zip(again, wanted, strict=True)) <= 1e-3
-    assert_recorded(model, device)
+    assert_recorded(model)
