@@ -57,6 +57,43 @@ def pytest_collection_modifyitems(items):
         items[i] = item
 
 
+def settle(item):
+    """Wait until the GPU has done what it was told. A kernel that failed is told of only then."""
+    if item.get_closest_marker("cuda") and torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def pytest_runtest_setup(item):
+    """Where an earlier test has lost the CUDA context, that is the error."""
+    settle(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """What a kernel did wrong is a failure of the test that started it."""
+    result = yield
+    settle(item)
+    return result
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What was measured on a GPU: of each check the value nearest to failing."""
+    if not (ONLY_CPU or torch.cuda.is_available()):
+        return
+    found = {}
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            if report.nodeid.startswith("tests/cuda/"):
+                for name, row in report.user_properties:
+                    if name == "parity":
+                        found.setdefault(row.check, []).append(row)
+    for check, rows in found.items():
+        nearest = (max if rows[0].relation == "at most" else min)(row.value for row in rows)
+        terminalreporter.write_line(
+            f"measured: {nearest:.2g}, {rows[0].relation} {rows[0].limit:g}: {check}"
+        )
+
+
 @pytest.fixture(scope="session", params=["cpu" if ONLY_CPU else CUDA])
 def device(request):
     """Where a test runs. On a GPU in full fp32: nobody may have allowed TF32 products."""
@@ -73,22 +110,6 @@ def need_cuda(devices=1):
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if found < devices:
         pytest.skip(f"needs {devices} CUDA device{'s'[: devices - 1]}; PyTorch finds {found}")
-
-
-@pytest.fixture(autouse=True)
-def settled(request):
-    """What a kernel did wrong is told after the test that started it, not in the middle of another;
-    and once the context is lost the other tests say so, instead of failing for no reason of theirs.
-    """
-    on_gpu = request.node.get_closest_marker("cuda") and torch.cuda.is_available()
-    if on_gpu:
-        try:
-            torch.cuda.synchronize()
-        except RuntimeError as error:
-            pytest.skip(f"an earlier test lost the CUDA context: {str(error).splitlines()[0]}")
-    yield
-    if on_gpu:
-        torch.cuda.synchronize()
 
 
 @pytest.fixture()

@@ -9,7 +9,7 @@ from tests.cuda.conftest import everywhere
 
 LABELS = ["good" if i % 2 else "bad" for i in range(len(TEXTS))]
 PAIRS = list(zip(TEXTS, TEXTS, strict=True))
-# Of probabilities, and of the numbers of a vector of length 1.
+# Of probabilities.
 NEAR = {"fp32": 1e-4, "bf16": 0.1}
 
 
@@ -78,4 +78,5 @@ def test_the_encoder_makes_the_vectors_of_the_cpu(start, pooling, precision, dev
     wanted = TextEncoder.load(start, device="cpu", **options).encode(TEXTS)
     encoder = TextEncoder.load(start, device=str(device), precision=precision, **options)
     miss = difference(encoder.encode(TEXTS), wanted)
-    parity.at_most(f"TextEncoder in {precision}, {pooling}", miss, NEAR[precision])
+    limit = {"fp32": 1e-4, "bf16": 0.03}[precision]  # of the numbers of a vector of length 1
+    parity.at_most(f"TextEncoder in {precision}, {pooling}", miss, limit)
