@@ -185,3 +185,14 @@ def test_a_batch_on_the_device_is_fetched(device, parity):
     wanted = model(**placed(model, batch)).last_hidden_state
     got = model(**moved(batch, device)).last_hidden_state
     parity.at_most("optimized, a batch on the device", (got - wanted).abs().max(), 1e-6)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", ["BertForMaskedLM", "BertForTokenClassification"])
+def test_labels_of_tokens_stay_with_the_batch(kind, device, parity):
+    model = ours_from(hf_model(kind, **HEADS_OF_16, **HEADS[kind]))
+    fast = optimized(model, device, "fp32")
+    for name in ("full", "ragged", "holes"):
+        batch = BATCHES[name] | labels_for(model, BATCHES[name])
+        miss = fast(**placed(fast, batch)).loss.cpu() - model(**batch).loss
+        parity.at_most(f"optimized in fp32, {kind}: loss of a batch on the CPU", miss.abs(), 1e-4)
