@@ -76,9 +76,21 @@ class SentPacking(Packing):
 
 
 class HostPackedModel(BertModel):
-    """A `BertModel` on a device that takes its batch on the CPU. (From a device it is fetched.)"""
+    """A `BertModel` on a device that takes its batch on the CPU; so do heads on it their labels.
 
-    arguments_anywhere = ("input_ids", "token_type_ids", "attention_mask", "predict")
+    From a device the batch is fetched.
+    """
+
+    arguments_anywhere = (
+        "input_ids",
+        "token_type_ids",
+        "attention_mask",
+        "predict",
+        "labels",
+        "next_sentence_label",
+        "start_positions",
+        "end_positions",
+    )
 
     def make_packing(
         self, input_ids: Tensor, token_type_ids: Tensor | None, attention_mask: Tensor | None
