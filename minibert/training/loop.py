@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from minibert.training.batches import Task, split
 from minibert.training.history import Evaluation, History
 from minibert.training.optimizer import make_optimizer, warmup_linear
 from minibert.training.ranks import Ranks
+from minibert.training.readings import Readings
 from minibert.training.recipe import Recipe
 from minibert.training.signals import noted_signals
 from minibert.training.speed import fast_training, matmul_class
@@ -78,7 +79,8 @@ def train(
     Raises `FloatingPointError` when the loss or the gradient is no longer a number; the weights are
     then those of the step before, and saved states stay. Raises it, too, for the loss of an
     evaluation, and for weights, which are looked at before they are evaluated or saved and at the
-    end. Raises `OSError` for a folder that cannot be written, `BlockingIOError` for one in which
+    end. On a GPU losses are read some steps late (see `readings.py`), so that the error and the
+    lines of the log come later by as much; it is the same error, for the same step. Raises `OSError` for a folder that cannot be written, `BlockingIOError` for one in which
     another run is at work, and `ValueError` for arguments that cannot be used and a run that cannot
     be resumed, before anything is trained.
     """
@@ -93,6 +95,14 @@ def run_arguments(folder: Any, resume: Any, save_every: Any) -> tuple[Path | Non
     if switch("resume", resume) and folder is None:
         raise ValueError("resume needs the folder of the run to go on with")
     return folder, bool(resume), whole_number("save_every", save_every, 1)
+
+
+class _Step(NamedTuple):
+    """What is known of a step before its loss is: its number, from 1, its rate, its examples."""
+
+    number: int
+    rate: float
+    batch: list[Any]
 
 
 class _Run:
@@ -125,7 +135,12 @@ class _Run:
             raise ValueError("the task has no examples to learn from; give at least one")
         self.schedule = warmup_linear(self.optimizer, self.steps, recipe.warmup)
         self.trainable = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.readings: Readings[_Step] = Readings(self.device)
+        self.optimizer.found_inf = self.readings.stop  # type: ignore[attr-defined]
         self.history = History()
+        self.step = 0  # steps made; of the last ones the loss may not have been read yet
+        self.signals: list[int] = []
+        self.told_to_stop = 0
         self.best_weights: dict[str, Tensor] | None = None
         self.log: Log | None = None
         recipe_and_task = {**asdict(recipe), **task.settings}
@@ -139,18 +154,15 @@ class _Run:
             wrapped = self.ranks.wrap(self.model)
             # The recipe says the precision, not an autocast around it.
             stack.enter_context(torch.autocast(self.device.type, enabled=False))
-            progress = stack.enter_context(
+            self.progress = stack.enter_context(
                 progress_bar(
-                    "step",
-                    total=self.steps,
-                    initial=len(self.history.losses),
-                    silent=self.ranks.rank > 0,
+                    "step", total=self.steps, initial=self.step, silent=self.ranks.rank > 0
                 )
             )
             stack.enter_context(lines_above_bar())
-            signals = stack.enter_context(noted_signals(self.folder is not None))
+            self.signals = stack.enter_context(noted_signals(self.folder is not None))
             if self.folder is not None and self.ranks.rank == 0:
-                self.log = stack.enter_context(Log(self.folder, len(self.history.losses)))
+                self.log = stack.enter_context(Log(self.folder, self.step))
             stack.enter_context(
                 fast_training(
                     self.model,
@@ -159,11 +171,13 @@ class _Run:
                     alone=self.ranks.world_size == 1,
                 )
             )
-            start = len(self.history.losses)
+            start = self.step
             while True:
-                step = len(self.history.losses)
+                step = self.step
                 due = self._evaluation_is_due(step)
                 save = due or step == self.steps or step % self.save_every == 0
+                if save or step % self.task.steps_per_epoch == 0:
+                    self._catch_up()
                 if step > start and save:
                     self._check_weights(step)
                 if due:
@@ -174,47 +188,89 @@ class _Run:
                 if step > start and save:
                     self._save()
                 # A signal reaches the ranks in different steps; they stop after the same one.
-                if signal_number := self.ranks.largest(signals[0] if signals else 0, self.device):
+                alone = self.ranks.world_size == 1
+                if signal_number := self._signal() if alone else self.told_to_stop:
                     self._stop(signal_number)
                 if over:
                     break
                 self._step(wrapped, step)
-                progress.update()
-                progress.set_postfix(self._figures(), refresh=False)
         if self.best_weights is not None:
             self.model.load_state_dict(self.best_weights)
         self.model.eval()
-        if signals:  # it came after the last look
-            signal.raise_signal(signals[0])
+        if self.signals:  # it came after the last look
+            signal.raise_signal(self.signals[0])
         return self.history
 
     def _step(self, wrapped: nn.Module, step: int) -> None:
-        """Gradients of one batch, then one step of the optimizer."""
+        """Gradients of one batch, then one step of the optimizer.
+
+        Nothing here asks a GPU for a number. What is read is of earlier steps; where nothing is
+        late, of this one, before it changes the weights.
+        """
         started = time.perf_counter()
         self.model.train()
-        self.rate = max(self.schedule.get_last_lr())  # that of the head, where layers differ
+        rate = max(self.schedule.get_last_lr())  # that of the head, where layers differ
         batch = self.task.batch(step)
         with seeded(self._seed(step)):
             loss = self._gradients(wrapped, batch)
-        value = self.ranks.sum(loss)
-        norm = nn.utils.get_total_norm(p.grad for p in self.trainable if p.grad is not None).item()
-        if not math.isfinite(value) or not math.isfinite(norm):
-            self.optimizer.zero_grad()
-            examples = ", ".join(str(example.index) for example in batch[:8])
-            raise FloatingPointError(
-                f"the loss is {value} and the norm of the gradient {norm} at step {step + 1} with "
-                f"a learning rate of {self.rate:.2g}, in the batch of "
-                f"examples {examples}{', ...' if len(batch) > 8 else ''}; {self._remedy()}"
-            )
-        limited = torch.tensor(norm, dtype=torch.float32, device="cpu")
-        nn.utils.clip_grads_with_norm_(self.trainable, self.recipe.clip, limited)
+        norm = nn.utils.get_total_norm(p.grad for p in self.trainable if p.grad is not None)
+        self.readings.send_for(
+            _Step(step + 1, rate, batch),
+            [self.ranks.sum(loss), norm, self.ranks.largest(self._signal(), self.device)],
+        )
+        due = self.readings.read()
+        for reading in due:
+            self._check(*reading)
+        nn.utils.clip_grads_with_norm_(self.trainable, self.recipe.clip, norm.float())
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
-        self.history.losses.append(value)
-        self.history.examples += len(batch)
+        self.step += 1
+        # The time until losses are in hand, over all steps: that of the GPU, too.
         self.history.seconds += time.perf_counter() - started
-        self._write({"step": step + 1, **self._figures()})
+        for reading in due:
+            self._note(*reading)
+
+    def _catch_up(self) -> None:
+        """Read what has not been read yet of the steps made."""
+        started = time.perf_counter()
+        due = self.readings.read(everything=True)
+        self.history.seconds += time.perf_counter() - started
+        for reading in due:
+            self._check(*reading)
+            self._note(*reading)
+
+    def _check(self, step: _Step, numbers: list[float]) -> None:
+        """Raise `FloatingPointError` unless loss and gradient of a step are finite."""
+        loss, norm, _ = numbers
+        if math.isfinite(loss) and math.isfinite(norm):
+            return
+        self.optimizer.zero_grad()
+        examples = ", ".join(str(example.index) for example in step.batch[:8])
+        raise FloatingPointError(
+            f"the loss is {loss} and the norm of the gradient {norm} at step {step.number} with "
+            f"a learning rate of {step.rate:.2g}, in the batch of "
+            f"examples {examples}{', ...' if len(step.batch) > 8 else ''}; {self._remedy()}"
+        )
+
+    def _note(self, step: _Step, numbers: list[float]) -> None:
+        """Write down what a step came to."""
+        loss, _, signal_number = numbers
+        self.history.losses.append(loss)
+        self.history.examples += len(step.batch)
+        self.told_to_stop = self.told_to_stop or int(signal_number)
+        figures = {
+            "loss": round(loss, 4),
+            "lr": float(f"{step.rate:.3g}"),
+            "examples/s": round(self.history.speed, 1),
+        }
+        self._write({"step": step.number, **figures})
+        self.progress.update()
+        self.progress.set_postfix(figures, refresh=False)
+
+    def _signal(self) -> int:
+        """The first that this process was sent; 0 for none."""
+        return self.signals[0] if self.signals else 0
 
     def _seed(self, step: int) -> int:
         """Of the random numbers of a step, which follow from its own number, on each rank."""
@@ -316,14 +372,6 @@ class _Run:
         when = f"epoch {done:g} of {self.recipe.epochs}" if step else "before training"
         return f"{when}: {', '.join(parts)}"
 
-    def _figures(self) -> dict[str, float]:
-        """For the progress bar and the log."""
-        return {
-            "loss": round(self.history.losses[-1], 4),
-            "lr": float(f"{self.rate:.3g}"),
-            "examples/s": round(self.history.speed, 1),
-        }
-
     def _write(self, line: dict[str, Any]) -> None:
         if self.log is not None:
             self.log.write(line)
@@ -381,7 +429,7 @@ class _Run:
         if self.log is not None:
             self.log.flush()
         try:
-            save_state(self.folder, len(self.history.losses), state)
+            save_state(self.folder, self.step, state)
         except OSError as error:
             logger.warning("%s; the states before it stay, and the run goes on", error)
 
@@ -404,16 +452,17 @@ class _Run:
             evaluations = [Evaluation(**evaluation) for evaluation in history.pop("evaluations")]
             self.history = History(evaluations=evaluations, **history)
             self.best_weights = state["best"]
-            step = len(self.history.losses)
-        logger.info("resuming after step %d from %s", step, path)
+            self.step = len(self.history.losses)
+        logger.info("resuming after step %d from %s", self.step, path)
 
     def _stop(self, number: int) -> None:
         """End the run as the signal asks, with its state saved."""
+        self._catch_up()
         self._save()
         logger.warning(
             "stopped by %s after step %d%s",
             signal.Signals(number).name,
-            len(self.history.losses),
+            self.step,
             self._where_to_go_on(),
         )
         if number == signal.SIGINT:
