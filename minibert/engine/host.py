@@ -59,12 +59,15 @@ class SentPacking(Packing):
     @cached_property
     def groups(self) -> list[Group]:  # type: ignore[override]
         """Only a kernel that needs rectangles reads them, and only then their masks are sent."""
-        masks = [group.mask for group in self.host.groups if group.mask is not None]
-        sent = iter(send(masks, self.device))
-        return [
-            group if group.mask is None else replace(group, mask=next(sent))
-            for group in self.host.groups
-        ]
+        return [self._sent(group) for group in self.host.groups]
+
+    def _sent(self, group: Group) -> Group:
+        if group.mask is None or group.slots is None:
+            return group
+        mask, slots = send([group.mask, group.slots], self.device)
+        sent = replace(group, mask=mask)
+        vars(sent)["slots"] = slots  # which it would look for on the device, and wait
+        return sent
 
     def pack(self, x: Tensor) -> Tensor:
         return send([self.host.pack(x)], self.device)[0] if x.is_cpu else super().pack(x)

@@ -114,8 +114,8 @@ def test_every_tensor_the_layers_read_is_on_the_models_device():
         packing.mask,
         torch.device("meta"),
     )
-    masks = [group.mask for group in mixed.groups if group.mask is not None]
-    assert masks and all(mask.is_meta for mask in masks)
+    masked = [group for group in mixed.groups if group.mask is not None]
+    assert masked and all(group.mask.is_meta and group.slots.is_meta for group in masked)
 
 
 @pytest.mark.parametrize(
