@@ -124,16 +124,12 @@ class BertModel(BertPretrained):
             segments = torch.zeros_like(tokens)
         else:
             segments = packing.pack(token_type_ids)  # (N,)
-        positions = self.positions(input_ids, packing)  # (N,)
+        positions = packing.column  # (N,)
+        if self.config.positions_skip_padding and self.config.pad_token_id is not None:
+            counted = positions_past_padding(input_ids, self.config.pad_token_id)  # (B, T)
+            positions = packing.pack(counted)
         x = self.embeddings(tokens, positions, segments)  # (N, C)
         return self.encoder(x, packing, wanted, record)
-
-    def positions(self, input_ids: Tensor, packing: Packing) -> Tensor:
-        """Where each token of a (B, T) batch stands, (N,): in its column, unless it is RoBERTa."""
-        padding = self.config.pad_token_id
-        if not self.config.positions_skip_padding or padding is None:
-            return packing.column
-        return packing.pack(positions_past_padding(input_ids, padding))
 
     def forward(
         self,
