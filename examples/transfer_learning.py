@@ -38,6 +38,7 @@ from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.locks import only_writer
 from minibert.checkpoint.places import make_folder
 from minibert.data import LabelledTexts
+from minibert.training.optimizer import check_own_layers
 from minibert.training.report import new_figure
 from minibert.training.state import check_same
 
@@ -97,6 +98,8 @@ def main() -> None:
     train, development = data.load(arguments.data)
     sizes, methods = plan(arguments, train)
     model = find_folder(arguments.model)  # or an error, before anything is written
+    if {"decay", "last"}.intersection(methods):
+        check_own_layers(minibert.BertConfig.from_pretrained(model))
     if arguments.test_limit is not None:  # at random, for a file may be sorted by label
         number = min(arguments.test_limit, len(development))
         development = take(development, random.Random(0).sample(range(len(development)), number))

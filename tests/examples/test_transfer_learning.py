@@ -8,7 +8,7 @@ import pytest
 
 import minibert
 import minibert.data
-from tests.conftest import ROOT
+from tests.conftest import ROOT, small_variant
 from tests.programs import run
 
 # A tiny random encoder learns little in an epoch, and most tests here do not ask it to.
@@ -52,6 +52,16 @@ def fits(finished):
     before = file.read_text()
     yield file
     file.write_text(before)
+
+
+def test_layers_that_share_weights_are_refused_before_anything_is_written(
+    example, tmp_path, tokenizer
+):
+    small_variant("albert").bert.save_pretrained(tmp_path / "m")
+    tokenizer.write_files(tmp_path / "m")
+    with pytest.raises(ValueError, match="3 layers share the weights of 1"):
+        example("--model", tmp_path / "m", "--sizes", "8", "--output", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
