@@ -15,7 +15,6 @@ import torch
 
 import minibert
 from minibert import TextClassifier
-from minibert.engine import streams
 from minibert.tokenizer import WordPieceTokenizer
 from tests.conftest import ROOT, TINY
 

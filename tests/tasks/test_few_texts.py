@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import minibert
+import minibert.data
 from minibert import TextClassifier
 from tests.conftest import TEXTS, TINY
 
@@ -88,3 +89,10 @@ def test_minilm_learns_from_16_texts_by_default_and_not_in_the_usual_3_epochs():
     by_default = TextClassifier("minilm-l6", batch_size=8).fit(*train).score(*new)
     in_6_steps = TextClassifier("minilm-l6", batch_size=8, epochs=3).fit(*train).score(*new)
     assert by_default >= 0.95 and in_6_steps <= 0.85
+
+
+@pytest.mark.slow
+def test_minilm_learns_the_bundled_sentences_by_default():
+    train, development = minibert.data.load("sample")
+    classifier = TextClassifier("minilm-l6").fit(train.texts, train.labels)
+    assert 0.8 <= classifier.score(development.texts, development.labels) <= 0.95
