@@ -1,0 +1,310 @@
+"""report.md of `gpu.py`, made of results.json: the tables, and what failed or was not reached.
+
+It is made again after every section. A table or a chart that cannot be made says why, and the rest
+is there.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gpu_charts
+from arena import ratio
+from attention_report import OURS, standings, summary
+from gpu_cells import last_line
+from gpu_results import Json, Results, done_cells
+
+WITHIN = 0.05  # of the fastest: that is as good
+
+
+def make(folder: Path) -> None:
+    """Report and charts of the results in a folder."""
+    found = Results(folder).read()
+    failures = gpu_charts.draw(found, folder)
+    beside = folder / "report.part"
+    beside.write_text("\n".join(report(found, failures)) + "\n", encoding="utf-8")
+    os.replace(beside, folder / "report.md")
+
+
+def report(found: Json, failures: list[str]) -> list[str]:
+    """The lines of the report. failures: charts that could not be drawn."""
+    lines = ["# On a GPU", "", *conditions(found), "", *endings(found)]
+    for title, section, tables in PARTS:
+        if section not in found["sections"]:
+            continue
+        lines += ["", f"## {title}", ""]
+        try:
+            lines += tables(found)
+        except Exception as error:  # whatever it is, the other tables are wanted
+            failures = [*failures, f"{title}: the table could not be made: {last_line(error)}"]
+    return [*lines, *problems(found, failures)]
+
+
+def conditions(found: Json) -> list[str]:
+    """What the figures depend on."""
+    known = done_cells(found, "device").get("versions", {})
+    names = ("torch", "cuda", "cudnn", "transformers", "accelerate", "triton", "tokenizers")
+    versions = [f"{name} {known[name]}" for name in names if name in known]
+    lines = [f"`{found['command']}`", ""]
+    if found["tiny"]:
+        lines += ["A tiny run: it shows that everything works, and its figures mean nothing.", ""]
+    return [
+        *lines,
+        f"{known.get('device', found['device'])}; {', '.join(versions)}; Python "
+        f"{known.get('python', '?')}; {known.get('cores', '?')} cores, {known.get('cpu', '?')}; "
+        f"minibert {known.get('commit', '?')}; {found['date']}.",
+    ]
+
+
+def endings(found: Json) -> list[str]:
+    lines = ["| section | seconds | how it ended |", "|---|---|---|"]
+    for name in found["chosen"]:
+        section = found["sections"].get(name)
+        told = ending(section) if section else "not begun"
+        lines.append(f"| {name} | {(section or {}).get('seconds', '')} | {told} |")
+    return lines
+
+
+def ending(section: Json) -> str:
+    """How a section ended, in a few words."""
+    states = [cell["status"] for cell in section["cells"].values()]
+    counts = [f"{states.count('done')} of {len(section['planned'])} cells"]
+    counts += [f"{states.count(s)} {s}" for s in ("failed", "late", "left out") if s in states]
+    error = f": {section['error']}" if "error" in section else ""
+    return f"{section['status']}{error}, {', '.join(counts)}"
+
+
+def problems(found: Json, failures: list[str]) -> list[str]:
+    """Everything that did not go as it should."""
+    lines = [f"- {failure}" for failure in failures]
+    for name, section in found["sections"].items():
+        if "error" in section:
+            lines.append(f"- {name}: {section['error']}")
+        for cell, state in section["cells"].items():
+            if state["status"] != "done":
+                lines.append(f"- {name}, {cell}: {state['status']}: {state.get('error', '')}")
+        missing = [cell for cell in section["planned"] if cell not in section["cells"]]
+        if missing:
+            lines.append(f"- {name}: not reached: {'; '.join(missing)}")
+        warned = [line for line in section.get("log", []) if "warning" in line.lower()]
+        lines += [f"- {name} said: {line}" for line in dict.fromkeys(warned)]
+    return ["", "## What did not go as it should", "", *lines] if lines else []
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def table(head: str, rows: list[list[Any]]) -> list[str]:
+    """head: the columns' names, with commas between."""
+    names = head.split(", ")
+    lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
+    return [*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows)]
+
+
+def share(value: float | None) -> str:
+    return "-" if value is None or value != value else f"{value:.0%}"
+
+
+def device_tables(found: Json) -> list[str]:
+    cells = done_cells(found, "device")
+    rows = [
+        [name, f"{cell['flops_per_s'] / 1e12:.1f} TFLOP/s"]
+        for name, cell in cells.items()
+        if "flops_per_s" in cell
+    ]
+    if "copies" in cells:
+        rows.append(
+            ["copies, read and written", f"{cells['copies']['bytes_per_s'] / 1e9:.0f} GB/s"]
+        )
+    lines = table("ceiling, measured", rows)
+    card = cells.get("the card after work", {})
+    told = ", ".join(f"{name} {value}" for name, value in card.items())
+    precision = cells.get("versions", {}).get("fp32 products", "?")
+    return [*lines, "", f"fp32 products: {precision} (highest: TF32 is off). {told}"]
+
+
+def test_tables(found: Json) -> list[str]:
+    ran = done_cells(found, "tests").get("pytest")
+    if ran is None:
+        return ["The tests did not run."]
+    counts = ", ".join(f"{number} {end.lower()}" for end, number in ran["counts"].items())
+    lines = [f"{counts or 'no test'}{', ' + ran['late'] if 'late' in ran else ''}."]
+    if ran["failures"]:
+        rows = [[f"`{name}`", why] for name, why in ran["failures"].items()]
+        lines += ["", *table("failed, why", rows)]
+    return [*lines, *(f"- {line}" for line in ran["skipped"])]
+
+
+def attention_rows(found: Json) -> list[Json]:
+    return [row for cell in done_cells(found, "attention").values() for row in cell["rows"]]
+
+
+def attention_tables(found: Json) -> list[str]:
+    """A table for each work, direction and number format: TFLOP/s by length."""
+    rows = attention_rows(found)
+    standing = standings(rows)
+    good = sum(times <= 1 + WITHIN for times, _ in standing.values())
+    lines = [f"Within {WITHIN:.0%} of the fastest: {good} of {len(standing)} cells (aim: 95 %)."]
+    kinds = dict.fromkeys((r["dtype"], r["work"], r["direction"]) for r in rows)
+    for kind in kinds:
+        chosen = [r for r in rows if (r["dtype"], r["work"], r["direction"]) == kind]
+        lines += ["", f"TFLOP/s, {' '.join(kind)}", "", *speeds(chosen)]
+    errors = [r for r in rows if r["status"] != "ok"]
+    told = [f"- {r['contender']}, {r['dtype']} {r['work']} T {r['length']} {r['filling']}: "
+            f"{r['status']}" for r in errors]  # fmt: skip
+    return [*lines, "", *summary(rows, WITHIN), "", *dict.fromkeys(told)]
+
+
+def speeds(rows: list[Json]) -> list[str]:
+    names = list(dict.fromkeys(row["contender"] for row in rows))
+    sizes = sorted({(row["filling"], row["length"]) for row in rows})
+    lines = []
+    for filling, length in sizes:
+        here = {r["contender"]: r for r in rows if (r["filling"], r["length"]) == (filling, length)}
+        rates = [f"{here[n]['tflops']:.1f}" if "tflops" in here.get(n, {}) else "-" for n in names]
+        best = max((here[n].get("of_roofline", 0) for n in OURS if n in here), default=None)
+        lines.append([filling, length, *rates, share(best)])
+    return table(", ".join(["filling", "T", *(n.replace(",", "") for n in names), "ours of roofline"]), lines)  # fmt: skip  # noqa: E501
+
+
+def model_tables(found: Json) -> list[str]:
+    cells = done_cells(found, "model")
+    lines: list[str] = []
+    if "outputs" in cells:
+        errors = cells["outputs"]["errors"].items()
+        lines += [f"{'Agree' if all(cells['outputs']['agrees'].values()) else '**Do not agree**'}"]
+        lines[0] += " with transformers in fp32 on a CPU; largest differences of logits: "
+        lines[0] += ", ".join(f"{name} {error:.1e}" for name, error in errors) + "."
+    rows = [
+        [
+            name,
+            f"{cell['rows_per_s']:.0f}",
+            f"{cell['tokens_per_s']:.0f}",
+            f"{cell['flops_per_s'] / 1e12:.1f}",
+            share(cell["of_ceiling"]),
+            f"{cell['peak_bytes'] / 1e9:.2f}" if "peak_bytes" in cell else "-",
+        ]
+        for name, cell in cells.items()
+        if "rows_per_s" in cell
+    ]
+    lines += ["", *table("stream, rows/s, real tokens/s, TFLOP/s, of the ceiling, peak GB", rows)]
+    for precision in ("bf16", "fp32"):
+        ours, theirs = best_streams(cells, precision)
+        if ours and theirs:
+            times = cells[ours]["rows_per_s"] / cells[theirs]["rows_per_s"]
+            lines += ["", f"{precision}: {ours} is {times:.2f}x {theirs}"]
+    return [*lines, "", *latency_table(cells)]
+
+
+def best_streams(cells: dict[str, Json], precision: str) -> tuple[str, str]:
+    """The fastest of ours and of the others, or "" for either."""
+
+    def best(begins: str) -> str:
+        chosen = [
+            name
+            for name, cell in cells.items()
+            if name.startswith(begins) and f" {precision}, batches" in name and "rows_per_s" in cell
+        ]
+        return max(chosen, key=lambda name: cells[name]["rows_per_s"], default="")
+
+    return best("minibert"), best("transformers")
+
+
+def latency_table(cells: dict[str, Json]) -> list[str]:
+    rows = []
+    for name, cell in cells.items():
+        size, _, who = name.partition(") ")
+        if "median_ms" in cell and who.startswith("minibert"):
+            other = cells.get(f"{size}) transformers sdpa bf16")
+            rows.append(
+                [
+                    f"{size})".replace(",", " x"),
+                    f"{cell['median_ms']:.2f} ({cell['fastest_ms']:.2f}-{cell['slowest_ms']:.2f})",
+                    f"{other['median_ms']:.2f}" if other else "-",
+                    f"{other['median_ms'] / cell['median_ms']:.2f}" if other else "-",
+                ]
+            )
+    return table("one call, ms minibert, ms transformers sdpa, times as fast", rows)
+
+
+def finetune_tables(found: Json) -> list[str]:
+    cells = done_cells(found, "finetune")
+    lines: list[str] = []
+    if "losses" in cells:
+        told = cells["losses"]["differences"].items()
+        lines += ["Losses agree." if cells["losses"]["agrees"] else "**Losses do not agree.**"]
+        lines[0] += " Largest difference to transformers fp32, without dropout: "
+        lines[0] += ", ".join(f"{name} {value:.1e}" for name, value in told) + "."
+    rows = []
+    for name, cell in cells.items():
+        if "examples_per_s" not in cell:
+            continue
+        rival = cells.get(f"{name.rpartition(', ')[0]}, transformers bf16")
+        speed = ratio(cell["seconds"], rival["seconds"]) if rival else None
+        rows.append(
+            [
+                name,
+                f"{cell['examples_per_s']:.0f}",
+                f"{cell['ms_per_step']:.1f}",
+                f"{cell['flops_per_s'] / 1e12:.1f}",
+                share(cell["of_ceiling"]),
+                f"{cell['peak_bytes'] / 1e9:.2f}",
+                str(speed or "-"),
+            ]
+        )
+    head = "model, examples/s, ms a step, TFLOP/s, of the ceiling, peak GB"
+    return [*lines, "", *table(f"{head}, times transformers bf16", rows)]
+
+
+def profile_tables(found: Json) -> list[str]:
+    lines = []
+    for name, cell in done_cells(found, "profile").items():
+        rows = [
+            [f"`{k['name']}`", k["count"], f"{1e3 * k['seconds']:.2f}",
+             share(k["seconds"] / cell["busy_seconds"] if cell["busy_seconds"] else None)]
+            for k in cell["kernels"]
+        ]  # fmt: skip
+        lines += [
+            f"{name}: {1e3 * cell['seconds']:.1f} ms, {cell['launched']} kernels, idle "
+            f"{share(cell['idle'])} of the time",
+            "",
+            *table("kernel, launched, ms, of busy time", rows),
+            "",
+        ]
+    return lines
+
+
+def accuracy_tables(found: Json) -> list[str]:
+    """Pairs that both have ended, their mean difference and its standard error."""
+    seeds: dict[int, dict[str, float]] = {}
+    for cell in done_cells(found, "accuracy").values():
+        seeds.setdefault(cell["seed"], {})[cell["contender"]] = cell["accuracy"]
+    pairs = {seed: both for seed, both in seeds.items() if len(both) == 2}
+    differences = {s: 100 * (b["minibert"] - b["transformers"]) for s, b in pairs.items()}
+    rows = [
+        [s, f"{b['minibert']:.2%}", f"{b['transformers']:.2%}", f"{differences[s]:+.2f}"]
+        for s, b in pairs.items()
+    ]
+    lines = table("seed, minibert, transformers, difference in points", rows)
+    if len(pairs) < 2:
+        return [*lines, "", "Too few pairs for a standard error."]
+    mean = statistics.mean(differences.values())
+    error = statistics.stdev(differences.values()) / len(pairs) ** 0.5
+    within = "within" if abs(mean) <= 2 * error else "**not within**"
+    told = f"Mean difference {mean:+.2f} points, standard error {error:.2f}: {within} two of them."
+    return [*lines, "", told]
+
+
+PARTS: list[tuple[str, str, Callable[[Json], list[str]]]] = [
+    ("What the card can do", "device", device_tables),
+    ("Tests", "tests", test_tables),
+    ("Attention", "attention", attention_tables),
+    ("The whole model", "model", model_tables),
+    ("Fine-tuning", "finetune", finetune_tables),
+    ("Where the time goes", "profile", profile_tables),
+    ("Accuracy", "accuracy", accuracy_tables),
+]

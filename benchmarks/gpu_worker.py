@@ -1,0 +1,100 @@
+"""The process of a section of `gpu.py`, as the command sees it.
+
+It is started ahead, imports what it needs and waits for its turn, so that PyTorch's imports cost
+the run nothing. It is in a process group of its own, so that what it starts can be stopped with it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from gpu_cells import LOST
+
+GRACE = 4.0  # seconds beyond its time in which a section may end by itself
+LOG_LINES = 40
+
+
+class Worker:
+    """A section that waits in a process of its own until it is told to work.
+
+    arguments: those of gpu.py. log: a file for what the process prints.
+    """
+
+    def __init__(self, name: str, arguments: list[str], log: Path) -> None:
+        self.name, self.log = name, log
+        script = str(Path(__file__).with_name("gpu.py"))
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, script, "--section", name, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                process_group=0,
+            )
+
+    def work(self, seconds: float) -> str:
+        """Let it work so long: "done", "lost" (its GPU does not answer it any more), "late" if it
+        had to be stopped, or how it died."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it died while it waited; its exit code tells
+            self._process.stdin.write(f"{seconds}\n".encode())
+            self._process.stdin.flush()
+        try:
+            code = self._process.wait(seconds + GRACE)
+        except subprocess.TimeoutExpired:
+            return "late"
+        finally:
+            self.stop()
+        if code < 0:
+            return f"its process was ended by {signal.Signals(-code).name}"
+        return {0: "done", LOST: "lost"}.get(code, f"its process ended with exit code {code}")
+
+    def stop(self) -> None:
+        """End it and whatever it started."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+    def last_lines(self) -> list[str]:
+        """What it printed last."""
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        return [line[:300] for line in text.splitlines()[-LOG_LINES:]]
+
+
+def wait_for_turn() -> float:
+    """In the process itself: how many seconds it has, once it is its turn. It ends when the command
+    that started it is gone."""
+    # Read below Python's own streams, whose locks a process that is forked would inherit.
+    pipe = os.dup(0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    line = b""
+    while not line.endswith(b"\n"):
+        more = os.read(pipe, 1)
+        if not more:
+            leave(1)
+        line += more
+
+    def watch() -> None:
+        os.read(pipe, 1)
+        leave(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    return float(line)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process at once: after an error of the GPU its libraries may hang as they end."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
