@@ -20,14 +20,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import shlex
 import signal
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,28 +81,31 @@ LEAST = 5.0  # seconds with which a section begins
 
 def be_section(arguments: argparse.Namespace) -> None:
     """Import, wait for the turn, work, and end."""
-    section = SECTIONS[arguments.section]
     results = Results(arguments.output)
     code = 1
     try:
-        module = importlib.import_module(section.module)
-        for name in section.imports:
+        for name in SECTIONS[arguments.section].imports:
             importlib.import_module(name)
-        seconds = wait_for_turn()
-        bench = Bench(
-            devices.find(arguments.device),
-            TINY if arguments.tiny else FULL,
-            results,
-            arguments.scratch,
-            arguments.data,
-            arguments.model,
-        )
-        code = run_cells(arguments.section, module.cells(bench), bench, seconds)
-    except BaseException as error:
+        module = importlib.import_module(SECTIONS[arguments.section].module)
+        code = work(arguments, module, wait_for_turn())
+    except BaseException as error:  # whatever it is, the report is to tell
         traceback.print_exc()
         with results.section(arguments.section) as found:
             found |= {"error": last_line(error), "traceback": traceback.format_exc()}
     leave(code)
+
+
+def work(arguments: argparse.Namespace, module: Any, seconds: float) -> int:
+    """Measure the cells of a section; an exit code."""
+    bench = Bench(
+        devices.find(arguments.device),
+        TINY if arguments.tiny else FULL,
+        Results(arguments.output),
+        arguments.scratch,
+        arguments.data,
+        arguments.model,
+    )
+    return run_cells(arguments.section, module.cells(bench), bench, seconds)
 
 
 # --- all of them ----------------------------------------------------------------------------------
@@ -154,7 +157,8 @@ class Run:
                 return
 
     def start(self, name: str) -> Worker:
-        return Worker(name, self.arguments, self.scratch / f"{name}.log")
+        command = [sys.executable, __file__, "--section", name, *self.arguments]
+        return Worker(command, self.scratch / f"{name}.log")
 
     def close(self, name: str, outcome: str, worker: Worker) -> bool:
         """Write down how a process ended. Whether another one should go on."""
@@ -270,6 +274,16 @@ def check_device(device: devices.Cpu, arguments: argparse.Namespace) -> None:
         raise ValueError(f"section {name} {reason}{rest}")
 
 
+@contextmanager
+def sigterm_ends() -> Iterator[None]:
+    """Inside, SIGTERM ends the command as Ctrl-C does: with its processes, and a report."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main() -> int:
     arguments = read_arguments()
     if arguments.section is not None:
@@ -292,10 +306,7 @@ def main() -> int:
         "chosen": arguments.only,
     }
     results.write({**described, "sections": {}})
-    os.environ["HF_HUB_OFFLINE"] = "1"  # everything is here
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with tempfile.TemporaryDirectory(prefix="minibert-gpu-") as scratch:
+    with sigterm_ends(), tempfile.TemporaryDirectory(prefix="minibert-gpu-") as scratch:
         Run(arguments, Path(scratch)).measure()
     print(f"report: {arguments.output / 'report.md'}")
     return 0

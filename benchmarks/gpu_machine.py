@@ -127,12 +127,12 @@ def nvidia_smi() -> Json:
 
 
 def products(bench: Bench, name: str) -> Json:
-    """The best rate of a large product, once the clocks are up, and the rate of a second of them."""
+    """The best rate of a large product, once the clocks are up; and the rate at the end."""
     device, dtype = bench.device, DTYPES[name]
     if bench.scale.square is not None:
         device.square = bench.scale.square
     end = time.perf_counter() + (WARM_SECONDS if bench.scale.compiled else 0)
-    best, rates = 0.0, []
+    best, rates = 0.0, list[float]()
     while not rates or time.perf_counter() < end:
         rates.append(devices.compute_ceiling(device, dtype, 4))
         best = max(best, rates[-1])

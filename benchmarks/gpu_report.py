@@ -89,7 +89,8 @@ def problems(found: Json, failures: list[str]) -> list[str]:
                 lines.append(f"- {name}, {cell}: {state['status']}: {state.get('error', '')}")
         missing = [cell for cell in section["planned"] if cell not in section["cells"]]
         if missing:
-            lines.append(f"- {name}: not reached: {'; '.join(missing)}")
+            told = "; ".join(missing[:6]) + ("; ..." if len(missing) > 6 else "")
+            lines.append(f"- {name}: {len(missing)} cells were not reached: {told}")
         warned = [line for line in section.get("log", []) if "warning" in line.lower()]
         lines += [f"- {name} said: {line}" for line in dict.fromkeys(warned)]
     return ["", "## What did not go as it should", "", *lines] if lines else []
@@ -148,27 +149,34 @@ def attention_tables(found: Json) -> list[str]:
     rows = attention_rows(found)
     standing = standings(rows)
     good = sum(times <= 1 + WITHIN for times, _ in standing.values())
-    lines = [f"Within {WITHIN:.0%} of the fastest: {good} of {len(standing)} cells (aim: 95 %)."]
+    lines = [
+        f"Our chosen path is the fastest or within {100 * WITHIN:g} % of it in {good} of "
+        f"{len(standing)} cells: {share(good / len(standing) if standing else None)} (aim: 95 %)."
+    ]
     kinds = dict.fromkeys((r["dtype"], r["work"], r["direction"]) for r in rows)
     for kind in kinds:
         chosen = [r for r in rows if (r["dtype"], r["work"], r["direction"]) == kind]
         lines += ["", f"TFLOP/s, {' '.join(kind)}", "", *speeds(chosen)]
-    errors = [r for r in rows if r["status"] != "ok"]
-    told = [f"- {r['contender']}, {r['dtype']} {r['work']} T {r['length']} {r['filling']}: "
-            f"{r['status']}" for r in errors]  # fmt: skip
-    return [*lines, "", *summary(rows, WITHIN), "", *dict.fromkeys(told)]
+    told = [
+        f"- {r['contender']}, {r['dtype']} {r['work']} {r['direction']}, T {r['length']}, "
+        f"{r['filling']}: {r['status']}"
+        for r in rows
+        if r["status"] != "ok"
+    ]
+    return [*lines, "", *summary(rows, WITHIN)[1:], "", *dict.fromkeys(told)]
 
 
 def speeds(rows: list[Json]) -> list[str]:
+    """A line for each filling and length, a column for each contender."""
     names = list(dict.fromkeys(row["contender"] for row in rows))
-    sizes = sorted({(row["filling"], row["length"]) for row in rows})
     lines = []
-    for filling, length in sizes:
+    for filling, length in sorted({(row["filling"], row["length"]) for row in rows}):
         here = {r["contender"]: r for r in rows if (r["filling"], r["length"]) == (filling, length)}
-        rates = [f"{here[n]['tflops']:.1f}" if "tflops" in here.get(n, {}) else "-" for n in names]
+        rates = [f"{here[n]['tflops']:.3g}" if "tflops" in here.get(n, {}) else "-" for n in names]
         best = max((here[n].get("of_roofline", 0) for n in OURS if n in here), default=None)
         lines.append([filling, length, *rates, share(best)])
-    return table(", ".join(["filling", "T", *(n.replace(",", "") for n in names), "ours of roofline"]), lines)  # fmt: skip  # noqa: E501
+    columns = [name.replace(",", "") for name in names]  # of which `table` makes columns
+    return table(", ".join(["filling", "T", *columns, "ours of the roofline"]), lines)
 
 
 def model_tables(found: Json) -> list[str]:
@@ -263,11 +271,16 @@ def finetune_tables(found: Json) -> list[str]:
 def profile_tables(found: Json) -> list[str]:
     lines = []
     for name, cell in done_cells(found, "profile").items():
+        busy = cell["busy_seconds"] or float("nan")
         rows = [
-            [f"`{k['name']}`", k["count"], f"{1e3 * k['seconds']:.2f}",
-             share(k["seconds"] / cell["busy_seconds"] if cell["busy_seconds"] else None)]
-            for k in cell["kernels"]
-        ]  # fmt: skip
+            [
+                f"`{kernel['name']}`",
+                kernel["count"],
+                f"{1e3 * kernel['seconds']:.2f}",
+                share(kernel["seconds"] / busy),
+            ]
+            for kernel in cell["kernels"]
+        ]
         lines += [
             f"{name}: {1e3 * cell['seconds']:.1f} ms, {cell['launched']} kernels, idle "
             f"{share(cell['idle'])} of the time",

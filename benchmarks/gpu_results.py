@@ -4,8 +4,8 @@
      "sections": {name: {"status": ..., "seconds": ..., "planned": [names of cells],
                          "log": [last lines], "cells": {name: cell}}}}
 
-A cell is {"status": "begun" | "done" | "late" | "failed" | "left out", "seconds": ..., "result": {}}
-and, where it ended badly, has "error", one line, and "traceback".
+A cell is {"status": "begun" | "done" | "late" | "failed" | "left out", "seconds": ..., "result":
+{...}} and, where it ended badly, has "error", one line, and "traceback".
 """
 
 from __future__ import annotations

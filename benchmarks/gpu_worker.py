@@ -15,28 +15,31 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+from arena import ROOT, environment
 from gpu_cells import LOST
 
 GRACE = 4.0  # seconds beyond its time in which a section may end by itself
 LOG_LINES = 40
+# Everything is here; and the log is for what matters.
+QUIET = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
 
 
 class Worker:
     """A section that waits in a process of its own until it is told to work.
 
-    arguments: those of gpu.py. log: a file for what the process prints.
+    command: its program, which calls `wait_for_turn`. log: a file for what it prints.
     """
 
-    def __init__(self, name: str, arguments: list[str], log: Path) -> None:
-        self.name, self.log = name, log
-        script = str(Path(__file__).with_name("gpu.py"))
+    def __init__(self, command: list[str], log: Path) -> None:
+        self.log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, script, "--section", name, *arguments],
+                command,
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 process_group=0,
+                env={**environment(ROOT), **QUIET},
             )
 
     def work(self, seconds: float) -> str:
@@ -47,7 +50,7 @@ class Worker:
             self._process.stdin.write(f"{seconds}\n".encode())
             self._process.stdin.flush()
         try:
-            code = self._process.wait(seconds + GRACE)
+            code = self._process.wait(max(0.0, seconds) + GRACE)
         except subprocess.TimeoutExpired:
             return "late"
         finally:
