@@ -7,7 +7,6 @@ half is tested with stand-ins for events and memory counters, and was never run 
 from __future__ import annotations
 
 import argparse
-import gc
 import importlib.metadata
 import importlib.util
 import os
@@ -161,7 +160,6 @@ class Cpu:
 
     def empty(self) -> None:
         """Give back memory that is kept for later."""
-        gc.collect()
 
     def is_lost(self) -> bool:
         """Whether an error has left it unusable for this process."""
@@ -238,7 +236,6 @@ class Cuda(Cpu):
         return torch.cuda.max_memory_allocated()
 
     def empty(self) -> None:
-        super().empty()
         torch.cuda.empty_cache()
 
     def is_lost(self) -> bool:

@@ -46,6 +46,7 @@ class Scale:
 
     square: int | None  # of the products of the ceilings; None: the device's own
     copied_bytes: int | None
+    flush_bytes: int | None
     lengths: tuple[int, ...]  # of the attention grid
     slots: int  # B * T of the grid
     heads: int
@@ -76,6 +77,7 @@ MINILM = {
 FULL = Scale(
     square=None,
     copied_bytes=None,
+    flush_bytes=None,
     lengths=(512, 128, 2048, 8192, 64, 256, 1024, 4096),
     slots=32768,
     heads=12,
@@ -106,6 +108,7 @@ _TINY_SHAPE = {
 TINY = Scale(
     square=128,
     copied_bytes=1 << 20,
+    flush_bytes=1 << 20,
     lengths=(64, 128),
     slots=512,
     heads=2,
@@ -139,6 +142,12 @@ class Bench:
     scratch: Path
     data: Path | None = None
     model: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("square", "copied_bytes", "flush_bytes"):
+            size = getattr(self.scale, name)
+            if size is not None:
+                setattr(self.device, name, size)
 
     def ceiling(self, dtype: str) -> float:
         """The measured rate of products in "fp32", "bf16" or "fp16", FLOP/s; NaN if it is not

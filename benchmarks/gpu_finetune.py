@@ -7,6 +7,7 @@ other: a GPU is not slowed by who worked before, as a CPU's threads and memory a
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Iterator
@@ -55,6 +56,7 @@ def steps(bench: Bench, contender: str, name: str, size: int) -> Json:
             raise Finished
         done += 1
 
+    gc.collect()  # the Trainer before may be a circle
     device.empty()
     device.begin_peak()
     with suppress(Finished):

@@ -129,8 +129,6 @@ def nvidia_smi() -> Json:
 def products(bench: Bench, name: str) -> Json:
     """The best rate of a large product, once the clocks are up; and the rate at the end."""
     device, dtype = bench.device, DTYPES[name]
-    if bench.scale.square is not None:
-        device.square = bench.scale.square
     end = time.perf_counter() + (WARM_SECONDS if bench.scale.compiled else 0)
     best, rates = 0.0, list[float]()
     while not rates or time.perf_counter() < end:
@@ -141,6 +139,4 @@ def products(bench: Bench, name: str) -> Json:
 
 def copies(bench: Bench) -> Json:
     """The best rate of a large copy, read and written bytes."""
-    if bench.scale.copied_bytes is not None:
-        bench.device.copied_bytes = bench.scale.copied_bytes
     return {"bytes_per_s": devices.bandwidth_ceiling(bench.device, 16)}
