@@ -7,10 +7,9 @@ import warnings
 from functools import partial
 
 import attention
-import devices
 import torch
-from attention_cells import DTYPES, Cell, grid
-from attention_report import Ceilings, record
+from attention_cells import Cell, grid
+from attention_report import record
 from gpu_cells import Bench, LeftOut
 from gpu_cells import Cell as Part
 from gpu_results import Json
@@ -75,18 +74,4 @@ def measured(bench: Bench, cell: Cell, names: list[str]) -> Json:
     results = attention.measure(
         cell, bench.device, names, bench.scale.turns, SECONDS, warm=False, forgiven=(Exception,)
     )
-    found = ceilings(bench)
-    return {"rows": [record(result, found) for result in results]}
-
-
-def ceilings(bench: Bench) -> Ceilings:
-    """Those of the first section, or measured again where it failed."""
-    copied = bench.results.results_of("device").get("copies", {})
-    rates = {dtype: bench.ceiling(name) for name, dtype in DTYPES.items()}
-    rates = {
-        dtype: rate if rate == rate else devices.compute_ceiling(bench.device, dtype)
-        for dtype, rate in rates.items()
-        if dtype in bench.device.dtypes()
-    }
-    moved = copied.get("bytes_per_s") or devices.bandwidth_ceiling(bench.device)
-    return Ceilings(rates, moved)
+    return {"rows": [record(result, bench.ceilings) for result in results]}

@@ -14,11 +14,13 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import devices
-import torch
+from attention_cells import DTYPES
+from attention_report import Ceilings
 from gpu_results import Json, Results
 
 DONE, LOST = 0, 3  # exit codes of a section's process; LOST: the GPU no longer answers it
@@ -149,11 +151,21 @@ class Bench:
             if size is not None:
                 setattr(self.device, name, size)
 
-    def ceiling(self, dtype: str) -> float:
-        """The measured rate of products in "fp32", "bf16" or "fp16", FLOP/s; NaN if it is not
-        known, which makes shares of it unknown as well."""
-        found = self.results.results_of("device").get(f"products in {dtype}", {})
-        return float(found.get("flops_per_s", "nan"))
+    @cached_property
+    def ceilings(self) -> Ceilings:
+        """What the first section measured, or measured now where it failed."""
+        found = self.results.results_of("device")
+        rates = {}
+        for name, dtype in DTYPES.items():
+            if dtype in self.device.dtypes():
+                known = found.get(f"products in {name}", {}).get("flops_per_s")
+                rates[dtype] = known or devices.compute_ceiling(self.device, dtype)
+        moved = found.get("copies", {}).get("bytes_per_s")
+        return Ceilings(rates, moved or devices.bandwidth_ceiling(self.device))
+
+    def ceiling(self, precision: str) -> float:
+        """The measured rate of products in "fp32", "bf16" or "fp16", FLOP/s."""
+        return self.ceilings.flops[DTYPES[precision]]
 
 
 @contextmanager
@@ -232,6 +244,3 @@ def synchronized(device: devices.Cpu, run: Callable[[], Any]) -> float:
     run()
     device.wait()
     return time.perf_counter() - start
-
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

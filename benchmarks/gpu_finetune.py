@@ -20,7 +20,7 @@ from finetune_contenders import CONTENDERS, PLAIN, Setup
 from finetune_start import choose
 from gpu_cells import Bench, Cell
 from gpu_results import Json
-from gpu_setup import classifier, shape, texts_of
+from gpu_setup import classifier, config_of, texts_of
 
 WARM = 4  # steps that are not counted
 TIMED = ("minibert bf16", "transformers bf16", "transformers Trainer")
@@ -65,7 +65,7 @@ def steps(bench: Bench, contender: str, name: str, size: int) -> Json:
     lengths = lengths_of(setup, range(WARM, last))
     middle = statistics.median(seconds)
     # Forward, and twice that backward; of the products that a classifier needs.
-    work = 3 * ceiling.flops(shape(bench, name), lengths) / scale.turns
+    work = 3 * ceiling.flops(config_of(bench, name), lengths) / scale.turns
     return {
         "seconds": seconds,
         "steps": scale.steps,

@@ -12,7 +12,8 @@ from functools import partial
 
 import devices
 import torch
-from gpu_cells import DTYPES, Bench, Cell, LeftOut
+from attention_cells import DTYPES
+from gpu_cells import Bench, Cell, LeftOut
 from gpu_results import Json
 
 import minibert

@@ -19,7 +19,7 @@ import ceiling
 import torch
 from gpu_cells import Bench, Cell, LeftOut, synchronized
 from gpu_results import Json
-from gpu_setup import MAX_LENGTH, classifier, shape, stream_of, tokenizer_of
+from gpu_setup import MAX_LENGTH, classifier, config_of, stream_of, tokenizer_of
 from inference_contenders import padded
 from torch import Tensor
 
@@ -56,7 +56,8 @@ def cells(bench: Bench) -> Iterator[Cell]:
     yield ours_cell(bench, "fp32", bench.scale.sweep_tokens[0])
     yield theirs_cell(bench, "fp32", "sdpa", bench.scale.sweep_rows[0])
     yield theirs_cell(bench, "bf16", "eager", bench.scale.sweep_rows[0])
-    yield Cell("transformers compiled", partial(compiled, bench), COMPILE_SECONDS)
+    name = f"transformers compiled bf16, batches of {bench.scale.sweep_rows[0]} rows"
+    yield Cell(name, partial(compiled, bench), COMPILE_SECONDS)
 
 
 def ours_cell(bench: Bench, precision: str, tokens: int) -> Cell:
@@ -185,7 +186,7 @@ def rates(bench: Bench, precision: str, lengths: list[int], seconds: list[float]
     """What the times of a stream come to. Only products that a classifier needs are counted, and of
     these only those of real tokens."""
     middle = statistics.median(seconds)
-    work = ceiling.flops(shape(bench, "base"), lengths)
+    work = ceiling.flops(config_of(bench, "base"), lengths)
     return {
         "seconds": seconds,
         "rows": len(lengths),
@@ -238,7 +239,7 @@ def timed_texts(bench: Bench, run: Callable[[list[str]], Any]) -> Json:
 def small_batch(bench: Bench, b: int, t: int) -> list[Row]:
     """B rows of T tokens, nothing padded."""
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(5, shape(bench, "base").vocab_size, (b, t), generator=generator)
+    ids = torch.randint(5, config_of(bench, "base").vocab_size, (b, t), generator=generator)
     return [Row(row, [0] * t, 0) for row in ids.tolist()]
 
 

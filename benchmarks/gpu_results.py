@@ -38,7 +38,8 @@ class Results:
 
     def write(self, found: Json) -> None:
         beside = self.path.with_suffix(".part")
-        beside.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        # In one line: indented, Python would take 20 times as long, and there are many cells.
+        beside.write_text(json.dumps(found), encoding="utf-8")
         os.replace(beside, self.path)
 
     @contextmanager

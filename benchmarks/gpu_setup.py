@@ -97,3 +97,9 @@ def classifier(bench: Bench, name: str, dropout: bool = True) -> Path:
     minibert.BertForClassification(replace(shape(bench, name), **none)).save_pretrained(folder)
     tokenizer_of(bench).save_pretrained(folder)
     return folder
+
+
+@cache
+def config_of(bench: Bench, name: str) -> minibert.BertConfig:
+    """That of the "base" or the "small" model, as it is."""
+    return minibert.BertConfig.from_pretrained(classifier(bench, name))

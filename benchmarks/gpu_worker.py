@@ -39,7 +39,7 @@ class Worker:
                 stdout=output,
                 stderr=output,
                 process_group=0,
-                env={**environment(ROOT), **QUIET},
+                env={**environment(ROOT), **QUIET, "CUDA_VISIBLE_DEVICES": first_gpu()},
             )
 
     def work(self, seconds: float) -> str:
@@ -72,6 +72,11 @@ class Worker:
         """What it printed last."""
         text = self.log.read_text(encoding="utf-8", errors="replace")
         return [line[:300] for line in text.splitlines()[-LOG_LINES:]]
+
+
+def first_gpu() -> str:
+    """Of those that can be seen, as CUDA names it: with several the Trainer would take all."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
 
 
 def wait_for_turn() -> float:
