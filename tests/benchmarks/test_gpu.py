@@ -481,11 +481,24 @@ def test_time_in_which_kernels_overlap_counts_once():
 
 def test_a_card_is_asked_and_not_changed(monkeypatch, tmp_path):
     program = tmp_path / "nvidia-smi"
-    program.write_text('#!/bin/sh\ncase "$1" in *mig*) exit 6;; *) echo "H100 $1";; esac\n')
-    program.chmod(0o755)
+    answers = ", ".join(f"<{query}>" for query in gpu_machine.QUERIES)
+    asked = f"echo $1 >> {tmp_path / 'asked'}"
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    found = gpu_machine.nvidia_smi()
-    assert found["name"] == "H100 --query-gpu=name" and found["mig.mode.current"] == "unknown"
+    program.write_text(f"#!/bin/sh\n{asked}\necho '{answers}'\n")
+    program.chmod(0o755)
+    assert gpu_machine.nvidia_smi()["mig.mode.current"] == "<mig.mode.current>"
+    program.write_text(
+        f"#!/bin/sh\n{asked}\ncase $1 in *mig*) exit 2;; *) echo 'H100, 580, 80 MiB';; esac\n"
+    )
+    assert gpu_machine.nvidia_smi() == {
+        "name": "H100",
+        "driver_version": "580",
+        "memory.total": "80 MiB",
+    }
+    assert all(line.startswith("--query-gpu=") for line in open(tmp_path / "asked"))
+    program.write_text("#!/bin/sh\necho no devices; exit 9\n")
+    with pytest.raises(LeftOut, match="no devices"):
+        gpu_machine.nvidia_smi()
 
 
 def test_batches_from_other_processes_train_the_same(bench, monkeypatch):
