@@ -11,8 +11,8 @@ fails, hangs or takes the GPU with it is told of in the report, and the next one
 written as they come: results.json holds everything, report.md the tables, and four charts are made
 of it; --report makes these again. Whoever stops the command keeps what it had.
 
---data and --model add texts end to end and the accuracy of pairs of runs; --pack makes both of
-them, small enough to take along to a machine without a network. --tiny runs the same lines at sizes
+--data and --model add real texts, and the accuracy of pairs of runs; --pack writes both, small
+enough to take along to a machine without a network. --tiny runs the same lines at sizes
 that a CPU does in seconds. Never run on a GPU by us.
 """
 
@@ -130,11 +130,11 @@ class Run:
             for name, following in zip(self.names, [*self.names[1:], ""], strict=True):
                 start = time.monotonic()
                 self.section(name, self.seconds_of(name, end), following)
-                self.report(name, time.monotonic() - start)
+                self.tell(name, time.monotonic() - start)
         finally:
             for worker in self.waiting.values():
                 worker.stop()
-            gpu_report.make(self.output)
+            self.report()
 
     def seconds_of(self, name: str, end: float) -> float:
         """Its share of the time, or what is left of all."""
@@ -153,7 +153,8 @@ class Run:
             worker = self.waiting.pop(name, None) or self.start(name)
             if following and following not in self.waiting:
                 self.waiting[following] = self.start(following)
-            outcome = worker.work(deadline - time.monotonic())
+            # The sections before it are reported while it works: the GPU need not wait for that.
+            outcome = worker.work(deadline - time.monotonic(), self.report)
             if not self.close(name, outcome, worker) or deadline - time.monotonic() < LEAST:
                 return
 
@@ -177,10 +178,12 @@ class Run:
             found["log"] = worker.last_lines()
         return not reached and (outcome == "lost" or bool(begun)) and outcome != "late"
 
-    def report(self, name: str, seconds: float) -> None:
+    def report(self) -> None:
+        gpu_report.make(self.output)
+
+    def tell(self, name: str, seconds: float) -> None:
         with self.results.section(name) as found:
             found["seconds"] = round(seconds, 1)
-        gpu_report.make(self.output)
         print(f"{name}: {gpu_report.ending(found)}, {seconds:.0f} s", flush=True)
 
 
@@ -294,7 +297,7 @@ def main() -> int:
         gpu_report.make(arguments.report)
         return 0
     if arguments.pack is not None:
-        gpu_pack.pack(arguments.pack, arguments.model or "minilm-l6", arguments.data)
+        gpu_pack.pack(arguments.pack, arguments.data)
         return 0
     check(arguments)
     results = Results(arguments.output)

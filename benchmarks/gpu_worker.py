@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -42,15 +44,17 @@ class Worker:
                 env={**environment(ROOT), **QUIET, "CUDA_VISIBLE_DEVICES": first_gpu()},
             )
 
-    def work(self, seconds: float) -> str:
+    def work(self, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> str:
         """Let it work so long: "done", "lost" (its GPU does not answer it any more), "late" if it
-        had to be stopped, or how it died."""
+        had to be stopped, or how it died. meanwhile: what the caller does, once it has begun."""
+        end = time.monotonic() + seconds + GRACE
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it died while it waited; its exit code tells
             self._process.stdin.write(f"{seconds}\n".encode())
             self._process.stdin.flush()
         try:
-            code = self._process.wait(max(0.0, seconds) + GRACE)
+            meanwhile()
+            code = self._process.wait(max(0.0, end - time.monotonic()))
         except subprocess.TimeoutExpired:
             return "late"
         finally:
