@@ -75,6 +75,7 @@ STARTED = time.monotonic()
 MINUTES = 7.0  # for which the seconds above were shared out
 RESERVE = 10.0  # seconds kept for a section that has to be stopped and for the report
 LEAST = 5.0  # seconds with which a section begins
+LOG_LINES = 40  # of what a section printed last
 
 
 # --- the process of a section ---------------------------------------------------------------------
@@ -175,11 +176,15 @@ class Run:
             if outcome not in ("done", "late", "lost"):
                 found.setdefault("error", outcome)
             found["status"] = "failed" if "error" in found else "done" if reached else "late"
-            found["log"] = worker.last_lines()
+            found["warnings"] = worker.warnings()
+            found["log"] = worker.lines()[-LOG_LINES:]
         return not reached and (outcome == "lost" or bool(begun)) and outcome != "late"
 
     def report(self) -> None:
-        gpu_report.make(self.output)
+        try:
+            gpu_report.make(self.output)
+        except Exception as error:  # the results are there, and the next section can work
+            print(f"the report could not be made: {last_line(error)}", file=sys.stderr)
 
     def tell(self, name: str, seconds: float) -> None:
         with self.results.section(name) as found:
@@ -222,11 +227,12 @@ def read_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def chosen_sections(text: str) -> list[str]:
+    """In the order of work; the first is always among them, for figures need its versions."""
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in SECTIONS:
             raise ValueError(f"--only names {name!r}; the sections are {', '.join(SECTIONS)}")
-    return [name for name in SECTIONS if name in names]
+    return [name for name in SECTIONS if name in names or name == "device"]
 
 
 def check(arguments: argparse.Namespace) -> None:

@@ -91,8 +91,7 @@ def problems(found: Json, failures: list[str]) -> list[str]:
         if missing:
             told = "; ".join(missing[:6]) + ("; ..." if len(missing) > 6 else "")
             lines.append(f"- {name}: {len(missing)} cells were not reached: {told}")
-        warned = [line for line in section.get("log", []) if "warning" in line.lower()]
-        lines += [f"- {name} said: {line}" for line in dict.fromkeys(warned)]
+        lines += [f"- {name} said: {line}" for line in section.get("warnings", [])]
     return ["", "## What did not go as it should", "", *lines] if lines else []
 
 
@@ -137,7 +136,7 @@ def test_tables(found: Json) -> list[str]:
     if ran["failures"]:
         rows = [[f"`{name}`", why] for name, why in ran["failures"].items()]
         lines += ["", *table("failed, why", rows)]
-    return [*lines, *(f"- {line}" for line in ran["skipped"])]
+    return [*lines, "", *(f"- {line}" for line in [*ran["skipped"], *ran["measured"]])]
 
 
 def attention_rows(found: Json) -> list[Json]:

@@ -2,7 +2,7 @@
 
     {"command": ..., "date": ..., "minutes": ..., "device": "cuda", "tiny": false,
      "sections": {name: {"status": ..., "seconds": ..., "planned": [names of cells],
-                         "log": [last lines], "cells": {name: cell}}}}
+                         "log": [last lines], "warnings": [], "cells": {name: cell}}}}
 
 A cell is {"status": "begun" | "done" | "late" | "failed" | "left out", "seconds": ..., "result":
 {...}} and, where it ended badly, has "error", one line, and "traceback".

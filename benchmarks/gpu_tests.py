@@ -14,7 +14,7 @@ from arena import ROOT, environment
 from gpu_cells import Bench, Cell, Late, LeftOut
 from gpu_results import Json
 
-MARK = "mark.cuda"
+FOLDER, MARK = "cuda", "mark.cuda"  # where such tests are: there, and where this stands
 CHEAP = "minibert/wordpiece.py"  # its examples stand for them where there is no GPU
 LINE = re.compile(r"^(\S+::.+?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b")
 BAD = ("FAILED", "ERROR")
@@ -48,7 +48,12 @@ def run_tests(bench: Bench) -> Json:
             break
     bad = {name: reason(name, output) for name, end in outcomes.items() if end in BAD}
     counts = {end: list(outcomes.values()).count(end) for end in sorted(set(outcomes.values()))}
-    result: Json = {"counts": counts, "failures": bad, "skipped": skips(output)}
+    result: Json = {
+        "counts": counts,
+        "failures": bad,
+        "skipped": beginning(output, "SKIPPED ["),
+        "measured": beginning(output, "measured: "),
+    }
     if bad or not outcomes or late:
         result["output"] = output[-20000:]
     if late:
@@ -59,8 +64,9 @@ def run_tests(bench: Bench) -> Json:
 def marked_files(folder: Path) -> list[str]:
     """Of the tests, so that the others need not be collected."""
     files = sorted(folder.rglob("test_*.py"))
-    chosen = [file for file in files if MARK in file.read_text(encoding="utf-8")]
-    return [str(file.relative_to(folder.parent)) for file in chosen]
+    own = [file for file in files if file.parent.name == FOLDER]
+    others = [f for f in files if f not in own and MARK in f.read_text(encoding="utf-8")]
+    return [str(file.relative_to(folder.parent)) for file in [*own, *others]]
 
 
 def run_pytest(chosen: list[str], mark: str) -> tuple[str, str]:
@@ -105,7 +111,7 @@ def after_fatal(text: str, outcomes: dict[str, str]) -> list[str]:
     """The tests that ran after one which left the GPU unusable: they are to be run again."""
     names = list(outcomes)
     for i, name in enumerate(names):
-        if outcomes[name] == "FAILED" and FATAL.search(section_of(name, text)):
+        if outcomes[name] in BAD and FATAL.search(section_of(name, text)):
             return [later for later in names[i + 1 :] if outcomes[later] in BAD]
     return []
 
@@ -126,5 +132,6 @@ def reason(name: str, text: str) -> str:
     return lines[-1].removeprefix("E").strip()[:300] if lines else "see the output"
 
 
-def skips(text: str) -> list[str]:
-    return [line[:300] for line in text.splitlines() if line.startswith("SKIPPED [")]
+def beginning(text: str, start: str) -> list[str]:
+    """The lines that begin so."""
+    return [line[:300] for line in text.splitlines() if line.startswith(start)]

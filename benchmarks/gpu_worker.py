@@ -7,6 +7,7 @@ the run nothing. It is in a process group of its own, so that what it starts can
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,9 +22,9 @@ from arena import ROOT, environment
 from gpu_cells import LOST
 
 GRACE = 4.0  # seconds beyond its time in which a section may end by itself
-LOG_LINES = 40
+WARNING = re.compile("[Ww]arning: ")
 # Everything is here; and the log is for what matters.
-QUIET = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+QUIET = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
 
 
 class Worker:
@@ -72,10 +73,14 @@ class Worker:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
 
-    def last_lines(self) -> list[str]:
-        """What it printed last."""
+    def lines(self) -> list[str]:
+        """What it printed, and what those before it did."""
         text = self.log.read_text(encoding="utf-8", errors="replace")
-        return [line[:300] for line in text.splitlines()[-LOG_LINES:]]
+        return [line[:300] for line in text.splitlines()]
+
+    def warnings(self) -> list[str]:
+        """Of these the warnings, each once."""
+        return list(dict.fromkeys(line for line in self.lines() if WARNING.search(line)))[:20]
 
 
 def first_gpu() -> str:

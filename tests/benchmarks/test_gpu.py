@@ -53,8 +53,10 @@ class Here:
     def stop(self):
         pass
 
-    def last_lines(self):
+    def lines(self):
         return []
+
+    warnings = lines
 
 
 def run(monkeypatch, *arguments):
@@ -302,7 +304,7 @@ def worker(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("code", "outcome"),
     [
-        ("print('so far')", "done"),
+        ("print('a Warning: so far')", "done"),
         ("sys.exit(3)", "lost"),
         ("sys.exit(1)", "its process ended with exit code 1"),
         ("import os; os.kill(os.getpid(), 11)", "its process was ended by SIGSEGV"),
@@ -312,7 +314,7 @@ def worker(tmp_path, monkeypatch):
 def test_how_a_process_ended_is_told(worker, code, outcome):
     process = worker(code)
     assert process.work(60) == outcome
-    assert process.last_lines() == (["so far"] if outcome == "done" else [])
+    assert process.warnings() == (["a Warning: so far"] if outcome == "done" else [])
 
 
 def test_a_process_that_hangs_is_stopped_with_what_it_started(worker, tmp_path):
@@ -338,7 +340,7 @@ def test_a_process_that_hangs_is_stopped_with_what_it_started(worker, tmp_path):
 def test_a_process_that_waits_ends_with_the_command(worker):
     process = worker("print('its turn came')")
     process._process.stdin.close()
-    assert process._process.wait(60) == 1 and process.last_lines() == []
+    assert process._process.wait(60) == 1 and process.lines() == []
 
 
 class Scripted(Here):
@@ -368,6 +370,16 @@ def test_each_process_that_dies_takes_one_cell_with_it(monkeypatch, tmp_path):
     assert "SIGSEGV" in (tmp_path / "report.md").read_text()
 
 
+def test_a_report_that_cannot_be_made_ends_no_run(monkeypatch, tmp_path, capsys):
+    def fail(folder):
+        raise KeyError("seconds")
+
+    monkeypatch.setattr(gpu_report, "make", fail)
+    monkeypatch.setattr(gpu, "Worker", Scripted)
+    assert run(monkeypatch, "--output", tmp_path, *TINY, "--only", "model") == 0
+    assert "the report could not be made: KeyError: 'seconds'" in capsys.readouterr().err
+
+
 def test_a_section_that_ends_at_once_is_not_tried_again(monkeypatch, tmp_path):
     started = []
 
@@ -378,7 +390,7 @@ def test_a_section_that_ends_at_once_is_not_tried_again(monkeypatch, tmp_path):
 
     monkeypatch.setattr(gpu, "Worker", Broken)
     assert run(monkeypatch, "--output", tmp_path, *TINY, "--only", "model,profile") == 0
-    assert started == ["model", "profile"]
+    assert started == ["device", "model", "profile"]
 
 
 def test_time_is_shared_out_and_what_is_left_goes_to_the_last(monkeypatch, tmp_path):
@@ -424,7 +436,9 @@ def test_outcomes_and_reasons_are_read_from_what_pytest_prints():
     assert list(outcomes.values()) == ["PASSED", "FAILED", "FAILED", "SKIPPED"]
     name = "tests/cuda/test_a.py::test_two[bf16-8 rows]"
     assert name in outcomes and "asynchronously" in gpu_tests.reason(name, PYTEST)
-    assert gpu_tests.skips(PYTEST) == ["SKIPPED [1] tests/cuda/test_a.py:30: needs two GPUs"]
+    assert gpu_tests.beginning(PYTEST, "SKIPPED [") == [
+        "SKIPPED [1] tests/cuda/test_a.py:30: needs two GPUs"
+    ]
 
 
 def test_what_ran_on_a_lost_gpu_is_run_again():
@@ -450,8 +464,13 @@ def test_a_failing_test_is_named_also_in_a_run_that_is_stopped(bench, monkeypatc
     assert name == "test_x.py::test_bad"
 
 
-def test_the_files_with_cuda_tests_are_found():
-    assert "tests/benchmarks/test_attention.py" in gpu_tests.marked_files(ROOT / "tests")
+def test_the_files_with_cuda_tests_are_found(tmp_path):
+    files = {"a/test_b.py": "@pytest.mark.cuda", "a/test_c.py": "", "cuda/test_d.py": "device"}
+    for name, text in files.items():
+        (tmp_path / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tests" / name).write_text(text)
+    found = gpu_tests.marked_files(tmp_path / "tests")
+    assert found == ["tests/cuda/test_d.py", "tests/a/test_b.py"]
 
 
 # --- details --------------------------------------------------------------------------------------
