@@ -10,8 +10,6 @@ import plotting
 from gpu_cells import last_line
 from gpu_results import Json, done_cells
 
-LINES = 9  # contenders in the chart of attention
-
 
 def draw(found: Json, folder: Path) -> list[str]:
     """Write those there are figures for; what could not be drawn, and why."""

@@ -51,8 +51,8 @@ def cells(bench: Bench) -> Iterator[Cell]:
         yield ours_cell(bench, "bf16", tokens)
     for number in bench.scale.sweep_rows[1:]:
         yield theirs_cell(bench, "bf16", "sdpa", number)
-    yield Cell("texts minibert bf16", partial(our_texts, bench))
-    yield Cell(f"texts {THEIRS} bf16", partial(their_texts, bench))
+    yield Cell("minibert bf16, texts", partial(our_texts, bench))
+    yield Cell(f"{THEIRS} bf16, texts", partial(their_texts, bench))
     yield ours_cell(bench, "fp32", bench.scale.sweep_tokens[0])
     yield theirs_cell(bench, "fp32", "sdpa", bench.scale.sweep_rows[0])
     yield theirs_cell(bench, "bf16", "eager", bench.scale.sweep_rows[0])

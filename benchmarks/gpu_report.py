@@ -7,18 +7,16 @@ is there.
 from __future__ import annotations
 
 import os
-import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import gpu_charts
 from arena import ratio
-from attention_report import OURS, standings, summary
+from attention_report import OURS, summary
 from gpu_cells import last_line
 from gpu_results import Json, Results, done_cells
-
-WITHIN = 0.05  # of the fastest: that is as good
+from gpu_verdict import WITHIN, best_streams, difference, pairs, verdict
 
 
 def make(folder: Path) -> None:
@@ -98,9 +96,9 @@ def problems(found: Json, failures: list[str]) -> list[str]:
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def table(head: str, rows: list[list[Any]]) -> list[str]:
-    """head: the columns' names, with commas between."""
-    names = head.split(", ")
+def table(head: str, rows: Sequence[Sequence[Any]], between: str = ", ") -> list[str]:
+    """head: the columns' names, with commas or what is said between them."""
+    names = head.split(between)
     lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
     return [*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows)]
 
@@ -146,12 +144,7 @@ def attention_rows(found: Json) -> list[Json]:
 def attention_tables(found: Json) -> list[str]:
     """A table for each work, direction and number format: TFLOP/s by length."""
     rows = attention_rows(found)
-    standing = standings(rows)
-    good = sum(times <= 1 + WITHIN for times, _ in standing.values())
-    lines = [
-        f"Our chosen path is the fastest or within {100 * WITHIN:g} % of it in {good} of "
-        f"{len(standing)} cells: {share(good / len(standing) if standing else None)} (aim: 95 %)."
-    ]
+    lines: list[str] = []
     kinds = dict.fromkeys((r["dtype"], r["work"], r["direction"]) for r in rows)
     for kind in kinds:
         chosen = [r for r in rows if (r["dtype"], r["work"], r["direction"]) == kind]
@@ -162,7 +155,7 @@ def attention_tables(found: Json) -> list[str]:
         for r in rows
         if r["status"] != "ok"
     ]
-    return [*lines, "", *summary(rows, WITHIN)[1:], "", *dict.fromkeys(told)]
+    return [*summary(rows, WITHIN), *lines, "", *dict.fromkeys(told)]
 
 
 def speeds(rows: list[Json]) -> list[str]:
@@ -174,8 +167,7 @@ def speeds(rows: list[Json]) -> list[str]:
         rates = [f"{here[n]['tflops']:.3g}" if "tflops" in here.get(n, {}) else "-" for n in names]
         best = max((here[n].get("of_roofline", 0) for n in OURS if n in here), default=None)
         lines.append([filling, length, *rates, share(best)])
-    columns = [name.replace(",", "") for name in names]  # of which `table` makes columns
-    return table(", ".join(["filling", "T", *columns, "ours of the roofline"]), lines)
+    return table("; ".join(["filling", "T", *names, "ours of the roofline"]), lines, "; ")
 
 
 def model_tables(found: Json) -> list[str]:
@@ -205,20 +197,6 @@ def model_tables(found: Json) -> list[str]:
             times = cells[ours]["rows_per_s"] / cells[theirs]["rows_per_s"]
             lines += ["", f"{precision}: {ours} is {times:.2f}x {theirs}"]
     return [*lines, "", *latency_table(cells)]
-
-
-def best_streams(cells: dict[str, Json], precision: str) -> tuple[str, str]:
-    """The fastest of ours and of the others, or "" for either."""
-
-    def best(begins: str) -> str:
-        chosen = [
-            name
-            for name, cell in cells.items()
-            if name.startswith(begins) and f" {precision}, batches" in name and "rows_per_s" in cell
-        ]
-        return max(chosen, key=lambda name: cells[name]["rows_per_s"], default="")
-
-    return best("minibert"), best("transformers")
 
 
 def latency_table(cells: dict[str, Json]) -> list[str]:
@@ -292,26 +270,31 @@ def profile_tables(found: Json) -> list[str]:
 
 def accuracy_tables(found: Json) -> list[str]:
     """Pairs that both have ended, their mean difference and its standard error."""
-    seeds: dict[int, dict[str, float]] = {}
-    for cell in done_cells(found, "accuracy").values():
-        seeds.setdefault(cell["seed"], {})[cell["contender"]] = cell["accuracy"]
-    pairs = {seed: both for seed, both in seeds.items() if len(both) == 2}
-    differences = {s: 100 * (b["minibert"] - b["transformers"]) for s, b in pairs.items()}
+    both = pairs(found)
     rows = [
-        [s, f"{b['minibert']:.2%}", f"{b['transformers']:.2%}", f"{differences[s]:+.2f}"]
-        for s, b in pairs.items()
+        [
+            seed,
+            f"{pair['minibert']:.2%}",
+            f"{pair['transformers']:.2%}",
+            f"{100 * (pair['minibert'] - pair['transformers']):+.2f}",
+        ]
+        for seed, pair in both.items()
     ]
     lines = table("seed, minibert, transformers, difference in points", rows)
-    if len(pairs) < 2:
+    if len(both) < 2:
         return [*lines, "", "Too few pairs for a standard error."]
-    mean = statistics.mean(differences.values())
-    error = statistics.stdev(differences.values()) / len(pairs) ** 0.5
+    mean, error = difference(list(both.values()))
     within = "within" if abs(mean) <= 2 * error else "**not within**"
     told = f"Mean difference {mean:+.2f} points, standard error {error:.2f}: {within} two of them."
     return [*lines, "", told]
 
 
+def verdict_table(found: Json) -> list[str]:
+    return table("what; asked of an H100; measured", verdict(found), "; ")
+
+
 PARTS: list[tuple[str, str, Callable[[Json], list[str]]]] = [
+    ("Asked and measured", "device", verdict_table),
     ("What the card can do", "device", device_tables),
     ("Tests", "tests", test_tables),
     ("Attention", "attention", attention_tables),

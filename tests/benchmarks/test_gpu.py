@@ -19,6 +19,7 @@ import gpu_pack
 import gpu_profile
 import gpu_report
 import gpu_tests
+import gpu_verdict
 import gpu_worker
 import pytest
 import torch
@@ -148,7 +149,36 @@ def test_the_report_has_a_table_for_each_section(tiny):
         assert f"\n## {title}\n" in report
     assert "could not be" not in report and "nan" not in report
     assert "`python benchmarks/gpu.py --output" in report and "A tiny run" in report
-    assert "Mean difference" in report and "(aim: 95 %)" in report
+    assert "Mean difference" in report and "within 5 % of it in" in report
+
+
+def test_the_verdict_has_what_was_asked_beside_what_was_measured(found):
+    measured = {what: value for what, _, value in gpu_verdict.verdict(found)}
+    # Batches of 32 and 256 are not those of a tiny run.
+    assert [what for what, value in measured.items() if value == "not measured"] == [
+        f"fine-tuning BERT-base at batch {size}: times transformers bf16" for size in (32, 256)
+    ]
+    nothing = {"sections": {}}
+    assert {value for *_, value in gpu_verdict.verdict(nothing)} == {"not measured"}
+
+
+def test_a_difference_of_accuracies_is_told_in_standard_errors():
+    runs = {"minibert": [0.92, 0.93, 0.91], "transformers": [0.91, 0.91, 0.91]}
+    cells = {
+        f"seed {seed}, {who}": {
+            "status": "done",
+            "result": {"seed": seed, "contender": who, "accuracy": value},
+        }
+        for who, values in runs.items()
+        for seed, value in enumerate(values)
+    }
+    del cells["seed 2, transformers"]  # it was not reached
+    found = {"sections": {"accuracy": {"cells": cells}}}
+    assert gpu_verdict.accuracy(found) == "3.0 (+1.50 points, 2 seeds)"
+    same = {"sections": {"accuracy": {"cells": {k: v for k, v in cells.items()}}}}
+    for cell in same["sections"]["accuracy"]["cells"].values():
+        cell["result"]["accuracy"] = 0.5
+    assert gpu_verdict.accuracy(same) == "0.0 (+0.00 points, 2 seeds)"
 
 
 def test_report_and_charts_are_made_again_of_the_results(monkeypatch, tiny, tmp_path):
@@ -165,13 +195,13 @@ def test_the_report_of_a_run_that_was_killed_tells_how_far_it_came(found, tmp_pa
     cells = cut["sections"]["model"]["cells"]
     for name in list(cells)[1:]:
         del cells[name]
-    cells["texts minibert bf16"] = {"status": "begun"}
+    cells["minibert bf16, texts"] = {"status": "begun"}
     del cut["sections"]["device"]["cells"]["versions"]
     Results(tmp_path).write(cut)
     gpu_report.make(tmp_path)
     report = (tmp_path / "report.md").read_text()
     assert "| accuracy |  | not begun |" in report
-    assert "- model, texts minibert bf16: begun" in report
+    assert "- model, minibert bf16, texts: begun" in report
     assert "cells were not reached: minibert bf16, batches of 512 tokens" in report
 
 
