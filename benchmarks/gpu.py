@@ -38,7 +38,7 @@ import plotting
 import torch
 from gpu_cells import FULL, TINY, Bench, last_line, run_cells
 from gpu_results import Results
-from gpu_worker import Worker, leave, wait_for_turn
+from gpu_worker import Worker, leave, tell_where, wait_for_turn
 
 import minibert
 from minibert._programs import run_program
@@ -83,6 +83,7 @@ LOG_LINES = 40  # of what a section printed last
 
 def be_section(arguments: argparse.Namespace) -> None:
     """Import, wait for the turn, work, and end."""
+    tell_where()
     results = Results(arguments.output)
     code = 1
     try:

@@ -88,7 +88,7 @@ def problems(found: Json, failures: list[str]) -> list[str]:
         missing = [cell for cell in section["planned"] if cell not in section["cells"]]
         if missing:
             told = "; ".join(missing[:6]) + ("; ..." if len(missing) > 6 else "")
-            lines.append(f"- {name}: {len(missing)} cells were not reached: {told}")
+            lines.append(f"- {name}: not reached: {len(missing)} cells: {told}")
         lines += [f"- {name} said: {line}" for line in section.get("warnings", [])]
     return ["", "## What did not go as it should", "", *lines] if lines else []
 

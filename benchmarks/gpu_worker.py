@@ -6,6 +6,7 @@ the run nothing. It is in a process group of its own, so that what it starts can
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ from gpu_cells import LOST
 
 GRACE = 4.0  # seconds beyond its time in which a section may end by itself
 WARNING = re.compile("[Ww]arning: ")
+TELLING = 0.3  # seconds in which it says where it hangs
 # Everything is here; and the log is for what matters.
 QUIET = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
 
@@ -57,6 +59,8 @@ class Worker:
             meanwhile()
             code = self._process.wait(max(0.0, end - time.monotonic()))
         except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGUSR1)  # see `tell_where`
+            time.sleep(TELLING)
             return "late"
         finally:
             self.stop()
@@ -86,6 +90,12 @@ class Worker:
 def first_gpu() -> str:
     """Of those that can be seen, as CUDA names it: with several the Trainer would take all."""
     return os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
+
+
+def tell_where() -> None:
+    """In the process itself: print where each thread is when it crashes, and when it is asked."""
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1)
 
 
 def wait_for_turn() -> float:
