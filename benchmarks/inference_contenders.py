@@ -48,21 +48,21 @@ def contend(turns: Turns, name: str, folder: Path, threads: int) -> None:
             outputs = run(work)
 
 
+def padded(rows: Rows, padding: int = 0, segments: bool = True) -> Batch:
+    """Rows of ids -> what peers take: int64 arrays (B, T)."""
+    lengths = np.array([len(row) for row in rows])
+    mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+    ids = np.full_like(mask, padding)
+    ids[mask.astype(bool)] = np.concatenate([np.asarray(row) for row in rows])
+    batch = {"input_ids": ids, "attention_mask": mask}
+    return batch | ({"token_type_ids": np.zeros_like(mask)} if segments else {})
+
+
 def padder(folder: Path) -> Pad:
-    """How rows of ids become what the model in a folder takes: int64 arrays (B, T)."""
+    """`padded`, as the model in a folder wants it."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    padding = config.get("pad_token_id") or 0
-    has_segments = config["model_type"] != "distilbert"
-
-    def pad(rows: Rows) -> Batch:
-        lengths = np.array([len(row) for row in rows])
-        mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
-        ids = np.full_like(mask, padding)
-        ids[mask.astype(bool)] = np.concatenate([np.asarray(row) for row in rows])
-        batch = {"input_ids": ids, "attention_mask": mask}
-        return batch | ({"token_type_ids": np.zeros_like(mask)} if has_segments else {})
-
-    return pad
+    padding, segments = config.get("pad_token_id") or 0, config["model_type"] != "distilbert"
+    return lambda rows: padded(rows, padding, segments)
 
 
 def in_batches(compute: Callable[[Batch], np.ndarray], pad: Pad, ordered: bool = True) -> Run:
