@@ -79,16 +79,26 @@ class Job:
         return worst
 
 
+Errors = tuple[type[Exception], ...]
+
+
 def measure(
-    cell: Cell, device: devices.Cpu, names: list[str], turns: int, seconds: float, warm: bool
+    cell: Cell,
+    device: devices.Cpu,
+    names: list[str],
+    turns: int,
+    seconds: float,
+    warm: bool,
+    forgiven: Errors = (),
 ) -> list[Result]:
-    """All contenders of a cell: what agrees with the reference is timed, in turns."""
+    """All contenders of a cell: what agrees with the reference is timed, in turns. forgiven: errors
+    that put out the contender and nobody else, as running out of memory does."""
     inputs = Inputs(cell, device.device)
     chosen = [c for c in contenders(device, inputs) if c.name.startswith(tuple(names))]
     results = [Result(cell, contender.name) for contender in chosen]
     jobs = []
     for contender, result in zip(chosen, results, strict=True):
-        job = check(contender, inputs, device, result)
+        job = check(contender, inputs, device, result, forgiven)
         if job is not None:
             jobs.append((job, result))
     spent = {job.name: 0.0 for job, _ in jobs}
@@ -106,7 +116,13 @@ def measure(
     return results
 
 
-def check(contender: Contender, inputs: Inputs, device: devices.Cpu, result: Result) -> Job | None:
+def check(
+    contender: Contender,
+    inputs: Inputs,
+    device: devices.Cpu,
+    result: Result,
+    forgiven: Errors = (),
+) -> Job | None:
     """Run a contender once: its error and memory. None, and why, if it is not to be timed."""
     need, free = _memory_needed(inputs.cell, contender), device.free_bytes()
     if contender.missing:
@@ -122,10 +138,13 @@ def check(contender: Contender, inputs: Inputs, device: devices.Cpu, result: Res
         job.prepare()
         found, result.peak_bytes = device.peak_bytes(job.run)
         result.error = job.error(found)
-    except RuntimeError as error:
-        if not device.is_out_of_memory(error):
+    except Exception as error:
+        if device.is_out_of_memory(error):
+            result.status = "out of memory"
+        elif isinstance(error, forgiven) and not device.is_lost():
+            result.status = f"failed: {type(error).__name__}: {error}".splitlines()[0][:300]
+        else:
             raise
-        result.status = "out of memory"
         return None
     if result.error > TOLERANCES[inputs.cell.dtype]:
         result.status = f"wrong by {result.error:.1e}"

@@ -166,10 +166,10 @@ class Inputs:
         self.mask = None if cell.filling == "full" else self.full_mask
         self.packing = Packing(self.full_mask, mixed=cell.direction != "forward")
         shape = (3, cell.heads, HEAD_SIZE) if cell.work == "kernel" else (width,)
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator(device).manual_seed(0)
 
         def draw(*size: int) -> Tensor:
-            numbers = torch.randn(*size, generator=generator).to(device, cell.dtype)
+            numbers = torch.randn(*size, generator=generator, device=device).to(cell.dtype)
             empty = ~self.full_mask.view(rows, cell.length, *(1 for _ in size[2:]))
             return numbers.masked_fill(empty, 0.0)
 
@@ -189,8 +189,8 @@ class Inputs:
 
     @cached_property
     def wanted(self) -> tuple[Tensor, Tensor | None]:
-        """The result (N, C) and the gradient of the input (N, ...), in fp64, row by row and head by
-        head, so that it fits into memory."""
+        """The result (N, C) and the gradient of the input (N, ...), in fp64, row by row and few
+        heads at a time, so that it fits into memory."""
         differentiable = self.cell.direction != "forward"
         results: list[Tensor] = []
         gradients: list[Tensor] = []
@@ -212,12 +212,12 @@ class Inputs:
     def _reference(self, x: Tensor) -> Tensor:
         """One row: (n, 3, H, D) or (n, C), fp64 -> (n, C)."""
         if self.cell.work == "kernel":
-            return _one_head_at_a_time(x)
+            return _few_heads_at_a_time(x)
         block = self._double_block
         qkv = F.linear(
             x, block.attention.query_key_value.weight, block.attention.query_key_value.bias
         )
-        context = _one_head_at_a_time(qkv.view(len(x), 3, self.cell.heads, HEAD_SIZE))
+        context = _few_heads_at_a_time(qkv.view(len(x), 3, self.cell.heads, HEAD_SIZE))
         output = block.attention.output
         return block.norm(x + F.linear(context, output.weight, output.bias))
 
@@ -241,10 +241,14 @@ class Block(nn.Module):
         return self.norm(x + self.attention(x, packing))
 
 
-def _one_head_at_a_time(qkv: Tensor) -> Tensor:
+SCORES_BYTES = 1 << 27  # of the reference, at once
+
+
+def _few_heads_at_a_time(qkv: Tensor) -> Tensor:
     """(n, 3, H, D) -> (n, C)."""
-    heads = []
-    for head in qkv.unbind(2):
-        query, key, value = head.unbind(1)  # (n, D) each
-        heads.append(readable_attention(query, key, value)[0])
-    return torch.cat(heads, dim=-1)
+    most = max(1, SCORES_BYTES // (len(qkv) ** 2 * qkv.itemsize))
+    contexts = []
+    for heads in qkv.split(most, dim=2):
+        query, key, value = heads.permute(1, 2, 0, 3)  # (heads, n, D) each
+        contexts.append(readable_attention(query, key, value)[0].transpose(0, 1))
+    return torch.cat(contexts, dim=1).flatten(1)

@@ -100,28 +100,36 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 OURS = ("minibert", "minibert, fast products")  # what a user gets
 
 
-def summary(rows: list[dict[str, Any]]) -> list[str]:
-    """In how many cells our chosen path is within 10 % of the fastest, and where it is not. A
-    block's forward counts with or without the products of `optimize`, whichever was faster."""
+def standings(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], tuple[float, str]]:
+    """For each cell that we are timed in, how many times as long as the fastest our chosen path
+    takes, and who that is. A block's forward counts with or without the products of `optimize`,
+    whichever was faster."""
     cells: dict[tuple[Any, ...], dict[str, float]] = {}
     for row in rows:
         if row["status"] == "ok":
             names = ("work", "direction", "dtype", "heads", "rows", "length", "filling")
             key = tuple(row[name] for name in names)
             cells.setdefault(key, {})[row["contender"]] = row["median_ms"]
-    slower = []
-    total = 0
+    found = {}
     for key, times in cells.items():
         mine = min((times[name] for name in OURS if name in times), default=None)
-        if mine is None:
-            continue
-        total += 1
-        best = min(times, key=lambda name: times[name])
-        if mine > 1.1 * times[best]:
-            slower.append(f"- {' '.join(map(str, key))}: {mine / times[best]:.2f}x {best}")
+        if mine is not None:
+            best = min(times, key=lambda name: times[name])
+            found[key] = (mine / times[best], best)
+    return found
+
+
+def summary(rows: list[dict[str, Any]], within: float = 0.1) -> list[str]:
+    """In how many cells our chosen path is within this share of the fastest, and where not."""
+    found = standings(rows)
+    slower = [
+        f"- {' '.join(map(str, key))}: {times:.2f}x {best}"
+        for key, (times, best) in found.items()
+        if times > 1 + within
+    ]
     lines = [
-        f"Our chosen path is the fastest or within 10 % of it in {total - len(slower)} of {total} "
-        "cells."
+        f"Our chosen path is the fastest or within {within:.0%} of it in "
+        f"{len(found) - len(slower)} of {len(found)} cells.".replace("%", " %")
     ]
     return [*lines, *(["Slower:", *slower] if slower else [])]
 

@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -147,6 +148,23 @@ class Cpu:
             peak = max(peak, held)
         return returned, peak
 
+    def begin_peak(self) -> None:
+        """Count the peak of `peak_memory` from here on, where the device can."""
+
+    def peak_memory(self) -> int:
+        """The most bytes held at once since `begin_peak`; on a CPU by the process, ever."""
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1 << 10
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+    def empty(self) -> None:
+        """Give back memory that is kept for later."""
+
+    def is_lost(self) -> bool:
+        """Whether an error has left it unusable for this process."""
+        return False
+
     def is_out_of_memory(self, error: BaseException) -> bool:
         return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
@@ -195,7 +213,9 @@ class Cuda(Cpu):
         return start.elapsed_time(stop)
 
     def free_bytes(self) -> int:
-        return torch.cuda.mem_get_info()[0]
+        # What PyTorch keeps of freed memory is not free to others, but it is to us.
+        kept = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        return torch.cuda.mem_get_info()[0] + kept
 
     def emulates(self, dtype: torch.dtype) -> bool:
         return False  # `dtypes` has only what is in hardware
@@ -207,6 +227,23 @@ class Cuda(Cpu):
         returned = run()
         torch.cuda.synchronize()
         return returned, torch.cuda.max_memory_allocated() - before
+
+    def begin_peak(self) -> None:
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+
+    def peak_memory(self) -> int:
+        return torch.cuda.max_memory_allocated()
+
+    def empty(self) -> None:
+        torch.cuda.empty_cache()
+
+    def is_lost(self) -> bool:
+        try:
+            torch.cuda.synchronize()
+        except RuntimeError:  # an illegal memory access, for instance: it is raised ever after
+            return True
+        return False
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         return isinstance(error, torch.OutOfMemoryError)

@@ -17,14 +17,17 @@ from minibert import WordPieceTokenizer
 def accuracy(model: Any, tokenizer: WordPieceTokenizer, part: Part) -> float:
     """The same function for both: they take the same batch and return logits."""
     model.eval()
+    device = next(model.parameters()).device
     rows = tokenizer.encode_batch(part.texts, MAX_LENGTH)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
     right = 0
     with torch.no_grad():
         for start in range(0, len(rows), 32):
             chosen = order[start : start + 32]
-            found = model(**tokenizer.pad([rows[i] for i in chosen])).logits.argmax(1)
-            right += sum(int(k) == part.labels[i] for k, i in zip(found, chosen, strict=True))
+            batch = tokenizer.pad([rows[i] for i in chosen])
+            moved = {name: tensor.to(device) for name, tensor in batch.items()}
+            found = model(**moved).logits.argmax(1).tolist()
+            right += sum(k == part.labels[i] for k, i in zip(found, chosen, strict=True))
     return right / len(rows)
 
 

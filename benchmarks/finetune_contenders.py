@@ -28,7 +28,7 @@ Wait = Callable[[], None]  # what a contender calls before each step
 @dataclass(frozen=True)
 class Setup:
     """What a contender is given. folder: model and tokenizer; labels: numbers of classes; seed: the
-    order of the examples."""
+    order of the examples; device: "cpu" or "cuda"."""
 
     folder: Path
     texts: list[str]
@@ -36,6 +36,18 @@ class Setup:
     batch_size: int
     epochs: int = 1
     seed: int = 0
+    device: str = "cpu"
+    lr: float = LR
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device != "cpu"
+
+    @property
+    def workers(self) -> int:
+        """Processes that make batches for transformers: a GPU would wait for them, a CPU has no
+        cores left."""
+        return 2 if self.on_gpu else 0
 
     @property
     def steps(self) -> int:
@@ -117,10 +129,10 @@ def ours(precision: str) -> Contender:
         from minibert import BertForClassification
         from minibert.training.loop import Recipe, train
 
-        model = BertForClassification.from_pretrained(setup.folder)
+        model = BertForClassification.from_pretrained(setup.folder).to(setup.device)
         recipe = Recipe(
             epochs=setup.epochs,
-            lr=LR,
+            lr=setup.lr,
             warmup=WARMUP,
             weight_decay=DECAY,
             clip=CLIP,
@@ -146,30 +158,40 @@ def plain_loop(bf16: bool) -> Contender:
         examples = setup.examples()
         task = setup.task(examples)
         order = [[example.index for example in task.batch(s)] for s in range(setup.steps)]
+        model.to(setup.device)
         batches = iter(
-            DataLoader(setup.features(examples), batch_sampler=order, collate_fn=collate)
+            DataLoader(
+                setup.features(examples),
+                batch_sampler=order,
+                collate_fn=collate,
+                num_workers=setup.workers,
+                pin_memory=setup.on_gpu,
+            )
         )
         spared = [p for name, p in model.named_parameters() if is_spared(name)]
         decayed = [p for name, p in model.named_parameters() if not is_spared(name)]
         optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": DECAY}, {"params": spared, "weight_decay": 0.0}],
-            lr=LR,
+            lr=setup.lr,
             fused=True,
         )
         schedule = get_linear_schedule_with_warmup(optimizer, setup.warmup_steps, setup.steps)
         losses = []
         for _ in range(setup.steps):
             wait()
-            batch = next(batches)
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            batch = {
+                name: tensor.to(setup.device, non_blocking=True)
+                for name, tensor in next(batches).items()
+            }
+            with torch.autocast(setup.device, torch.bfloat16, enabled=bf16):
                 loss = model(**batch).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
-            losses.append(loss.item())
-        return Trained(model, losses)
+            losses.append(loss.detach())  # to ask for its value would wait for a GPU
+        return Trained(model, [loss.item() for loss in losses])
 
     return run
 
@@ -209,15 +231,17 @@ def trainer(setup: Setup, wait: Wait) -> Trained:
             output_dir=folder,
             per_device_train_batch_size=setup.batch_size,
             num_train_epochs=1,  # of the list above
-            learning_rate=LR,
+            learning_rate=setup.lr,
             weight_decay=DECAY,
             max_grad_norm=CLIP,
             lr_scheduler_type="linear",
             warmup_steps=setup.warmup_steps,
             train_sampling_strategy="sequential",
             seed=setup.seed,
-            use_cpu=True,
-            dataloader_pin_memory=False,  # there is no GPU to pin it for
+            use_cpu=not setup.on_gpu,
+            bf16=setup.on_gpu,  # on a CPU the comparison is with fp32
+            dataloader_num_workers=setup.workers,
+            dataloader_pin_memory=setup.on_gpu,
             save_strategy="no",
             logging_strategy="no",
             report_to="none",

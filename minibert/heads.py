@@ -103,6 +103,7 @@ class BertForClassification(LabelledHead):
             check_targets(labels, (batch_size, classes), problem == "multi_label_classification")
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        labels = labels.to(logits.device)  # the batch may have stayed on the CPU
         if self.config.problem == "single_label_classification":
             return F.cross_entropy(logits, labels)
         targets = labels.to(logits.dtype).view_as(logits)  # (B, L); from (B,) where L = 1
@@ -217,14 +218,14 @@ class BertForQuestionAnswering(BertPretrained):
         record = Record(packing, output_hidden_states, output_attentions)
         check_spans(start_positions, end_positions, packing.mask)
         x = self.bert.encode(input_ids, token_type_ids, packing, record=record)  # (N, C)
-        logits = packing.unpack(self.span(self.dropout(x)))  # (B, T, 2)
+        logits = self.span(self.dropout(x))  # (N, 2)
         # Not minus infinity, of which a row of nothing but padding would make NaN.
-        padding = ~packing.mask[..., None].to(logits.device)  # (B, T, 1)
-        logits = logits.masked_fill(padding, torch.finfo(logits.dtype).min)
+        logits = packing.unpack(logits, torch.finfo(logits.dtype).min)  # (B, T, 2)
         start_logits, end_logits = logits.unbind(dim=-1)  # (B, T), (B, T)
         loss = None
         if start_positions is not None and end_positions is not None:
-            scores, answers = at_least_fp32(logits), (start_positions, end_positions)
+            scores = at_least_fp32(logits)
+            answers = (start_positions.to(x.device), end_positions.to(x.device))
             losses = [
                 F.cross_entropy(scores[..., i], answers[i], ignore_index=IGNORED) for i in (0, 1)
             ]

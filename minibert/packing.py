@@ -130,11 +130,11 @@ class Packing:
         found = self.pack(chosen).nonzero().squeeze(1)  # (R,), in packed order
         return found[(self.row[found] * self.length + self.column[found]).argsort()]
 
-    def unpack(self, x: Tensor) -> Tensor:
-        """(N, C) -> (B, T, C), zeros at padding."""
+    def unpack(self, x: Tensor, padding: float = 0.0) -> Tensor:
+        """(N, C) -> (B, T, C), with this number at padding."""
         if self.is_full:
             return x.view(self.batch_size, self.length, -1)
-        padded = x.new_zeros(self.batch_size, self.length, x.shape[1])
+        padded = x.new_full((self.batch_size, self.length, x.shape[1]), padding)
         return padded.index_put((self.row, self.column), x)
 
     def place_first(self, x: Tensor) -> Tensor:

@@ -198,7 +198,8 @@ class BertForPreTraining(BertPretrained):
         if labels is not None:
             losses.append(masked_lm_loss(logits, labels, packing, wanted))
         if next_sentence_label is not None:
-            losses.append(F.cross_entropy(at_least_fp32(next_sentence_logits), next_sentence_label))
+            pairs = next_sentence_label.to(next_sentence_logits.device)  # (B,)
+            losses.append(F.cross_entropy(at_least_fp32(next_sentence_logits), pairs))
         return PreTrainingOutput(
             prediction_logits=packing.unpack(logits) if wanted is None else logits,
             seq_relationship_logits=next_sentence_logits,

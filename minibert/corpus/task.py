@@ -19,6 +19,7 @@ from minibert._checks import IGNORED
 from minibert.corpus.rows import PreTrainingExample, Rows
 from minibert.corpus.spans import Spans
 from minibert.corpus.store import Corpus
+from minibert.engine.host import placed, send
 from minibert.engine.streams import BATCH_TOKENS, batches_by_length
 from minibert.model import at_least_fp32
 from minibert.pretraining import BertForPreTraining, PreTrainingOutput
@@ -104,7 +105,6 @@ def run_model(
 ) -> tuple[PreTrainingOutput, Tensor, Tensor]:
     """The model's output for the masked tokens only: prediction_logits (R, V) and
     seq_relationship_logits (B, 2); the labels (R,) and (B,) that belong to them."""
-    device = next(model.parameters()).device
     batch = tokenizer.pad([example.row for example in examples])
     length = batch["input_ids"].shape[1]
     padded = [ex.labels + [IGNORED] * (length - len(ex.labels)) for ex in examples]
@@ -113,9 +113,10 @@ def run_model(
     if not predict.any():  # rows of nothing but [UNK]: a score for [CLS], and no loss for it
         predict[:, 0] = True
     batch |= {"predict": predict}
-    output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
+    output = model(**placed(model, batch))
     next_sentence = torch.tensor([ex.next_sentence for ex in examples], device="cpu")  # (B,)
-    return output, labels[predict].to(device), next_sentence.to(device)
+    masked, pairs = send([labels[predict], next_sentence], output.prediction_logits.device)
+    return output, masked, pairs
 
 
 class HeldOut:

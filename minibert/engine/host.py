@@ -1,4 +1,4 @@
-"""The host's part of a batch: checked and packed on the CPU, and sent to the device once.
+"""The host's part of a batch: checked and packed on the CPU, and then sent to the device.
 
 A GPU is told what to do and does it while Python goes on; but whoever asks it for a number waits
 until everything it was told is done, and meanwhile nobody tells it more. Checking a batch and
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from minibert._checks import check_batch
 from minibert.model import BertModel
-from minibert.packing import Group, Packing, Record
+from minibert.packing import Group, Packing
 
 
 def send(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
@@ -45,48 +45,29 @@ def send(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
 class SentPacking(Packing):
     """A `Packing` made on the CPU. What the layers read of it is on the device.
 
-    tokens, segments: (N,) of the batch, packed and sent with it. mask: stays where the batch is, as
-    the checks of labels want it. Tensors given to `pack` and `indices` may be there or on the
-    device.
+    mask: stays where the batch is, as the checks of labels want it. Tensors given to `pack` and
+    `indices` may be on the CPU or on the device.
     """
 
-    def __init__(
-        self, host: Packing, mask: Tensor, ids: Tensor, types: Tensor, device: torch.device
-    ) -> None:
+    def __init__(self, host: Packing, mask: Tensor, device: torch.device) -> None:
         self.host, self.mask, self.device = host, mask, device
         self.batch_size, self.length, self.lengths = host.batch_size, host.length, host.lengths
-        (
-            self.row,
-            self.column,
-            self.order,
-            self.first,
-            self.first_row,
-            self.tokens,
-            self.segments,
-            self.starts,
-        ) = send(
-            [
-                host.row,
-                host.column,
-                host.order,
-                host.first,
-                host.first_row,
-                host.pack(ids),
-                host.pack(types),
-                host.starts,
-            ],
-            device,
-        )
+        numbers = [host.row, host.column, host.order, host.first, host.first_row, host.starts]
+        sent = send(numbers, device)
+        self.row, self.column, self.order, self.first, self.first_row, self.starts = sent
 
     @cached_property
     def groups(self) -> list[Group]:  # type: ignore[override]
         """Only a kernel that needs rectangles reads them, and only then their masks are sent."""
-        masks = [group.mask for group in self.host.groups if group.mask is not None]
-        sent = iter(send(masks, self.device))
-        return [
-            group if group.mask is None else replace(group, mask=next(sent))
-            for group in self.host.groups
-        ]
+        return [self._sent(group) for group in self.host.groups]
+
+    def _sent(self, group: Group) -> Group:
+        if group.mask is None or group.slots is None:
+            return group
+        mask, slots = send([group.mask, group.slots], self.device)
+        sent = replace(group, mask=mask)
+        vars(sent)["slots"] = slots  # which it would look for on the device, and wait
+        return sent
 
     def pack(self, x: Tensor) -> Tensor:
         return send([self.host.pack(x)], self.device)[0] if x.is_cpu else super().pack(x)
@@ -98,33 +79,29 @@ class SentPacking(Packing):
 
 
 class HostPackedModel(BertModel):
-    """A `BertModel` on a device that takes its batch on the CPU. (From a device it is fetched.)"""
+    """A `BertModel` on a device that takes its batch on the CPU; so do heads on it their labels.
 
-    arguments_anywhere = ("input_ids", "token_type_ids", "attention_mask", "predict")
+    From a device the batch is fetched.
+    """
+
+    arguments_anywhere = (
+        "input_ids",
+        "token_type_ids",
+        "attention_mask",
+        "predict",
+        "labels",
+        "next_sentence_label",
+        "start_positions",
+        "end_positions",
+    )
 
     def make_packing(
         self, input_ids: Tensor, token_type_ids: Tensor | None, attention_mask: Tensor | None
     ) -> Packing:
-        ids, types, mask = (_fetched(x) for x in (input_ids, token_type_ids, attention_mask))
-        mask = check_batch(self.config, ids, types, mask)  # type: ignore[arg-type]
-        assert ids is not None  # that was checked
-        host = Packing(mask, mixed=self.training)
+        fetched = [_fetched(x) for x in (input_ids, token_type_ids, attention_mask)]
+        mask = check_batch(self.config, *fetched)  # type: ignore[arg-type]
         (given,) = send([mask], input_ids.device)
-        types = torch.zeros_like(ids) if types is None else types.to(ids.dtype)
-        return SentPacking(host, given, ids, types, self.device)
-
-    def encode(
-        self,
-        input_ids: Tensor,
-        token_type_ids: Tensor | None,
-        packing: Packing,
-        wanted: Tensor | None = None,
-        record: Record | None = None,
-    ) -> Tensor:
-        if not isinstance(packing, SentPacking):
-            return super().encode(input_ids, token_type_ids, packing, wanted, record)
-        x = self.embeddings(packing.tokens, packing.column, packing.segments)  # (N, C)
-        return self.encoder(x, packing, wanted, record)
+        return SentPacking(Packing(mask, mixed=self.training), given, self.device)
 
 
 def placed(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

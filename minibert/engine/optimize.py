@@ -15,10 +15,12 @@ from minibert._checks import check_has_weights, shown
 from minibert.attention import SelfAttention
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.embeddings import Embeddings
+from minibert.encoder import Encoder
 from minibert.engine.attention import PackedAttention
 from minibert.engine.bodies import Body, Plain, refuse_move, refuse_state_dict
 from minibert.engine.exchange import exchange
 from minibert.engine.forks import survive_fork
+from minibert.engine.graphs import GraphedEncoder
 from minibert.engine.host import HostPackedModel
 from minibert.engine.memory import keep_freed_memory
 from minibert.engine.rule import Precision, body_for, choose
@@ -92,6 +94,7 @@ def classes_for(device: torch.device) -> dict[type[nn.Module], type[nn.Module]]:
         classes[BertModel] = HostPackedModel
     if device.type == "cuda":
         classes[SelfAttention] = PackedAttention
+        classes[Encoder] = GraphedEncoder
     return classes
 
 

@@ -3,7 +3,9 @@
 recipe      how to train: a frozen set of numbers, checked where it is made
 batches     what a model learns from: which examples a step takes, and their loss
 optimizer   AdamW, its groups, the learning rate's rise and fall
-loop        the steps, evaluations, and what is written down
+steps       a step: gradients of a batch, and the optimizer
+readings    losses on their way from a GPU, read some steps late
+loop        the run: steps, evaluations, and what is written down
 history     losses and evaluations of a run
 state       what survives a crash
 speed       what makes a step fast, put in place from outside

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from minibert._checks import check_labels, shown
 from minibert.checkpoint.arguments import whole_number
+from minibert.engine.host import placed, send
 from minibert.model import at_least_fp32
 from minibert.tokenizer import Row, WordPieceTokenizer
 
@@ -137,11 +138,13 @@ class Classification(Task[Example]):
         seed: int = 0,
         class_weights: Tensor | None = None,
     ) -> None:
-        self.examples, self.tokenizer, self.class_weights = examples, tokenizer, class_weights
+        self.examples, self.tokenizer = examples, tokenizer
         self.seed = seed = whole_number("seed", seed, 0, 2**32 - 1)
         self.batch_size = batch_size = whole_number("batch_size", batch_size, 1)
         if class_weights is not None:
             check_class_weights(class_weights)
+            class_weights = class_weights.cpu()  # where they are asked for by example
+        self.class_weights = class_weights
         self.steps_per_epoch = -(-len(examples) // batch_size)
         self.fingerprint = examples.fingerprint
         weights = None if class_weights is None else class_weights.tolist()
@@ -163,21 +166,28 @@ class Classification(Task[Example]):
 
     def loss(self, model: nn.Module, part: list[Example], whole: list[Example]) -> Tensor:
         logits, labels = self.logits(model, part)
-        check_labels(labels, len(part), logits.shape[1])
-        weights = None if self.class_weights is None else self.class_weights.to(logits.device)
-        if weights is not None and len(weights) != logits.shape[1]:
-            raise ValueError(
-                f"there are {len(weights)} class_weights and {logits.shape[1]} labels; give as many"
-            )
+        weights = self.class_weights
+        if weights is not None:
+            if len(weights) != logits.shape[1]:
+                raise ValueError(
+                    f"there are {len(weights)} class_weights and {logits.shape[1]} labels; "
+                    "give as many"
+                )
+            (weights,) = send([weights], logits.device)
         losses = F.cross_entropy(at_least_fp32(logits), labels, weights, reduction="sum")
         return losses / self._weight(whole)
 
     def logits(self, model: nn.Module, part: list[Example]) -> tuple[Tensor, Tensor]:
         """(B, L) scores and (B,) labels, on the model's device."""
-        device = next(model.parameters()).device
         batch = self.tokenizer.pad([example.row for example in part])
-        logits = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits
-        return logits, torch.tensor([example.label for example in part], device=device)
+        logits = model(**placed(model, batch)).logits
+        return logits, self.labels_for(logits, part)
+
+    def labels_for(self, logits: Tensor, part: list[Example]) -> Tensor:
+        """(B,) labels on the device of these scores, (B, L); checked before they are sent."""
+        labels = torch.tensor([example.label for example in part], device="cpu")
+        check_labels(labels, len(part), logits.shape[1])
+        return send([labels], logits.device)[0]
 
     def _weight(self, batch: list[Example]) -> float:
         if self.class_weights is None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
+from minibert.engine.host import send
 from minibert.engine.optimize import optimize
 from minibert.engine.streams import compute_rows
 from minibert.heads import BertForClassification
@@ -50,8 +50,9 @@ class ClassificationOfVectors(Classification):
 
     def logits(self, model: nn.Module, part: list[Example]) -> tuple[Tensor, Tensor]:
         device = next(model.parameters()).device
-        chosen = self.vectors[[example.index for example in part]].to(device)  # (B, C)
-        return model(chosen), torch.tensor([example.label for example in part], device=device)
+        (chosen,) = send([self.vectors[[example.index for example in part]]], device)  # (B, C)
+        logits = model(chosen)
+        return logits, self.labels_for(logits, part)
 
 
 def first_vectors(

@@ -21,7 +21,8 @@ class Evaluation:
 @dataclass
 class History:
     """What happened: the loss of every step, each evaluation (the first before any training), and
-    the time spent in training steps, in seconds, for this many examples."""
+    the time spent in training steps, in seconds, for this many examples. The time of a step ends
+    when its loss is in hand, so that of a GPU counts, though Python runs ahead of it."""
 
     losses: list[float] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)

@@ -15,12 +15,11 @@ import math
 import signal
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,9 +30,8 @@ from minibert.checkpoint.pretrained import Pretrained
 from minibert.engine.progress import announce, lines_above_bar, progress_bar
 from minibert.engine.rule import cpu_features
 from minibert.engine.seeds import seeded
-from minibert.training.batches import Task, split
+from minibert.training.batches import Task
 from minibert.training.history import Evaluation, History
-from minibert.training.optimizer import make_optimizer, warmup_linear
 from minibert.training.ranks import Ranks
 from minibert.training.recipe import Recipe
 from minibert.training.signals import noted_signals
@@ -47,6 +45,7 @@ from minibert.training.state import (
     save_state,
     states,
 )
+from minibert.training.steps import Made, Steps
 
 logger = logging.getLogger(__name__)
 
@@ -76,11 +75,12 @@ def train(
     they end it at once. resume: go on from the newest state there, if there is one.
 
     Raises `FloatingPointError` when the loss or the gradient is no longer a number; the weights are
-    then those of the step before, and saved states stay. Raises it, too, for the loss of an
-    evaluation, and for weights, which are looked at before they are evaluated or saved and at the
-    end. Raises `OSError` for a folder that cannot be written, `BlockingIOError` for one in which
-    another run is at work, and `ValueError` for arguments that cannot be used and a run that cannot
-    be resumed, before anything is trained.
+    then those of the step before, and saved states stay. On a GPU losses are read some steps late,
+    and so the error comes, and the lines of the log; it is the same error, for the same step.
+    Raises it, too, for the loss of an evaluation, and for weights, which are looked at before they
+    are evaluated or saved and at the end. Raises `OSError` for a folder that cannot be written,
+    `BlockingIOError` for one in which another run is at work, and `ValueError` for arguments that
+    cannot be used and a run that cannot be resumed, before anything is trained.
     """
     return _Run(model, task, recipe, evaluate, folder, resume, save_every).train()
 
@@ -118,14 +118,11 @@ class _Run:
             and "bf16" not in cpu_features()
         ):
             logger.warning("this CPU emulates bf16, which is far slower than precision='fp32'")
-        self.steps = task.steps_per_epoch * recipe.epochs
         self.evaluate_every = recipe.evaluate_every or task.steps_per_epoch
-        self.optimizer = make_optimizer(model, recipe.lr, recipe.weight_decay, recipe.layer_decay)
-        if not self.steps:
-            raise ValueError("the task has no examples to learn from; give at least one")
-        self.schedule = warmup_linear(self.optimizer, self.steps, recipe.warmup)
-        self.trainable = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.steps = Steps(model, task, recipe, self.ranks, self.folder)
         self.history = History()
+        self.signals: list[int] = []  # that this process was sent
+        self.ranks_signals: list[int] = []  # that some rank was sent, as all of them have read
         self.best_weights: dict[str, Tensor] | None = None
         self.log: Log | None = None
         recipe_and_task = {**asdict(recipe), **task.settings}
@@ -139,18 +136,18 @@ class _Run:
             wrapped = self.ranks.wrap(self.model)
             # The recipe says the precision, not an autocast around it.
             stack.enter_context(torch.autocast(self.device.type, enabled=False))
-            progress = stack.enter_context(
+            self.progress = stack.enter_context(
                 progress_bar(
                     "step",
-                    total=self.steps,
-                    initial=len(self.history.losses),
+                    total=self.steps.total,
+                    initial=self.steps.made,
                     silent=self.ranks.rank > 0,
                 )
             )
             stack.enter_context(lines_above_bar())
-            signals = stack.enter_context(noted_signals(self.folder is not None))
+            self.signals = stack.enter_context(noted_signals(self.folder is not None))
             if self.folder is not None and self.ranks.rank == 0:
-                self.log = stack.enter_context(Log(self.folder, len(self.history.losses)))
+                self.log = stack.enter_context(Log(self.folder, self.steps.made))
             stack.enter_context(
                 fast_training(
                     self.model,
@@ -159,122 +156,74 @@ class _Run:
                     alone=self.ranks.world_size == 1,
                 )
             )
-            start = len(self.history.losses)
+            start = self.steps.made
             while True:
-                step = len(self.history.losses)
+                step = self.steps.made
                 due = self._evaluation_is_due(step)
-                save = due or step == self.steps or step % self.save_every == 0
+                save = due or step == self.steps.total or step % self.save_every == 0
+                if save or step % self.task.steps_per_epoch == 0:
+                    self._catch_up()
                 if step > start and save:
-                    self._check_weights(step)
+                    self.steps.check_weights()
                 if due:
                     self._evaluate(step)
                 elif step > start and step % self.task.steps_per_epoch == 0:
                     announce(logger, self._line(step))
-                over = step == self.steps or self.history.ran_out_of(self.recipe.patience)
+                over = step == self.steps.total or self.history.ran_out_of(self.recipe.patience)
                 if step > start and save:
                     self._save()
                 # A signal reaches the ranks in different steps; they stop after the same one.
-                if signal_number := self.ranks.largest(signals[0] if signals else 0, self.device):
-                    self._stop(signal_number)
+                told = self.signals if self.ranks.world_size == 1 else self.ranks_signals
+                if told:
+                    self._stop(told[0])
                 if over:
                     break
-                self._step(wrapped, step)
-                progress.update()
-                progress.set_postfix(self._figures(), refresh=False)
+                self._step(wrapped)
         if self.best_weights is not None:
             self.model.load_state_dict(self.best_weights)
         self.model.eval()
-        if signals:  # it came after the last look
-            signal.raise_signal(signals[0])
+        if self.signals:  # it came after the last look
+            signal.raise_signal(self.signals[0])
         return self.history
 
-    def _step(self, wrapped: nn.Module, step: int) -> None:
-        """Gradients of one batch, then one step of the optimizer."""
+    def _step(self, wrapped: nn.Module) -> None:
+        """Make a step, and write down those whose losses were read."""
         started = time.perf_counter()
-        self.model.train()
-        self.rate = max(self.schedule.get_last_lr())  # that of the head, where layers differ
-        batch = self.task.batch(step)
-        with seeded(self._seed(step)):
-            loss = self._gradients(wrapped, batch)
-        value = self.ranks.sum(loss)
-        norm = nn.utils.get_total_norm(p.grad for p in self.trainable if p.grad is not None).item()
-        if not math.isfinite(value) or not math.isfinite(norm):
-            self.optimizer.zero_grad()
-            examples = ", ".join(str(example.index) for example in batch[:8])
-            raise FloatingPointError(
-                f"the loss is {value} and the norm of the gradient {norm} at step {step + 1} with "
-                f"a learning rate of {self.rate:.2g}, in the batch of "
-                f"examples {examples}{', ...' if len(batch) > 8 else ''}; {self._remedy()}"
-            )
-        limited = torch.tensor(norm, dtype=torch.float32, device="cpu")
-        nn.utils.clip_grads_with_norm_(self.trainable, self.recipe.clip, limited)
-        self.optimizer.step()
-        self.schedule.step()
-        self.optimizer.zero_grad()
-        self.history.losses.append(value)
-        self.history.examples += len(batch)
+        read = self.steps.make(wrapped, self.signals)
+        # The time until losses are in hand, summed over all steps: that of a GPU, too.
         self.history.seconds += time.perf_counter() - started
-        self._write({"step": step + 1, **self._figures()})
+        for made in read:
+            self._note(made)
 
-    def _seed(self, step: int) -> int:
-        """Of the random numbers of a step, which follow from its own number, on each rank."""
-        seed = np.random.SeedSequence([self.recipe.seed, step, self.ranks.rank])
-        return int(seed.generate_state(1, np.uint64)[0])
+    def _catch_up(self) -> None:
+        """Read and write down what has not been read yet of the steps made."""
+        started = time.perf_counter()
+        read = self.steps.finish()
+        self.history.seconds += time.perf_counter() - started
+        for made in read:
+            self.steps.check(made)
+            self._note(made)
 
-    def _gradients(self, wrapped: nn.Module, batch: list[Any]) -> Tensor:
-        """Compute the gradients of a batch; returns this rank's part of its loss."""
-        mine = split(batch, self.ranks.world_size)[self.ranks.rank]
-        # A rank without examples computes one for nothing: the others wait for its gradients.
-        number = min(self.recipe.accumulate, max(1, len(mine)))
-        parts = [part for part in split(mine, number) if part] or [batch[:1]]
-        total = torch.zeros((), dtype=torch.float32, device=self.device)
-        for part in parts:
-            last = part is parts[-1]
-            with nullcontext() if last else self.ranks.no_sync(wrapped):
-                # Uncached: inside of another autocast PyTorch keeps the copies in bf16 of the first
-                # step's weights, and every later step would compute with those.
-                with torch.autocast(
-                    self.device.type,
-                    torch.bfloat16,
-                    enabled=self.recipe.precision == "bf16",
-                    cache_enabled=False,
-                ):
-                    loss = self.task.loss(wrapped, part, batch)
-                if not mine:
-                    loss = loss * 0
-                total += loss.detach()
-                # The ranks' gradients are averaged, so each is first multiplied: a sum is wanted.
-                (loss * self.ranks.world_size if self.ranks.world_size > 1 else loss).backward()
-        return total
-
-    def _check_weights(self, step: int) -> None:
-        """Raise `FloatingPointError` for weights that are no longer numbers.
-
-        The loss of the next step would tell, but a state has to be good, and so has the end.
-        """
-        for name, parameter in self.model.named_parameters():
-            if parameter.requires_grad and not bool(parameter.isfinite().all()):
-                raise FloatingPointError(
-                    f"{name} is no longer finite after step {step}; {self._remedy()}"
-                )
-
-    def _remedy(self) -> str:
-        """What to do about a run whose numbers are no longer finite."""
-        if not self.history.losses:
-            return (
-                "no step was made yet, so look for NaN and for huge numbers in the weights to "
-                "begin with and in class_weight"
-            )
-        advice = f"lower lr (now {self.recipe.lr:g}) and begin a new run"
-        if self.folder is not None:
-            advice += f": delete {self.folder}, or give another folder"
-        return advice
+    def _note(self, made: Made) -> None:
+        """Write down what a step came to."""
+        self.history.losses.append(made.loss)
+        self.history.examples += len(made.step.batch)
+        if made.signal:
+            self.ranks_signals.append(made.signal)
+        figures = {
+            "loss": round(made.loss, 4),
+            "lr": float(f"{made.step.rate:.3g}"),
+            "examples/s": round(self.history.speed, 1),
+        }
+        self._write({"step": made.step.number, **figures})
+        self.progress.update()
+        self.progress.set_postfix(figures, refresh=False)
 
     def _evaluation_is_due(self, step: int) -> bool:
         if self.evaluate is None:
             return False
         known = bool(self.history.evaluations) and self.history.evaluations[-1].step == step
-        return not known and (step % self.evaluate_every == 0 or step == self.steps)
+        return not known and (step % self.evaluate_every == 0 or step == self.steps.total)
 
     def _evaluate(self, step: int) -> None:
         """Evaluate, and remember the weights if they are the best so far."""
@@ -282,7 +231,7 @@ class _Run:
         self.model.eval()
         result = None
         if self.ranks.rank == 0:
-            with seeded(self._seed(step)):
+            with seeded(self.steps.seed(step)):
                 result = self.evaluate(step)
         result = self.ranks.broadcast(result)
         if not isinstance(result, Evaluation):
@@ -292,7 +241,8 @@ class _Run:
         for name, value in (("loss", result.loss), ("accuracy", result.accuracy)):
             if not math.isfinite(value):
                 raise FloatingPointError(
-                    f"the {name} of the evaluation after step {step} is {value}; {self._remedy()}"
+                    f"the {name} of the evaluation after step {step} is {value}; "
+                    f"{self.steps.remedy(step)}"
                 )
         self.history.evaluations.append(result)
         announce(logger, self._line(step, result))
@@ -315,14 +265,6 @@ class _Run:
         done = round(step / self.task.steps_per_epoch, 2)
         when = f"epoch {done:g} of {self.recipe.epochs}" if step else "before training"
         return f"{when}: {', '.join(parts)}"
-
-    def _figures(self) -> dict[str, float]:
-        """For the progress bar and the log."""
-        return {
-            "loss": round(self.history.losses[-1], 4),
-            "lr": float(f"{self.rate:.3g}"),
-            "examples/s": round(self.history.speed, 1),
-        }
 
     def _write(self, line: dict[str, Any]) -> None:
         if self.log is not None:
@@ -354,10 +296,10 @@ class _Run:
             **asdict(self.recipe),
             **self.task.settings,
             **{f"config.{name}": value for name, value in config.items()},
-            "steps": self.steps,
+            "steps": self.steps.total,
             "data": self.task.fingerprint,
             "weights at the start": digest.hexdigest(),
-            "trained parameters": sum(p.numel() for p in self.trainable),
+            "trained parameters": sum(p.numel() for p in self.steps.trainable),
             "Linear": matmul_class(self.device, self.recipe.precision).__name__,
             "threads": torch.get_num_threads(),
             "processes": self.ranks.world_size,
@@ -373,15 +315,15 @@ class _Run:
         state = {
             "description": self.description,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
+            "optimizer": self.steps.optimizer.state_dict(),
+            "schedule": self.steps.schedule.state_dict(),
             "history": history,
             "best": self.best_weights,
         }
         if self.log is not None:
             self.log.flush()
         try:
-            save_state(self.folder, len(self.history.losses), state)
+            save_state(self.folder, self.steps.made, state)
         except OSError as error:
             logger.warning("%s; the states before it stay, and the run goes on", error)
 
@@ -398,22 +340,23 @@ class _Run:
         check_same(description, self.description)
         with readable(path):
             self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.schedule.load_state_dict(state["schedule"])
+            self.steps.optimizer.load_state_dict(state["optimizer"])
+            self.steps.schedule.load_state_dict(state["schedule"])
             history = dict(state["history"])
             evaluations = [Evaluation(**evaluation) for evaluation in history.pop("evaluations")]
             self.history = History(evaluations=evaluations, **history)
             self.best_weights = state["best"]
-            step = len(self.history.losses)
-        logger.info("resuming after step %d from %s", step, path)
+            self.steps.made = len(self.history.losses)
+        logger.info("resuming after step %d from %s", self.steps.made, path)
 
     def _stop(self, number: int) -> None:
         """End the run as the signal asks, with its state saved."""
+        self._catch_up()
         self._save()
         logger.warning(
             "stopped by %s after step %d%s",
             signal.Signals(number).name,
-            len(self.history.losses),
+            self.steps.made,
             self._where_to_go_on(),
         )
         if number == signal.SIGINT:

@@ -50,19 +50,18 @@ class Ranks:
             return wrapped.no_sync()
         return nullcontext()
 
-    def sum(self, value: Tensor) -> float:
-        """The sum of a number over the ranks."""
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of a number over the ranks, on its device; a GPU is not waited for."""
         if self.world_size > 1:
             dist.all_reduce(value)
-        return value.item()
+        return value
 
-    def largest(self, value: int, device: torch.device) -> int:
-        """The largest of the ranks' numbers."""
-        if self.world_size == 1:
-            return value
-        box = torch.tensor(value, device=device)
-        dist.all_reduce(box, dist.ReduceOp.MAX)
-        return int(box.item())
+    def largest(self, value: int, device: torch.device) -> Tensor:
+        """The largest of the ranks' numbers, on the device; a GPU is not waited for."""
+        box = torch.full((), value, dtype=torch.float32, device=device)
+        if self.world_size > 1:
+            dist.all_reduce(box, dist.ReduceOp.MAX)
+        return box
 
     def broadcast(self, value: T | None) -> T:
         """Rank 0's value, in every rank."""

@@ -79,8 +79,6 @@ def test_an_error_of_the_device_is_not_taken_for_a_batch_in_the_wrong_place(monk
     model.bert.encoder.register_forward_pre_hook(fail)
     with pytest.raises(torch.OutOfMemoryError):
         model(**BATCHES["full"])
-    with pytest.raises(ValueError, match="labels is on cpu and the model on cuda:0"):
-        model(**BATCHES["full"], labels=torch.tensor([0, 1, 0]))
 
 
 def test_types_may_be_left_out_and_of_another_integer_type():
@@ -114,12 +112,34 @@ def test_every_tensor_the_layers_read_is_on_the_models_device():
     mixed = SentPacking(
         minibert.packing.Packing(batch["attention_mask"].bool(), mixed=True),
         packing.mask,
-        batch["input_ids"],
-        batch["token_type_ids"],
         torch.device("meta"),
     )
-    masks = [group.mask for group in mixed.groups if group.mask is not None]
-    assert masks and all(mask.is_meta for mask in masks)
+    masked = [group for group in mixed.groups if group.mask is not None]
+    assert masked and all(group.mask.is_meta and group.slots.is_meta for group in masked)
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels"),
+    [
+        ("BertForSequenceClassification", {"labels": [0, 1, 0, 1]}),
+        ("BertForTokenClassification", {"labels": None}),
+        ("BertForMaskedLM", {"labels": None}),
+        ("BertForPreTraining", {"labels": None, "next_sentence_label": [0, 1, 0, 1]}),
+        ("BertForQuestionAnswering", {"start_positions": [1] * 4, "end_positions": [1] * 4}),
+    ],
+)
+def test_labels_stand_beside_the_batch(kind, labels):
+    """Checked on the CPU, and then sent; the meta device stands for a GPU."""
+    batch = dict(BATCHES["ragged"])
+    batch = {name: x[:4].clone() for name, x in batch.items()}
+    batch["attention_mask"][:, :2] = 1
+    ones = batch["attention_mask"].masked_fill(batch["attention_mask"] == 0, -100)
+    given = {name: ones if x is None else torch.tensor(x) for name, x in labels.items()}
+    model = host_packed(ours_from(hf_model(kind)))
+    wanted = model(**batch, **given).loss
+    assert wanted.isfinite()
+    loss = host_packed(ours_from(hf_model(kind)).to("meta")).forward(**batch, **given).loss
+    assert loss.is_meta and loss.shape == wanted.shape
 
 
 def test_it_can_be_copied_and_pickled():
@@ -180,16 +200,17 @@ def test_a_batch_goes_where_the_model_wants_it():
 
 
 @pytest.mark.parametrize(
-    ("device", "names"),
+    ("device", "names", "for_inference"),
     [
-        ("cpu", set()),
-        ("mps", {"HostPackedModel"}),
-        ("cuda", {"HostPackedModel", "PackedAttention"}),
+        ("cpu", set(), set()),
+        ("mps", {"HostPackedModel"}, set()),
+        ("cuda", {"HostPackedModel", "PackedAttention"}, {"GraphedEncoder"}),
     ],
 )
-def test_devices_decide_what_a_model_becomes(device, names):
+def test_devices_decide_what_a_model_becomes(device, names, for_inference):
     inference = classes_for_inference(torch.device(device))
-    assert {to.__name__ for to in inference.values()} == names | {SettledEmbeddings.__name__}
+    for_inference |= {SettledEmbeddings.__name__}
+    assert {to.__name__ for to in inference.values()} == names | for_inference
     assert all(issubclass(to, own) for own, to in inference.items())
     training = classes_for_training(torch.device(device), "bf16", recompute=False)
     on_cpu = {"FewSizesLinear", "SharedBitsDropout", "FormulaWithDropout"}

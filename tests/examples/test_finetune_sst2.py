@@ -1,14 +1,17 @@
 """examples/finetune_sst2.py as a user runs it."""
 
+import io
 import json
 import runpy
+import sys
 
+from minibert.cli.main import main
 from minibert.data import LabelledTexts
 from tests.conftest import ROOT
 from tests.programs import run
 
 
-def test_example_fine_tunes_and_saves(tmp_path):
+def test_example_fine_tunes_and_saves(tmp_path, monkeypatch, capsys):
     output, table = tmp_path / "out", tmp_path / "mine.csv"
     rows = [f"{'a fine' if i % 2 else 'a poor'} film,{'yes' if i % 2 else 'no'}" for i in range(60)]
     table.write_text("\n".join(["Text,Label", *rows]))
@@ -42,14 +45,18 @@ def test_example_fine_tunes_and_saves(tmp_path):
         "log.jsonl",
     }
     assert (output / "learning_curve.png").read_bytes()[:4] == b"\x89PNG"
-    again = run("examples/finetune_sst2.py", "--output", output)
-    assert again.returncode == 2 and "exists" in again.stderr, "refused before training"
-    line = run("-m", "minibert", "classify", output, input="A joy.\n", check=True).stdout
-    assert line.split("\t")[0] in ("no", "yes")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"A joy.\n")))
+    monkeypatch.setattr(sys, "argv", ["minibert", "classify", str(output)])
+    main()
+    label, _, text = capsys.readouterr().out.split("\t")
+    assert label in ("no", "yes") and text == "A joy.\n"
 
 
 def test_example_refuses_bad_input_in_one_line_with_exit_code_2(tmp_path):
+    (tmp_path / "earlier").mkdir()
+    (tmp_path / "earlier" / "config.json").write_text("{}")
     refused = {
+        "exists": ["--output", str(tmp_path / "earlier")],
         "nowhere.csv": ["--data", "nowhere.csv"],
         "minilm-l6": ["--model", "minilm-l7"],
         "epochs": ["--epochs", "0"],
@@ -65,7 +72,7 @@ for arguments in json.loads(sys.argv[1]):
         print(f"exit code {exit.code}", file=sys.stderr)
 """
     output = ["--output", str(tmp_path / "out")]
-    result = run("-c", program, json.dumps([[*case, *output] for case in refused.values()]))
+    result = run("-c", program, json.dumps([[*output, *case] for case in refused.values()]))
     lines = result.stderr.splitlines()
     assert len(lines) == 2 * len(refused), result.stderr
     for named, line, code in zip(refused, lines[::2], lines[1::2], strict=True):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import minibert
+import minibert.data
 from minibert import TextClassifier
 from tests.conftest import TEXTS, TINY
 
@@ -29,15 +30,15 @@ def start(tmp_path_factory):
     [(24, 32, 100), (24, 8, 34), (600, 8, 3)],
 )
 def test_without_epochs_there_are_three_or_enough_for_100_steps(
-    start, caplog, texts, batch_size, epochs
+    start, planned, caplog, texts, batch_size, epochs
 ):
     caplog.set_level(logging.INFO, "minibert")
     classifier = TextClassifier(start, batch_size=batch_size)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "epochs=")
-        classifier.fit((TEXTS * 25)[:texts], (LABELS * 25)[:texts])
+        _, task, recipe = planned(classifier, (TEXTS * 25)[:texts], (LABELS * 25)[:texts])
     steps = -(-texts // batch_size)
-    assert len(classifier.history_.losses) == epochs * steps >= 100
+    assert (recipe.epochs, task.steps_per_epoch) == (epochs, steps) and epochs * steps >= 100
     told = [message for message in caplog.messages if "set epochs to change it" in message]
     assert told == [
         f"{texts} texts make few steps an epoch, {steps}, so epochs={epochs} is taken, which makes "
@@ -54,10 +55,10 @@ def test_few_steps_that_were_asked_for_are_made_and_warned_of(start):
     assert {warning.filename for warning in caught} == {__file__}
 
 
-def test_enough_steps_are_not_warned_of(start):
+def test_enough_steps_are_not_warned_of(start, planned):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "epochs=")
-        TextClassifier(start, epochs=10, batch_size=8).fit(TEXTS, LABELS)
+        planned(TextClassifier(start, epochs=10, batch_size=8))
 
 
 TOPICS = {
@@ -88,3 +89,10 @@ def test_minilm_learns_from_16_texts_by_default_and_not_in_the_usual_3_epochs():
     by_default = TextClassifier("minilm-l6", batch_size=8).fit(*train).score(*new)
     in_6_steps = TextClassifier("minilm-l6", batch_size=8, epochs=3).fit(*train).score(*new)
     assert by_default >= 0.95 and in_6_steps <= 0.85
+
+
+@pytest.mark.slow
+def test_minilm_learns_the_bundled_sentences_by_default():
+    train, development = minibert.data.load("sample")
+    classifier = TextClassifier("minilm-l6").fit(train.texts, train.labels)
+    assert 0.8 <= classifier.score(development.texts, development.labels) <= 0.95

@@ -33,6 +33,7 @@ from minibert.tokenizer import Row, WordPieceTokenizer
 from minibert.training.batches import Classification, Examples
 from minibert.training.history import Evaluation
 from minibert.training.loop import train
+from minibert.training.readings import LATE
 from minibert.training.recipe import Recipe
 from minibert.training.ranks import Ranks, torchrun_ranks
 
@@ -110,6 +111,13 @@ def checks(ranks, out):
     stop = (5, signal.SIGTERM) if ranks.rank == 1 else (None, None)
     results["stopped"] = run(stop=stop, **kept)
     results["resumed"] = run(resume=True, **kept)
+
+    LATE["cpu"] = 1  # losses, and signals, are read a step later, as on GPUs
+    kept = dict(folder=out / f"late-{ranks.rank}", dropout=0.1)
+    stop = (3, signal.SIGTERM) if ranks.rank == 1 else (None, None)
+    results["stopped late"] = run(stop=stop, **kept)
+    results["resumed late"] = run(resume=True, **kept)
+    del LATE["cpu"]
 
     other = Examples(EXAMPLES.rows, [0] * 22 + [1])
     try:
@@ -277,6 +285,15 @@ def test_resumed_ranks_end_as_if_never_stopped(both):
     for rank in both:
         assert same_bits(rank["resumed"]["weights"], both[0]["dropout"]["weights"])
         assert rank["resumed"]["losses"] == both[0]["dropout"]["losses"]
+
+
+def test_ranks_whose_losses_are_read_late_stop_after_the_same_step_and_resume(both):
+    for rank in both:
+        assert rank["stopped late"]["code"] == 128 + 15
+        assert [step for step, _ in rank["stopped late"]["seen"]] == [0, 1, 2, 3, 4]
+        assert [step for step, _ in rank["resumed late"]["seen"]] == [5, 6, 7, 8, 9, 10, 11]
+        assert same_bits(rank["resumed late"]["weights"], both[0]["dropout"]["weights"])
+        assert rank["resumed late"]["losses"] == both[0]["dropout"]["losses"]
 
 
 def test_another_number_of_processes_cannot_resume(both, worker, out):
