@@ -6,9 +6,10 @@
 Of `minilm-l6` on 128 of the bundled sentences: `last_hidden_state` of the plain model, and, from a
 classifier with a head of seed 0, the logits of the plain model, in batches and of single texts, and
 those of `optimize` in fp32 and int8. Then the losses of 20 steps of `TextClassifier.fit` without
-dropout. A SHA-256 means something on one machine with one version of PyTorch only, so the other
-checkout (a git worktree, say) is run by the same interpreter. Only public names are used: both
-checkouts know them.
+dropout, and logits of a small random model of each other family. A SHA-256 means something on one
+machine with one version of PyTorch only, so the other checkout (a git worktree, say) is run by the
+same interpreter. Only public names are used: both checkouts know them. (A checkout that has no
+other families has no figures of them, and they are not compared.)
 
 Exit code 1 if a SHA-256 differs or a loss does by more than 1e-6.
 """
@@ -29,6 +30,12 @@ import torch
 
 TEXTS, BATCH, STEPS = 128, 16, 20
 TOLERANCE = 1e-6
+FAMILIES = (
+    "distilbert-base-uncased",
+    "roberta-base",
+    "electra-small-discriminator",
+    "albert-base-v2",
+)
 
 
 def digest(tensor: torch.Tensor) -> str:
@@ -61,7 +68,26 @@ def measure() -> dict[str, object]:
             logits = [engine(**batch).logits for batch in (*batches, *singles)]
             found[f"logits, {kind}"] = digest(torch.cat(logits))
     found["losses"] = losses(texts, labels, model, tokenizer)
+    found["families"] = families(batches)
     return found
+
+
+def families(batches: list[dict[str, torch.Tensor]]) -> dict[str, str]:
+    """Family -> the digest of logits; of checkouts before there were any, nothing."""
+    from minibert import BertConfig, BertForClassification, optimize
+
+    if "model_type" not in BertConfig.__dataclass_fields__:
+        return {}
+    digests = {}
+    for name in FAMILIES:
+        torch.manual_seed(0)
+        narrow = {"hidden_size": 192, "num_attention_heads": 4, "intermediate_size": 384}
+        config = BertConfig.from_size(name, **narrow, vocab_size=30522, initializer_range=0.1)
+        model = BertForClassification(config).eval()
+        with torch.inference_mode():
+            logits = [engine(**b).logits for engine in (model, optimize(model)) for b in batches]
+        digests[config.model_type] = digest(torch.cat(logits))
+    return digests
 
 
 def losses(texts: list[str], labels: list[str], model: object, tokenizer: object) -> list[float]:
@@ -103,6 +129,11 @@ def compare(ours: dict[str, object], theirs: dict[str, object]) -> bool:
         print(f"{'same     ' if equal else 'DIFFERENT'} {name}")
         for figures in (ours, theirs):
             print(f"          {figures[name]}")
+    digests: list[dict[str, str]] = [ours["families"], theirs.get("families", {})]  # type: ignore
+    for name in digests[0].keys() & digests[1].keys():
+        equal = digests[0][name] == digests[1][name]
+        same &= equal
+        print(f"{'same     ' if equal else 'DIFFERENT'} logits of a small {name}")
     pairs = list(zip(ours["losses"], theirs["losses"], strict=True))  # type: ignore[call-overload]
     difference = max(abs(a - b) for a, b in pairs)
     same &= difference <= TOLERANCE

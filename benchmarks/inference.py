@@ -2,11 +2,12 @@
 
     python benchmarks/inference.py --data SST-2 --tokenizer bert-base-cased
     python benchmarks/inference.py --data SST-2 --tokenizer bert-base-cased --beside ../before
+    python benchmarks/inference.py --data SST-2 --tokenizer bert-base-cased --shape roberta-base
 
-Every contender has the same random weights of bert-base-cased's shape (or --model), the same texts,
-the same number of threads, and a process of its own; they take turns, and one works at a time
-(arena.py). Outputs are compared before anything is timed, and a contender with wrong ones is not
-timed.
+Every contender has the same random weights of bert-base-cased's shape (or --shape or --model), the
+same texts, the same number of threads, and a process of its own; they take turns, and one works at
+a time (arena.py). Outputs are compared before anything is timed, and a contender with wrong ones is
+not timed.
 
 Two works. The stream: sentences of SST-2's development part, to logits; ours are given texts, peers
 rows of ids in batches of 32, sorted by length unless the name says "file order". The grid: one call
@@ -46,6 +47,7 @@ from inference_contenders import CONTENDERS, MAX_LENGTH, REFERENCE, STREAM_ONLY,
 from inference_details import accuracies, curves, profile
 
 from minibert._programs import run_program
+from minibert.checkpoint.sizes import SIZES
 
 GRID = [(1, 16), (1, 128), (8, 128), (32, 128), (8, 512)]
 # A turn with so few tokens is so many calls in a row, as a service gets one text after another;
@@ -102,11 +104,11 @@ def make_model(folder: Path, arguments: argparse.Namespace) -> Any:
     """Write model and tokenizer; the tokenizer."""
     import minibert
 
+    tokenizer = minibert.WordPieceTokenizer.from_pretrained(arguments.tokenizer or arguments.model)
     if arguments.model:
         minibert.BertForClassification.from_pretrained(arguments.model).save_pretrained(folder)
     else:
-        inference_contenders.shape_model(folder)
-    tokenizer = minibert.WordPieceTokenizer.from_pretrained(arguments.tokenizer or arguments.model)
+        inference_contenders.shape_model(folder, arguments.shape, tokenizer)
     tokenizer.save_pretrained(folder)
     return tokenizer
 
@@ -128,8 +130,11 @@ def make_works(tokenizer: Any, vocabulary: int, arguments: argparse.Namespace) -
 def compete(arguments: argparse.Namespace) -> None:
     import minibert
 
-    results: dict[str, Any] = {"conditions": devices.conditions(arguments.threads)}
-    print(results["conditions"], flush=True)
+    results: dict[str, Any] = {
+        "conditions": devices.conditions(arguments.threads),
+        "model": arguments.model or arguments.shape,
+    }
+    print(f"{results['model']}; {results['conditions']}", flush=True)
     precisions = arguments.precision.split(",")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
@@ -150,6 +155,7 @@ def compete(arguments: argparse.Namespace) -> None:
             name: measure(name, work, contenders[0], timed, arguments)
             for name, work in works.items()
         }
+        results["rows"] = {name: len(work.rows) for name, work in works.items()}
         for contender in contenders:
             contender.stop()
         if arguments.beside is None:
@@ -287,7 +293,8 @@ def plot(stream: dict[str, Any], number: int, path: Path) -> None:
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add = parser.add_argument
-    add("--model", help="a folder or name; default: random, bert-base-cased's shape")
+    add("--model", help="a folder or name; default: random weights of --shape")
+    add("--shape", choices=list(SIZES), default="bert-base-cased", metavar="SIZE")
     add("--tokenizer", help="where its tokenizer is; default: the model's folder")
     add("--data", type=Path, help="the folder of GLUE's SST-2")
     add("--texts", type=at_least_one, default=872, help="sentences of the stream")

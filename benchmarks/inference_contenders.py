@@ -6,9 +6,11 @@ with other checkouts as well.
 
 from __future__ import annotations
 
+import json
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +34,7 @@ class Work(NamedTuple):
 
 
 Run = Callable[[Work], np.ndarray]  # (B, L): logits, or what differs from them by one number a row
+Pad = Callable[[Rows], Batch]
 Build = Callable[[Path, int], Run]  # of a folder with model and tokenizer, and a number of threads
 
 
@@ -46,16 +49,24 @@ def contend(turns: Turns, name: str, folder: Path, threads: int) -> None:
             outputs = run(work)
 
 
-def padded(rows: Rows) -> Batch:
-    """Rows of ids -> what peers take: int64 arrays (B, T)."""
+def padded(rows: Rows, padding: int = 0, segments: bool = True) -> Batch:
+    """Rows of ids as transformers' models take them: int64 arrays (B, T)."""
     lengths = np.array([len(row) for row in rows])
     mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
-    ids = np.zeros_like(mask)
+    ids = np.full_like(mask, padding)
     ids[mask.astype(bool)] = np.concatenate([np.asarray(row) for row in rows])
-    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(mask)}
+    batch = {"input_ids": ids, "attention_mask": mask}
+    return batch | ({"token_type_ids": np.zeros_like(mask)} if segments else {})
 
 
-def in_batches(compute: Callable[[Batch], np.ndarray], ordered: bool = True) -> Run:
+def padder(folder: Path) -> Pad:
+    """`padded` for the model in a folder."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    segments = config["model_type"] != "distilbert"
+    return partial(padded, padding=config.get("pad_token_id") or 0, segments=segments)
+
+
+def in_batches(compute: Callable[[Batch], np.ndarray], pad: Pad, ordered: bool = True) -> Run:
     """Many rows in batches of 32, by length or as they come; results in the order they came."""
 
     def run(work: Work) -> np.ndarray:
@@ -63,7 +74,7 @@ def in_batches(compute: Callable[[Batch], np.ndarray], ordered: bool = True) -> 
         key = (lambda i: -len(rows[i])) if ordered else (lambda i: 0)
         order = sorted(range(len(rows)), key=key)
         parts = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
-        found = [compute(padded([rows[i] for i in part])) for part in parts]
+        found = [compute(pad([rows[i] for i in part])) for part in parts]
         results = np.empty((len(rows), found[0].shape[1]), np.float32)
         for part, values in zip(parts, found, strict=True):
             results[part] = values
@@ -86,6 +97,7 @@ def minibert(precision: str) -> Build:
         fast = optimize(model, precision)  # type: ignore[arg-type]
         print(f"minibert {precision}: optimize took {time.perf_counter() - start:.2f} s")
         del model
+        pad = padder(folder)
         classifier = TextClassifier.load(
             folder,
             max_length=MAX_LENGTH,
@@ -95,7 +107,7 @@ def minibert(precision: str) -> Build:
         def run(work: Work) -> np.ndarray:
             if work.texts is not None:
                 return np.log(classifier.predict_proba(work.texts))
-            batch = {name: torch.from_numpy(ids) for name, ids in padded(work.rows).items()}
+            batch = {name: torch.from_numpy(ids) for name, ids in pad(work.rows).items()}
             with torch.inference_mode():
                 return fast(**batch).logits.float().numpy()
 
@@ -107,9 +119,9 @@ def minibert(precision: str) -> Build:
 def transformers(dtype: str, ordered: bool = True, compiled: bool = False) -> Build:
     def build(folder: Path, threads: int) -> Run:
         import torch
-        from transformers import BertForSequenceClassification
+        from transformers import AutoModelForSequenceClassification
 
-        model = BertForSequenceClassification.from_pretrained(
+        model = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=getattr(torch, dtype), attn_implementation="sdpa"
         ).eval()
         if compiled:
@@ -123,7 +135,7 @@ def transformers(dtype: str, ordered: bool = True, compiled: bool = False) -> Bu
                 tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
                 return model(**tensors).logits.float().numpy()
 
-        return in_batches(compute, ordered)
+        return in_batches(compute, padder(folder), ordered)
 
     return build
 
@@ -157,7 +169,7 @@ def onnxruntime(quantized: bool) -> Build:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        return in_batches(lambda batch: session.run(None, batch)[0])
+        return in_batches(lambda batch: session.run(None, batch)[0], padder(folder))
 
     return build
 
@@ -173,7 +185,7 @@ def openvino(hint: str) -> Build:
         )
         used = model.get_property("INFERENCE_PRECISION_HINT").to_string()
         print(f"openvino: asked for {hint}, computes in {used}")
-        return in_batches(lambda batch: model(batch)[0])
+        return in_batches(lambda batch: model(batch)[0], padder(folder))
 
     return build
 
@@ -181,7 +193,7 @@ def openvino(hint: str) -> Build:
 def export_onnx(folder: Path) -> Path:
     """The model as transformers computes it, with free B and T; exported by the first who asks."""
     import torch
-    from transformers import BertForSequenceClassification
+    from transformers import AutoModelForSequenceClassification
 
     path = folder / "model.onnx"
     if path.exists():
@@ -190,12 +202,13 @@ def export_onnx(folder: Path) -> Path:
     class Logits(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.model = BertForSequenceClassification.from_pretrained(folder).eval()
+            self.model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
 
         def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
             return self.model(**dict(zip(names, tensors, strict=True))).logits
 
-    example = {name: torch.from_numpy(array) for name, array in padded([[101, 7, 8, 102]]).items()}
+    pad = padder(folder)
+    example = {name: torch.from_numpy(array) for name, array in pad([[101, 7, 8, 102]]).items()}
     names = list(example)
     with torch.no_grad():
         torch.onnx.export(
@@ -250,8 +263,18 @@ def choose(peers: str, precisions: list[str]) -> list[str]:
     ]
 
 
-def shape_model(folder: Path) -> Any:
-    """bert-base-cased's shape with random weights, written to a folder."""
+def shape_model(folder: Path, shape: str, tokenizer: Any) -> None:
+    """The shape of a published model with random weights, written to a folder.
+
+    It takes the tokenizer's padding id for its own, since RoBERTa counts positions by it. Raises
+    `ValueError` for a tokenizer with more ids than the shape.
+    """
     import minibert
 
-    minibert.BertForClassification(minibert.BertConfig()).save_pretrained(folder)
+    config = minibert.BertConfig.from_size(shape, pad_token_id=tokenizer.pad_id)
+    if max(tokenizer.tokens) >= config.vocab_size:
+        raise ValueError(
+            f"the tokenizer has ids up to {max(tokenizer.tokens)}, and {shape} embeddings for "
+            f"{config.vocab_size}; give --tokenizer one with fewer, bert-base-cased's for instance"
+        )
+    minibert.BertForClassification(config).save_pretrained(folder)

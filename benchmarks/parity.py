@@ -25,6 +25,7 @@ SOURCES = [
     "tests/parity",
     "tests/test_tokenizer.py",
     "tests/tasks/test_text_encoder.py",
+    "tests/tasks/test_variants.py",
     "tests/test_golden.py",
 ]
 

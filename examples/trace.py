@@ -29,6 +29,12 @@ def show(where: str, name: str, tensor: torch.Tensor) -> None:
 @torch.inference_mode()
 def trace(text: str, name: str) -> None:
     torch.manual_seed(0)  # a checkpoint without a head gets a random one
+    family = minibert.BertConfig.from_pretrained(name).variant.name
+    if family != "BERT":
+        raise ValueError(
+            f"{name} is of the family {family}, and the trace follows BERT, chapter by chapter; "
+            f"minibert/variants/ says what {family} changes in it"
+        )
     tokenizer = minibert.WordPieceTokenizer.from_pretrained(name, backend="python")
     model = minibert.BertForClassification.from_pretrained(name)
     bert = model.bert
@@ -60,7 +66,7 @@ def trace(text: str, name: str) -> None:
     tokens = packing.pack(batch["input_ids"])
     segments = packing.pack(batch["token_type_ids"])
     show("embeddings.py", "token vectors", bert.embeddings.token(tokens))
-    assert bert.embeddings.segment is not None  # some families have none
+    assert bert.embeddings.segment is not None  # in BERT
     show("embeddings.py", "segment vectors", bert.embeddings.segment(segments))
     show("embeddings.py", "position vectors", bert.embeddings.position(packing.column))
     x = bert.embeddings(tokens, packing.column, segments)

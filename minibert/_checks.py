@@ -99,18 +99,21 @@ def check_batch(
             f"the batch is {shape[1]} tokens long and this model has positions for "
             f"{config.max_length}; tokenize with max_length={config.max_length} or less"
         )
-    tables = [("input_ids", input_ids, config.vocab_size)]
+    fits = "does the tokenizer belong to the model?"
+    tables = [("input_ids", input_ids, config.vocab_size, fits)]
     if token_type_ids is not None:
         # A family without segments takes zeros, which say nothing.
-        tables.append(("token_type_ids", token_type_ids, max(1, config.type_vocab_size)))
-    for name, ids, size in tables:
+        segments = max(1, config.type_vocab_size)
+        note = fits if segments > 1 else "this model knows no segments, so leave token_type_ids out"
+        tables.append(("token_type_ids", token_type_ids, segments, note))
+    for name, ids, size, note in tables:
         _check_tensor(name, ids)
         if tuple(ids.shape) != shape or ids.dtype not in (torch.int64, torch.int32):
             raise ValueError(
                 f"{name} has shape {tuple(ids.shape)} and dtype {ids.dtype}; "
                 f"it must be {shape} and int64 or int32"
             )
-        _check_range(name, ids, size, "does the tokenizer belong to the model?")
+        _check_range(name, ids, size, note)
     if attention_mask is None:
         if config.pad_token_id is not None and bool((input_ids == config.pad_token_id).any()):
             warn(

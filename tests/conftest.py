@@ -205,6 +205,22 @@ def tokenizer() -> minibert.WordPieceTokenizer:
     return minibert.WordPieceTokenizer.from_pretrained("minilm-l6")
 
 
+# The other families: what `small_model` has to change to be one.
+FAMILIES: dict[str, dict[str, object]] = {
+    "distilbert": {"type_vocab_size": 0, "classifier_dropout": 0.2, "qa_dropout": 0.1},
+    "roberta": {"type_vocab_size": 1, "layer_norm_eps": 1e-5},
+    "xlm-roberta": {"type_vocab_size": 1, "layer_norm_eps": 1e-5},
+    "camembert": {"type_vocab_size": 1, "layer_norm_eps": 1e-5},
+    "electra": {"embedding_size": 16},
+    "albert": {"embedding_size": 16, "num_hidden_groups": 1, "hidden_act": "gelu_new"},
+}
+
+
+def small_variant(family: str, **changes: object) -> minibert.BertForClassification:
+    """A tiny random classifier of this family, to be used with the packaged tokenizer."""
+    return small_model(**{"model_type": family, **FAMILIES.get(family, {}), **changes})
+
+
 def small_model(**changes: object) -> minibert.BertForClassification:
     """A tiny random classifier with room for the packaged vocabulary."""
     torch.manual_seed(0)

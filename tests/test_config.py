@@ -10,6 +10,14 @@ from minibert.config import BertConfig
 
 
 @pytest.mark.parametrize("name", SIZES)
+def test_named_size_is_the_family_of_its_name(name):
+    """The family's fields are there, and nobody has to know them."""
+    config = BertConfig.from_size(name)
+    assert config == BertConfig.from_dict(config.to_dict())
+    assert config.max_length == 512
+
+
+@pytest.mark.parametrize("name", SIZES)
 def test_named_size_has_the_published_number_of_parameters(name):
     with torch.device("meta"):
         model = minibert.BertModel(BertConfig.from_size(name))
@@ -56,12 +64,11 @@ def _free(config):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("model_type", "roberta"),
+        ("model_type", "mpnet"),
         ("position_embedding_type", "relative_key"),
         ("is_decoder", True),
         ("add_cross_attention", True),
         ("pruned_heads", {"0": [1]}),
-        ("hidden_act", "relu"),
         ("hidden_act", "silu"),
     ],
 )

@@ -57,7 +57,10 @@ class PretrainedWithLabels(Pretrained[LabelledConfigT]):
         new_head: bool = False,
         allow_nonfinite: bool = False,
     ) -> Self:
-        """Load a checkpoint of this head, or put a new one on any BERT.
+        """Load a checkpoint of this head, or put a new one on any encoder.
+
+        Where a family has no pooler (DistilBERT, RoBERTa, ELECTRA), the head of rows includes the
+        layer in its place.
 
         dir_or_name: as for `BertModel`. num_labels, or labels by name: the classes of a new head;
         left out, they are the checkpoint's. A trained head whose labels have no names but LABEL_0,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -96,7 +96,7 @@ class LoadReport:
     for), where the file has a legacy name, that of a wrapped module, or only the tied name of a
     weight. tied: names in the file that repeat another tensor of it. ignored: names in the file
     that this model has no use for. newly_initialised: our names that the file does not have; train
-    them before use.
+    them before use. in_files: our name -> what files call it, of each of these.
     """
 
     source: str
@@ -105,6 +105,15 @@ class LoadReport:
     tied: tuple[str, ...]
     ignored: tuple[str, ...]
     newly_initialised: tuple[str, ...]
+    in_files: Mapping[str, str] = field(default_factory=dict)
+
+    def told(self, new: Iterable[str]) -> str:
+        """Some of the new names, each with what files call it, where that is something else."""
+        theirs = {name: self.in_files.get(name, name) for name in new}
+        return ", ".join(
+            name if name.removeprefix("bert.") == other else f"{name} ({other} in files)"
+            for name, other in theirs.items()
+        )
 
     def __str__(self) -> str:
         text = (
@@ -113,10 +122,10 @@ class LoadReport:
             f"{len(self.newly_initialised)} newly initialised"
         )
         for title, names in (
-            ("ignored", self.ignored),
-            ("newly initialised", self.newly_initialised),
+            ("ignored", ", ".join(self.ignored)),
+            ("newly initialised", self.told(self.newly_initialised)),
         ):
-            text += f"\n  {title}: {', '.join(names)}" if names else ""
+            text += f"\n  {title}: {names}" if names else ""
         return text
 
 
@@ -157,9 +166,13 @@ class Names:
 
     def layer(self, bare: str) -> str | None:
         """The number of the layer that a bare name belongs to, as it stands there."""
-        before = self.table["encoder.layers.{}.attention.output.weight"][0].partition("{}")[0]
-        match = re.match(rf"{re.escape(before)}(\d+)\.", bare)
+        match = re.match(rf"{re.escape(self.layers)}\.(\d+)\.", bare)
         return match and match[1]
+
+    @property
+    def layers(self) -> str:
+        """How the names of all layers begin, up to their number."""
+        return self.table["encoder.layers.{}.attention.output.weight"][0].partition(".{}")[0]
 
 
 def from_hf(
@@ -211,6 +224,7 @@ def from_hf(
         tied=tuple(tied),
         ignored=tuple(files.values()),
         newly_initialised=tuple(new),
+        in_files={name: names.of(name.removeprefix("bert."))[0] for name in new},
     )
 
 
@@ -246,7 +260,7 @@ def check_layers(stored: Iterable[str], expected: int, source: str, names: Names
     if not found:
         known = {name for theirs in names.table.values() for name in theirs}
         left = {bare: name for bare, name in files.items() if bare not in known}
-        check_explained(left, ["every encoder.layer"], source)
+        check_explained(left, [f"every {names.layers}"], source)
     if len(found) != expected:
         raise ValueError(
             f"{source}: the weights have {len(found)} layers, and num_hidden_layers is {expected}; "

@@ -101,11 +101,12 @@ class Pretrained(nn.Module, Generic[ConfigT]):
     def from_pretrained(cls, dir_or_name: str | Path, *, allow_nonfinite: bool = False) -> Self:
         """Load a checkpoint: a folder, an alias such as `minilm-l6`, or a hub name `owner/name`.
 
+        It may be of any family in `minibert.variants`; `model_type` in its config.json says which.
         The model comes in evaluation mode and fp32, whatever the file's number format; see
         `load_report` for what was read. allow_nonfinite: load weights that are NaN or infinite.
 
-        Raises `FileNotFoundError` when there is no such model and `ValueError` when it is not a
-        BERT, its files are damaged or its weights are not numbers.
+        Raises `FileNotFoundError` when there is no such model and `ValueError` when it is of
+        another family, its files are damaged or its weights are not numbers.
         """
         folder = find_folder(dir_or_name)
         config = read_config(folder, cls.config_class.from_dict)
@@ -125,9 +126,9 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         surprising = [name for name in self.load_report.newly_initialised if not expected(name)]
         if surprising:
             warn(
-                f"{self.load_report.source} has no weights for {', '.join(surprising)} of "
-                f"{type(self).__name__}, or those of another task; they start at random, so train "
-                "the model before you use it"
+                f"{self.load_report.source} has no weights for "
+                f"{self.load_report.told(surprising)} of {type(self).__name__}, or those of "
+                "another task; they start at random, so train the model before you use it"
             )
 
     @classmethod
@@ -139,6 +140,10 @@ class Pretrained(nn.Module, Generic[ConfigT]):
     def _names(cls, config: ConfigT) -> Names:
         """What the files of such a model call its tensors."""
         return Names(config.variant, rows=cls.hf_architecture == "BertForSequenceClassification")
+
+    def _stored(self) -> dict[str, Tensor]:
+        """What files hold of the model, by our names."""
+        return unwrapped(self.state_dict())
 
     @classmethod
     def _reader(cls) -> type[Self]:
@@ -216,7 +221,7 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         embeddings are longer than its config says, or adapters stand where its layers were.
         """
         check_has_weights(self.device)
-        tensors = unwrapped(self.state_dict())
+        tensors = self._stored()
         with torch.device("meta"):
             like = self._reader()._build(self.config, tensors)
         check_loadable(tensors, {name: p.shape for name, p in like.named_parameters()})

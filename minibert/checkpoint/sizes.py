@@ -1,14 +1,18 @@
-"""The sizes of published BERTs by name, and where the hub keeps their weights."""
+"""The sizes of published models by name, and where the hub keeps their weights."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from minibert.variants import find_variant
 
 
 class Size(NamedTuple):
-    """The shape of a published checkpoint, its parameters with the pooler, its name on the hub.
+    """The shape of a published checkpoint, its parameters, its name on the hub.
 
-    hidden: C. heads: H. feed_forward: I. vocabulary: V.
+    hidden: C. heads: H. feed_forward: I. vocabulary: V. parameters: those of `BertModel`, with the
+    pooler where the family has one. embedding: E, where the tables have another width than the
+    family's usual one.
     """
 
     hidden: int
@@ -18,16 +22,24 @@ class Size(NamedTuple):
     vocabulary: int
     parameters: int
     hub_name: str
+    model_type: str = "bert"
+    embedding: int | None = None
 
     @property
-    def fields(self) -> dict[str, int]:
+    def fields(self) -> dict[str, Any]:
         """The fields of a `BertConfig` that make this shape."""
+        variant = find_variant(self.model_type)
         return {
+            **variant.defaults,
+            **variant.fixed,
+            **variant.published,
+            "model_type": self.model_type,
             "vocab_size": self.vocabulary,
             "hidden_size": self.hidden,
             "num_hidden_layers": self.layers,
             "num_attention_heads": self.heads,
             "intermediate_size": self.feed_forward,
+            **({} if self.embedding is None else {"embedding_size": self.embedding}),
         }
 
 
@@ -70,6 +82,51 @@ SIZES: dict[str, Size] = {
     "e5-small-v2": Size(384, 12, 12, 1536, 30522, 33_360_000, "intfloat/e5-small-v2"),
     "e5-base-v2": Size(768, 12, 12, 3072, 30522, 109_482_240, "intfloat/e5-base-v2"),
     "e5-large-v2": Size(1024, 24, 16, 4096, 30522, 335_141_888, "intfloat/e5-large-v2"),
+    # Sanh et al. 2019, arXiv 1910.01108. The last is a RoBERTa with half the layers.
+    "distilbert-base-uncased": Size(
+        768, 6, 12, 3072, 30522, 66_362_880, "distilbert/distilbert-base-uncased", "distilbert"
+    ),
+    "distilbert-base-cased": Size(
+        768, 6, 12, 3072, 28996, 65_190_912, "distilbert/distilbert-base-cased", "distilbert"
+    ),
+    "distilroberta-base": Size(
+        768, 6, 12, 3072, 50265, 81_527_808, "distilbert/distilroberta-base", "roberta"
+    ),
+    # Liu et al. 2019, arXiv 1907.11692.
+    "roberta-base": Size(
+        768, 12, 12, 3072, 50265, 124_055_040, "FacebookAI/roberta-base", "roberta"
+    ),
+    "roberta-large": Size(
+        1024, 24, 16, 4096, 50265, 354_310_144, "FacebookAI/roberta-large", "roberta"
+    ),
+    # Conneau et al. 2020, arXiv 1911.02116.
+    "xlm-roberta-base": Size(
+        768, 12, 12, 3072, 250002, 277_453_056, "FacebookAI/xlm-roberta-base", "xlm-roberta"
+    ),
+    "xlm-roberta-large": Size(
+        1024, 24, 16, 4096, 250002, 558_840_832, "FacebookAI/xlm-roberta-large", "xlm-roberta"
+    ),
+    # Martin et al. 2020, arXiv 1911.03894.
+    "camembert-base": Size(
+        768, 12, 12, 3072, 32005, 110_031_360, "almanach/camembert-base", "camembert"
+    ),
+    # Clark et al. 2020, arXiv 2003.10555.
+    "electra-small-discriminator": Size(
+        256, 12, 4, 1024, 30522, 13_483_008, "google/electra-small-discriminator", "electra"
+    ),
+    "electra-base-discriminator": Size(
+        768,
+        12,
+        12,
+        3072,
+        30522,
+        108_891_648,
+        "google/electra-base-discriminator",
+        "electra",
+        embedding=768,
+    ),
+    # Lan et al. 2020, arXiv 1909.11942.
+    "albert-base-v2": Size(768, 12, 12, 3072, 30000, 11_683_584, "albert/albert-base-v2", "albert"),
 }
 
 

@@ -54,9 +54,14 @@ def _info(arguments: argparse.Namespace) -> None:
     model = BertModel.from_pretrained(arguments.model)
     config = model.config
     write_line(str(model.load_report))
+    shared = narrow = ""
+    if config.layers_with_weights < config.num_hidden_layers:
+        shared = f" sharing the weights of {config.layers_with_weights}"
+    if config.embedding_width != config.hidden_size:
+        narrow = f" (embeddings {config.embedding_width})"
     write_line(
-        f"{config.num_hidden_layers} layers, {config.hidden_size} wide, "
-        f"{config.num_attention_heads} heads of {config.head_size}, "
+        f"{config.variant.name}: {config.num_hidden_layers} layers{shared}, {config.hidden_size} "
+        f"wide{narrow}, {config.num_attention_heads} heads of {config.head_size}, "
         f"vocabulary {config.vocab_size}, rows up to {config.max_length} tokens"
     )
     total = 0

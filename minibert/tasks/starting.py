@@ -16,6 +16,7 @@ import torch
 from minibert._checks import shown, warn
 from minibert.checkpoint.config_json import ProblemType
 from minibert.checkpoint.files import CONFIG, read_config
+from minibert.checkpoint.names import Names
 from minibert.checkpoint.schema import in_file
 from minibert.config import BertConfig
 from minibert.engine.progress import announce
@@ -53,7 +54,9 @@ def starting_model(
             return model
     report = model.load_report
     assert report is not None  # it was just loaded
-    if any(name.endswith("classifier.weight") for name in report.ignored):
+    names = Names(config.variant, rows=True)
+    heads = {"classifier.weight", *names.of("classifier.weight")}  # of tokens, and of rows
+    if any(names.bare(name) in heads for name in report.ignored):
         warn(
             f"{folder} has a head that was trained for the labels {shown(found.names)}; a new one "
             f"is trained for {shown(labels.names)}, without what that one knew"

@@ -13,7 +13,7 @@ import torch
 
 from minibert._checks import shown, warn
 from minibert.checkpoint.arguments import whole_number
-from minibert.checkpoint.files import CONFIG
+from minibert.checkpoint.files import CONFIG, read_config
 from minibert.checkpoint.folders import new_model_folder
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.schema import Rule, get, in_file, whole
@@ -35,6 +35,7 @@ from minibert.training.finetune import finetune, logits_of
 from minibert.training.history import History
 from minibert.training.loop import run_arguments
 from minibert.training.model_card import Fit, hub_name, licence_of, model_card
+from minibert.training.optimizer import check_own_layers
 from minibert.training.ranks import Ranks
 
 # Keys of config.json by which a saved classifier remembers to how many tokens its texts were cut,
@@ -46,10 +47,12 @@ _IS_TRUNCATION = Rule(
 
 
 class TextClassifier(Settings):
-    """A BERT classifier for texts, or (text, pair) tuples.
+    """A classifier for texts, or (text, pair) tuples: BERT or one of its variants.
 
     It follows scikit-learn's conventions without needing scikit-learn. `model` is what to start
-    from: a folder, an alias or a hub name; the other settings are the keywords of its signature.
+    from: a folder, an alias or a hub name; the other settings are the keywords of its signature. A
+    pair is a tuple, not a string with separators between ("a </s></s> b"): such a string is taken
+    for one text, and a name of a special token in it for that token.
 
     From a classifier of the same labels, training goes on with its head; any other head is replaced
     by a new one, with a warning where it was a trained one. Each `fit` starts from `model` anew.
@@ -60,6 +63,7 @@ class TextClassifier(Settings):
     trained_layers=None trains everything; k the head, which includes the pooler, and the last k
     layers; 0 the head alone, in seconds, on vectors computed once (it wants a higher lr, say 1e-3,
     and more epochs). layer_decay is the factor by which each layer down learns slower.
+    ALBERT's layers share their weights, so it takes neither k nor a layer_decay below 1.
     weights="random" takes the model's shape without what it knows, to compare with.
 
     class_weight says how much texts of each class count, {label: weight}; "balanced" counts a class
@@ -223,7 +227,7 @@ class TextClassifier(Settings):
         precision: Precision = "fp32",
         device: str | None = None,
     ) -> TextClassifier:
-        """Open any folder or hub model with a BertForSequenceClassification.
+        """Open any folder or hub model with a BertForSequenceClassification, or a variant's.
 
         max_length: None for the one it was trained with, or else the longest the model takes.
         precision: what predictions are computed in, see `minibert.optimize`; `model_` and what
@@ -284,13 +288,16 @@ class TextClassifier(Settings):
     ) -> tuple[BertForClassification, WordPieceTokenizer]:
         """The model to train, with a head for these labels, and its tokenizer."""
         device = find_device(self.device)
-        model = starting_model(folder, labels, self.weights, int(self.seed))
-        _check_room(model.config, folder)
-        if (self.trained_layers or 0) > (layers := model.config.num_hidden_layers):
+        config = read_config(folder, BertConfig.from_dict)
+        _check_room(config, folder)
+        if self.trained_layers or self.layer_decay != 1:
+            check_own_layers(config)
+        if (self.trained_layers or 0) > (layers := config.num_hidden_layers):
             raise ValueError(
                 f"trained_layers is {self.trained_layers}; the model has {layers}, and None trains "
                 "everything"
             )
+        model = starting_model(folder, labels, self.weights, int(self.seed))
         tokenizer = WordPieceTokenizer.from_pretrained(folder)
         check_vocabulary(tokenizer, model.config)
         model.config = self._described(model.config, labels)
@@ -340,8 +347,8 @@ def _check_is_classifier(model: BertForClassification, name: str | Path) -> None
     if model.load_report and model.load_report.newly_initialised:
         raise ValueError(
             f"{name} is no trained classifier of texts: it has no weights for "
-            f"{', '.join(model.load_report.newly_initialised)}, or those of another task; "
-            "train them with "
+            f"{model.load_report.told(model.load_report.newly_initialised)}, or those of another "
+            "task; train them with "
             f"TextClassifier(model={str(name)!r}).fit(texts, labels)"
         )
     if len(set(config.labels)) < config.num_labels:

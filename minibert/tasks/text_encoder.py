@@ -80,7 +80,7 @@ class TextEncoder:
         precision: Precision = "fp32",
         device: str | None = None,
     ) -> TextEncoder:
-        """Open any BERT: a folder, an alias such as `minilm-l6`, or a hub name.
+        """Open any BERT or variant: a folder, an alias such as `minilm-l6`, or a hub name.
 
         pooling: "cls", the final vector of [CLS]; "mean", the mean over the real tokens, special
         ones included; "pooler", the pooled vector. normalize: scale each vector to length 1.

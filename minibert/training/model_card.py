@@ -114,8 +114,9 @@ def _body(config: BertConfig, fit: Fit, history: History, data: str) -> str:
     lines = [
         "# Text classifier",
         "",
-        f"A BERT of {config.num_hidden_layers} layers, {config.hidden_size} wide, {start} "
-        f"`{Path(str(settings['model'])).name}` to tell apart: {', '.join(config.labels)}.",
+        f"{config.variant.name} of {config.num_hidden_layers} layers, {config.hidden_size} wide, "
+        f"{start} `{Path(str(settings['model'])).name}` to tell apart: {', '.join(config.labels)}. "
+        f"transformers opens it as {config.variant.architecture('BertForSequenceClassification')}.",
         "",
         "## Data",
         "",

@@ -14,6 +14,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from minibert._checks import check_has_weights
+from minibert.config import BertConfig
 from minibert.model import BertModel
 
 
@@ -26,7 +27,10 @@ def make_optimizer(
     offset or a scale towards zero. layer_decay: see `depths`.
     """
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
-    above = depths(model)
+    below: dict[str, int] = {}
+    if layer_decay != 1.0:
+        check_own_layers(_config(model))
+        below = depths(model)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             check_has_weights(parameter.device)
@@ -35,7 +39,7 @@ def make_optimizer(
                     f"{name} was made in torch.inference_mode(), so PyTorch cannot train it; make "
                     "the model outside of it, or train a copy: copy.deepcopy(model)"
                 )
-            depth = 0 if layer_decay == 1.0 else above[name]
+            depth = below.get(name, 0)
             groups.setdefault((depth, parameter.ndim > 1), []).append(parameter)
     if not groups:
         raise ValueError(
@@ -59,14 +63,14 @@ def make_optimizer(
 
 def depths(model: nn.Module) -> dict[str, int]:
     """How far each parameter is below the head: 0 in head and pooler, 1 in the last layer, and one
-    more in the embeddings than in the first layer.
+    more in the embeddings, the product that widens them included, than in the first layer.
 
     Layer-wise decay multiplies the learning rate by a factor below 1 for each step down. The lower
     layers hold what is true of language at large, and a small data set should not rewrite it
     (Howard & Ruder 2018, arXiv 1801.06146, "discriminative fine-tuning").
     """
-    encoders = [module for module in model.modules() if isinstance(module, BertModel)]
-    layers = encoders[0].config.num_hidden_layers if encoders else 0
+    config = _config(model)
+    layers = 0 if config is None else config.layers_with_weights
     found = {}
     for name, _ in model.named_parameters():
         layer = re.search(r"\bencoder\.layers\.(\d+)\.", name)
@@ -77,8 +81,28 @@ def depths(model: nn.Module) -> dict[str, int]:
     return found
 
 
+def _config(model: nn.Module) -> BertConfig | None:
+    """The shape of the encoder in a model, if there is one."""
+    return next((part.config for part in model.modules() if isinstance(part, BertModel)), None)
+
+
+def check_own_layers(config: BertConfig | None) -> None:
+    """Raise `ValueError` for a shape whose layers share weights, so that none learns by itself."""
+    if config is not None and config.layers_with_weights < config.num_hidden_layers:
+        raise ValueError(
+            f"the model's {config.num_hidden_layers} layers share the weights of "
+            f"{config.layers_with_weights}, as {config.variant.name}'s do, so none can be trained "
+            "apart from the others; take trained_layers=None or 0, and layer_decay=1"
+        )
+
+
 def train_only_last(model: nn.Module, layers: int) -> None:
-    """Freeze the embeddings and all but the last `layers` layers; the head stays trainable."""
+    """Freeze the embeddings and all but the last `layers` layers; the head stays trainable.
+
+    Raises `ValueError` where layers share weights, unless `layers` is 0.
+    """
+    if layers:
+        check_own_layers(_config(model))
     below = depths(model)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(below[name] <= layers)

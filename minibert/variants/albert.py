@@ -1,18 +1,18 @@
 """ALBERT: BERT whose layers are all the same one.
 
-Two thirds of BERT-base's parameters are the weights of its twelve layers, and most of the rest is
-the table of tokens. ALBERT saves both. One layer's weights serve all twelve layers, and the table
-is 128 wide; a product widens its vectors to the layers' width. ALBERT-base has 12 million
-parameters where BERT-base has 108. It is no faster: as many layers are computed. Lan et al. 2020,
-arXiv 1909.11942.
+More than three quarters of BERT-base's parameters are the weights of its twelve layers, and most of
+the rest is the table of tokens. ALBERT saves both. One layer's weights serve all twelve layers, and
+the table is 128 wide; a product widens its vectors to the layers' width. ALBERT-base has 12 million
+parameters where BERT-base has 108. It predicts no faster, for as many layers are computed. Lan et
+al. 2020, arXiv 1909.11942.
 
 It was trained to tell the order of two neighbouring texts instead of whether they are neighbours:
 its pooler, a tanh as in BERT, comes from there. transformers applies no dropout after the
 feed-forward, where Google's code has some; minibert does as transformers does. The second version
 of the weights was trained without any dropout.
 
-Since layers share their weights, there is no such thing as training only the last k, or a lower
-learning rate for lower layers.
+Since the layers share their weights, they cannot be trained apart: there are no last k to train,
+and no lower layers to train slower.
 """
 
 from minibert.variants.variant import Variant
@@ -20,6 +20,7 @@ from minibert.variants.variant import Variant
 _LAYER = "encoder.albert_layer_groups.{}.albert_layers.0"
 
 ALBERT = Variant(
+    name="ALBERT",
     model_type="albert",
     hf_name="Albert",
     prefix="albert.",

@@ -3,18 +3,20 @@
 A masked language model learns only from the 15 % of tokens that are masked. ELECTRA trains two
 models. A small one, the generator, fills in masked tokens as BERT does. The other, the
 discriminator, reads the result and says of every token whether it is the original or was replaced.
-So all tokens teach it, and it needs a quarter of the computation for the same score. Fine-tune the
-discriminator; the generator is smaller and worse. Clark et al. 2020, arXiv 2003.10555.
+So all tokens teach it, and in the paper it came up to RoBERTa with less than a quarter of the
+computation. Fine-tune the discriminator; the generator is smaller and worse. Clark et al. 2020,
+arXiv 2003.10555.
 
 What differs in the model: the embeddings may be narrower than the layers (128 in ELECTRA-small,
 whose layers are 256 wide), and a product widens them. There is no pooler; the classifier of rows
-has a layer of its own with GELU, and dropout before it, too. The discriminator's own head serves
-pre-training only and is left out here; `BertForMaskedLM` opens the generator.
+has a layer with GELU in its place, and dropout before that, too. The discriminator's own head
+serves pre-training only and is left out here; `BertForMaskedLM` opens the generator.
 """
 
 from minibert.variants.variant import Variant
 
 ELECTRA = Variant(
+    name="ELECTRA",
     model_type="electra",
     hf_name="Electra",
     prefix="electra.",

@@ -18,21 +18,24 @@ Part = Literal["attention", "feed_forward"]
 class Variant:
     """A family; the defaults are BERT.
 
-    model_type: what config.json calls it. hf_name: how the names of its classes begin in
-    transformers. prefix: how names of the encoder's tensors begin in files with a head.
+    name: what its paper calls it. model_type: what config.json calls it. hf_name: how the names of
+    its classes begin in transformers. prefix: how names of the encoder's tensors begin in files
+    with a head.
 
     The config. keys: field -> its key in config.json, where they differ. optional: the fields that
     other families have not. fixed: field -> the one value it can have, which the file leaves out.
     defaults: field -> value for a key that the file leaves out, where it is not our own default.
-    only: key -> the values that compute what is computed here.
+    published: field -> value in all published models, where it is another than these. only: key ->
+    the values that compute what is computed here.
 
-    What is computed. The rest is said where it is used, in config.py.
+    What is computed: a line each, below. Who asks is config.py.
 
     The names. names: ours -> those in files, where they differ from BERT's (checkpoint/names.py);
     without ".weight" or ".bias" for both. row_names: the same, for a classifier of rows only. tied:
     names of copies in files -> names of the originals.
     """
 
+    name: str = "BERT"
     model_type: str = "bert"
     hf_name: str = "Bert"
     prefix: str = "bert."
@@ -41,14 +44,21 @@ class Variant:
     optional: frozenset[str] = frozenset()
     fixed: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=lambda: {"vocab_size": 30522})
+    published: Mapping[str, Any] = field(default_factory=dict)
     only: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
 
+    # A token's position: its number among the row's tokens, after the padding id; not its column.
     positions_skip_padding: bool = False
+    # The sub-layers that have dropout after them.
     dropout_after: frozenset[Part] = frozenset(("attention", "feed_forward"))
+    # Without one, the layer in its place belongs to the classifier of rows, new with each task.
     has_pooler: bool = True
+    # In the pooler, or in the layer in its place.
     pooler_activation: Literal["tanh", "relu", "gelu"] = "tanh"
     dropout_before_pooler: bool = False
+    # The classifier of tokens has the layers' rate of dropout, not that of the classifier of rows.
     tokens_drop_as_hidden: bool = False
+    # In the masked LM head; None: the layers'.
     masked_lm_activation: Literal["gelu"] | None = None
 
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

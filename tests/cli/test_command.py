@@ -1,5 +1,6 @@
 """The `minibert` command, as a user runs it."""
 
+import argparse
 import importlib.metadata
 import platform
 import sys
@@ -8,8 +9,8 @@ import tomllib
 import pytest
 
 import minibert
-from minibert.cli.main import main
-from tests.conftest import ROOT
+from minibert.cli import main
+from tests.conftest import ROOT, small_variant
 from tests.programs import run
 
 
@@ -21,13 +22,42 @@ def test_command():
 def test_a_name_that_no_model_has_is_told_those_there_are(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["minibert", "info", "minilm-l7"])
     with pytest.raises(SystemExit) as stop:
-        main()
+        main.main()
     assert stop.value.code == 2 and "minilm-l6" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("family", "shape"),
+    [
+        ("bert", "BERT: 3 layers, 48 wide, 4 heads of 12, vocabulary 50, rows up to 40 tokens"),
+        (
+            "roberta",
+            "RoBERTa: 3 layers, 48 wide, 4 heads of 12, vocabulary 50, rows up to 38 tokens",
+        ),
+        ("electra", "ELECTRA: 3 layers, 48 wide (embeddings 16), 4 heads of 12, vocabulary 50, "),
+        (
+            "albert",
+            "ALBERT: 3 layers sharing the weights of 1, 48 wide (embeddings 16), 4 heads of 12, ",
+        ),
+    ],
+)
+def test_info_tells_what_a_family_changed(family, shape, tmp_path, capsys):
+    changes = {"pad_token_id": 1} if family == "roberta" else {}
+    model = small_variant(family, vocab_size=50, **changes).bert
+    model.save_pretrained(tmp_path / "m")
+    main._info(argparse.Namespace(model=tmp_path / "m"))
+    lines = capsys.readouterr().out
+    assert f"\n{shape}" in lines
+    assert ("pooler" in lines) == model.config.variant.has_pooler
+    parameters = sum(
+        p.numel() for p in minibert.BertModel.from_pretrained(tmp_path / "m").parameters()
+    )
+    assert f"{parameters:,} parameters" in lines.splitlines()[-1]
 
 
 def test_version_says_what_a_report_needs(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["minibert", "version"])
-    main()
+    main.main()
     line = capsys.readouterr().out.strip()
     assert "\n" not in line
     for package in ("minibert", "torch", "tokenizers", "safetensors", "numpy"):

@@ -13,7 +13,16 @@ from minibert.engine.optimize import SettledEmbeddings
 from minibert.engine.optimize import classes_for as classes_for_inference
 from minibert.model import BertModel
 from minibert.training.speed import classes_for as classes_for_training
-from tests.conftest import BATCHES, OURS, TINY, hf_model, ours_from, small_model
+from tests.conftest import (
+    BATCHES,
+    FAMILIES,
+    OURS,
+    TINY,
+    hf_model,
+    ours_from,
+    small_model,
+    small_variant,
+)
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -36,6 +45,17 @@ def test_every_head_gives_the_same(kind, name):
             assert all(map(torch.equal, found, wanted)), field
         elif wanted is not None:
             assert torch.equal(found, wanted), field
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_gives_the_same(family):
+    """RoBERTa's positions are counted on the host, holes and padding included."""
+    model = small_variant(family)
+    batch = {**BATCHES["holes"], "token_type_ids": None}
+    batch["input_ids"][1, 3] = 0  # the padding id, where the mask shows it
+    wanted = model(**batch).logits
+    assert torch.equal(host_packed(model)(**batch).logits, wanted)
 
 
 def test_training_gives_the_same_with_groups_of_several_lengths():

@@ -203,14 +203,14 @@ VALUES = [
     *(("hidden_dropout_prob", value, NUMBER) for value in ODD if value != 0 or value is False),
     *(("classifier_dropout", value, NUMBER) for value in ODD[4:]),
     *(("pad_token_id", value, "a whole number") for value in [True, 0.0, -1, "0", [], {}, 10**12]),
-    *(("hidden_act", value, "one of 'gelu'") for value in [*ODD, "relu"]),
+    *(("hidden_act", value, "one of 'gelu'") for value in [*ODD, "silu"]),
     *(("problem_type", value, "one of 'single_label_cl") for value in [*ODD[1:], "ranking"]),
     *(("architectures", value, "a list") for value in [5, "BertModel", {}, [5], [None], True]),
     *(("tie_word_embeddings", value, "true or false") for value in ["false", 0, [], {}]),
     *(("label2id", value, "an object") for value in [5, "a", [], True]),
     *(("id2label", value, "an object") for value in [5, "a", [], True, {"0": None}, {"0": []}]),
     *(("is_decoder", value, "False only") for value in ["false", 1, [], {}, None]),
-    *(("model_type", value, "'bert' only") for value in ["roberta", None, 5, [], {}]),
+    *(("model_type", value, "which is no family") for value in ["mpnet", None, 5, [], {}]),
     *(("position_embedding_type", value, "'absolute' only") for value in [None, 5, [], {}]),
 ]
 
