@@ -112,12 +112,7 @@ def test_named_size_is_transformers_model(name, parity):
     parity.at_most(f"shape of {name}, {size.parameters:,} parameters", miss)
 
 
-FAMILIES = (
-    "RoBERTa",
-    "DistilBERT",
-    "ALBERT",
-    "ELECTRA",
-    "XLMRoberta",
+REFUSED = (
     "MPNet",
     "DeBERTaV2",
     "ConvBERT",
@@ -130,10 +125,12 @@ FAMILIES = (
 )
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", REFUSED)
 def test_other_families_are_refused_by_name(family, tmp_path):
     names = {name.lower(): name for name in dir(transformers) if name.endswith("Config")}
     config = getattr(transformers, names[f"{family.lower()}config"])()
     config.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=f"model_type = '{config.model_type}'"):
+    says = f"config.json: model_type is '{config.model_type}', which is no family that minibert has"
+    with pytest.raises(ValueError, match=says) as caught:
         minibert.BertModel.from_pretrained(tmp_path)
+    assert "\n" not in str(caught.value)
