@@ -120,16 +120,6 @@ def test_loss_and_every_gradient(family, head, parity):
 # --- dropout -------------------------------------------------------------------------------------
 
 
-@pytest.fixture()
-def visible_dropout(monkeypatch):
-    """Dropout that multiplies by 1 + p, in both libraries: no chance, and no rate like another."""
-
-    def multiply(x, p=0.5, training=True, inplace=False):
-        return x * (1 + p) if training else x
-
-    monkeypatch.setattr(torch.nn.functional, "dropout", multiply)
-
-
 @torch.no_grad()
 @pytest.mark.parametrize("head", ["BertModel", *HEADS])
 @pytest.mark.parametrize("family", DISTINCT)
