@@ -85,47 +85,7 @@ def test_second_segment_of_a_family_without(family):
         assert torch.equal(model(ids).logits, zeros)
 
 
-# --- configs --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("family", "changes", "told"),
-    [
-        ("distilbert", {"type_vocab_size": 2}, "type_vocab_size = 0; type_vocab_size is 2"),
-        ("distilbert", {"layer_norm_eps": 1e-5}, "layer_norm_eps = 1e-12; layer_norm_eps is 1e-05"),
-        ("distilbert", {"embedding_size": 16}, "has no embedding_size; leave it out"),
-        ("bert", {"num_hidden_groups": 1}, "has no num_hidden_groups; leave it out"),
-        ("bert", {"type_vocab_size": 0}, "type_vocab_size must be at least 1"),
-        ("roberta", {"qa_dropout": 0.1}, "has no qa_dropout; leave it out"),
-        ("roberta", {"pad_token_id": None}, "pad_token_id, which is None; it must be a number"),
-        ("roberta", {"pad_token_id": 39}, "max_position_embeddings at least two more"),
-        ("albert", {"num_hidden_groups": 2}, "a number that divides num_hidden_layers, 3"),
-        ("albert", {"num_hidden_groups": None}, "num_hidden_groups is None"),
-        ("albert", {"embedding_size": 48}, "narrower than hidden_size 48; embedding_size is 48"),
-        ("mpnet", {}, "model_type is 'mpnet', which is no family that minibert has"),
-        ("deberta-v2", {}, "its attention compares content and position apart"),
-        ("modernbert", {}, "rotary positions"),
-        (None, {}, "model_type is None, which is no family"),
-    ],
-)
-def test_config_that_contradicts_its_family(family, changes, told):
-    assert told in line(small_variant, family, **changes)
-
-
-@pytest.mark.parametrize(
-    ("family", "key", "value", "told"),
-    [
-        ("albert", "inner_group_num", 2, "inner_group_num = 1 only"),
-        ("distilbert", "activation", "silu", "hidden_act is 'silu'"),
-        ("distilbert", "dim", "many", "hidden_size is 'many'"),
-        ("electra", "embedding_size", 0, "embedding_size is 0"),
-    ],
-)
-def test_config_json_that_contradicts_its_family(folder, family, key, value, told):
-    path = folder(family) / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), key: value}), "utf-8")
-    found = line(BertConfig.from_pretrained, path.parent)
-    assert str(path) in found and told in found
+# --- sizes and files ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["roberta", "distilbert", "albert-base", 5, None])
