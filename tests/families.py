@@ -53,13 +53,19 @@ FAMILIES: dict[str, dict[str, Any]] = {
         **{"num_hidden_layers": 4, "num_hidden_groups": 2},
     },
 }
-# One of each way to compute: the others differ from these in a number or a name only.
+# One of each way to compute: the others differ from these in a number or in names only.
 DISTINCT = [
-    name
-    for name in FAMILIES
-    if "padding" not in name
-    and FAMILIES[name] not in (FAMILIES["xlm-roberta"], FAMILIES["camembert"])
+    "distilbert",
+    "distilbert, ReLU, sines",
+    "roberta",
+    "roberta, 2 segments, gelu_new",
+    "electra",
+    "electra, E < C, gelu_new",
+    "albert",
+    "albert, 2 groups, gelu",
 ]
+# One of each way to name weights.
+NAMED = ["distilbert", "roberta", "electra, E < C, gelu_new", "albert, 2 groups, gelu"]
 HEADS = [
     "BertForSequenceClassification",
     "BertForTokenClassification",
