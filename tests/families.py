@@ -84,15 +84,19 @@ def hf_config(family: str, **changes: Any) -> Any:
     return transformers.AutoConfig.for_model(variant.model_type, **keys)
 
 
-def new_reference(family: str, head: str = "BertModel", **changes: Any) -> torch.nn.Module:
+def build(config: Any, head: str = "BertModel") -> torch.nn.Module:
     """A random model of transformers; head: its class, as BERT's is called."""
     torch.manual_seed(0)
-    config = hf_config(family, **changes)
     variant = VARIANTS[config.model_type]
     kind = getattr(transformers, variant.architecture(head))
     # transformers gives RoBERTa a pooler that no file has.
     unlike = head == "BertModel" and variant.positions_skip_padding
     return randomize(kind(config, **({"add_pooling_layer": False} if unlike else {})), 0)
+
+
+def new_reference(family: str, head: str = "BertModel", **changes: Any) -> torch.nn.Module:
+    """A small random model of transformers; head: its class, as BERT's is called."""
+    return build(hf_config(family, **changes), head)
 
 
 # Built once, so not to be changed; and not in a test's inference mode, so that all tests can use
