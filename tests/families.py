@@ -18,7 +18,13 @@ RATES = {
     "classifier_dropout": 0.3,
     "qa_dropout": 0.15,
 }
-ROBERTA = {"max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
+ROBERTA = {
+    "model_type": "roberta",
+    "max_position_embeddings": 514,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+}
+ALBERT = {"model_type": "albert", "embedding_size": 16}
 FAMILIES: dict[str, dict[str, Any]] = {
     "distilbert": {"model_type": "distilbert"},
     "distilbert, ReLU, sines": {
@@ -26,31 +32,24 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "hidden_act": "relu",
         "sinusoidal_pos_embds": True,
     },
-    "roberta": {"model_type": "roberta", **ROBERTA},
-    "roberta, 2 segments, gelu_new": {
-        **{"model_type": "roberta", **ROBERTA},
-        **{"type_vocab_size": 2, "hidden_act": "gelu_new"},
-    },
-    "roberta, padding 0": {
-        **{"model_type": "roberta", **ROBERTA},
-        **{"pad_token_id": 0, "max_position_embeddings": 513},
-    },
-    "roberta, padding 3": {
-        **{"model_type": "roberta", **ROBERTA},
-        **{"pad_token_id": 3, "max_position_embeddings": 516},
-    },
-    "xlm-roberta": {"model_type": "xlm-roberta", **ROBERTA},
-    "camembert": {"model_type": "camembert", **ROBERTA},
+    "roberta": ROBERTA,
+    "roberta, 2 segments, gelu_new": {**ROBERTA, "type_vocab_size": 2, "hidden_act": "gelu_new"},
+    "roberta, padding 0": {**ROBERTA, "pad_token_id": 0, "max_position_embeddings": 513},
+    "roberta, padding 3": {**ROBERTA, "pad_token_id": 3, "max_position_embeddings": 516},
+    "xlm-roberta": {**ROBERTA, "model_type": "xlm-roberta"},
+    "camembert": {**ROBERTA, "model_type": "camembert"},
     "electra": {"model_type": "electra", "embedding_size": TINY["hidden_size"]},
     "electra, E < C, gelu_new": {
         "model_type": "electra",
         "embedding_size": 16,
         "hidden_act": "gelu_new",
     },
-    "albert": {"model_type": "albert", "embedding_size": 16},
+    "albert": ALBERT,
     "albert, 2 groups, gelu": {
-        **{"model_type": "albert", "embedding_size": 16, "hidden_act": "gelu"},
-        **{"num_hidden_layers": 4, "num_hidden_groups": 2},
+        **ALBERT,
+        "hidden_act": "gelu",
+        "num_hidden_layers": 4,
+        "num_hidden_groups": 2,
     },
 }
 # One of each way to compute: the others differ from these in a number or in names only.

@@ -105,7 +105,9 @@ CONTROLS = {
     "positions counted by the mask": ("roberta", ENCODER, count_by_the_mask, "holes"),
     "column + 2 with left padding": ("roberta", ENCODER, column_past_padding, "left padding"),
     "column + 2, a padding id inside": (
-        *("roberta", ENCODER, column_past_padding),
+        "roberta",
+        ENCODER,
+        column_past_padding,
         "padding id in the text",
     ),
     "BERT's positions for RoBERTa": ("roberta", ENCODER, column, "full"),
@@ -117,28 +119,38 @@ CONTROLS = {
     "ReLU for tanh in RoBERTa's head": ("roberta", ROWS, head_with(F.relu), "full"),
     "GELU for tanh in ALBERT's pooler": ("albert", ROWS, head_with(gelu), "full"),
     "hidden_act in RoBERTa's masked LM": (
-        *("roberta, 2 segments, gelu_new", MASKED),
-        *(masked_lm_with(gelu_tanh), "full"),
+        "roberta, 2 segments, gelu_new",
+        MASKED,
+        masked_lm_with(gelu_tanh),
+        "full",
     ),
     "hidden_act in ELECTRA's masked LM": (
-        *("electra, E < C, gelu_new", MASKED),
-        *(masked_lm_with(gelu_tanh), "full"),
+        "electra, E < C, gelu_new",
+        MASKED,
+        masked_lm_with(gelu_tanh),
+        "full",
     ),
     "GELU in ALBERT's masked LM": ("albert", MASKED, masked_lm_with(gelu), "full"),
     "GELU in DistilBERT's masked LM": (
-        *("distilbert, ReLU, sines", MASKED),
-        *(masked_lm_with(gelu), "full"),
+        "distilbert, ReLU, sines",
+        MASKED,
+        masked_lm_with(gelu),
+        "full",
     ),
     "ALBERT's second group ignored": (
-        *("albert, 2 groups, gelu", ENCODER),
-        *(ignore_the_second_group, "full"),
+        "albert, 2 groups, gelu",
+        ENCODER,
+        ignore_the_second_group,
+        "full",
     ),
     "ALBERT's groups in turn": ("albert, 2 groups, gelu", ENCODER, groups_in_turn, "full"),
     "a shared layer run once": ("albert", ENCODER, run_a_shared_layer_once, "full"),
     "ALBERT without segments": ("albert", ENCODER, forget_the_segments, "pairs"),
     "RoBERTa without its second segment": (
-        *("roberta, 2 segments, gelu_new", ENCODER),
-        *(forget_the_segments, "pairs"),
+        "roberta, 2 segments, gelu_new",
+        ENCODER,
+        forget_the_segments,
+        "pairs",
     ),
 }
 
@@ -168,11 +180,13 @@ def rate(our_name, p):
 
 DROPOUT = {
     "DistilBERT with dropout after attention": (
-        *("distilbert", ENCODER),
+        "distilbert",
+        ENCODER,
         rate("layers.0.attention_dropout", 0.1),
     ),
     "ALBERT with dropout after the feed-forward": (
-        *("albert", ENCODER),
+        "albert",
+        ENCODER,
         rate("feed_forward_dropout", 0.1),
     ),
     "RoBERTa's head without its first dropout": ("roberta", ROWS, rate("pooler.dropout", 0.0)),
@@ -180,19 +194,23 @@ DROPOUT = {
     "DistilBERT's head with dropout in front": ("distilbert", ROWS, rate("pooler.dropout", 0.3)),
     "ALBERT's head with dropout in front": ("albert", ROWS, rate("pooler.dropout", 0.3)),
     "DistilBERT's tokens with the rate of rows": (
-        *("distilbert", TOKENS),
+        "distilbert",
+        TOKENS,
         lambda model: setattr(model.dropout, "p", 0.3),
     ),
     "RoBERTa's tokens with the rate of the layers": (
-        *("roberta", TOKENS),
+        "roberta",
+        TOKENS,
         lambda model: setattr(model.dropout, "p", 0.1),
     ),
     "DistilBERT's spans without dropout": (
-        *("distilbert", SPANS),
+        "distilbert",
+        SPANS,
         lambda model: setattr(model.dropout, "p", 0.0),
     ),
     "RoBERTa's spans with dropout": (
-        *("roberta", SPANS),
+        "roberta",
+        SPANS,
         lambda model: setattr(model.dropout, "p", 0.15),
     ),
 }
