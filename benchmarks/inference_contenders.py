@@ -10,6 +10,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,7 +50,7 @@ def contend(turns: Turns, name: str, folder: Path, threads: int) -> None:
 
 
 def padded(rows: Rows, padding: int = 0, segments: bool = True) -> Batch:
-    """Rows of ids -> what peers take: int64 arrays (B, T)."""
+    """Rows of ids as transformers' models take them: int64 arrays (B, T)."""
     lengths = np.array([len(row) for row in rows])
     mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
     ids = np.full_like(mask, padding)
@@ -59,10 +60,10 @@ def padded(rows: Rows, padding: int = 0, segments: bool = True) -> Batch:
 
 
 def padder(folder: Path) -> Pad:
-    """`padded`, as the model in a folder wants it."""
+    """`padded` for the model in a folder."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    padding, segments = config.get("pad_token_id") or 0, config["model_type"] != "distilbert"
-    return lambda rows: padded(rows, padding, segments)
+    segments = config["model_type"] != "distilbert"
+    return partial(padded, padding=config.get("pad_token_id") or 0, segments=segments)
 
 
 def in_batches(compute: Callable[[Batch], np.ndarray], pad: Pad, ordered: bool = True) -> Run:

@@ -38,7 +38,9 @@ class Embeddings(nn.Module):
         # padding_idx: looking [PAD] up gives it no gradient, as in transformers. (The masked LM
         # head does, which compares with every vector of this table.)
         self.token = unfilled_embedding(config.vocab_size, width, config.pad_token_id)
-        self.position = unfilled_embedding(config.max_position_embeddings, width)
+        # Nor has the position of padding any in RoBERTa.
+        unlearned = config.pad_token_id if config.positions_skip_padding else None
+        self.position = unfilled_embedding(config.max_position_embeddings, width, unlearned)
         segments = config.type_vocab_size
         self.segment = unfilled_embedding(segments, width) if segments else None
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)

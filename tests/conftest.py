@@ -1,6 +1,7 @@
 """What every test file shares: where things are, and small random models of transformers."""
 
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Callable
@@ -68,7 +69,8 @@ def randomize(model: torch.nn.Module, seed: int) -> torch.nn.Module:
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1:
             noise = torch.randn(parameter.shape, generator=generator) * 0.2
-            parameter.data.copy_(noise + ("LayerNorm.weight" in name))
+            is_norm = re.search(r"(LayerNorm|layer_norm)\.weight$", name) is not None
+            parameter.data.copy_(noise + is_norm)
     return model.eval()
 
 
@@ -80,7 +82,7 @@ def hf_model(kind: str = "BertModel", seed: int = 0, **changes: object) -> torch
     return randomize(model, seed)
 
 
-# Our class for each of transformers'.
+# Our class for each of transformers', whose names begin otherwise in other families.
 OURS = {
     "BertModel": minibert.BertModel,
     "BertForSequenceClassification": minibert.BertForClassification,
@@ -94,9 +96,11 @@ OURS = {
 def ours_from(reference: torch.nn.Module, **changes: object) -> torch.nn.Module:
     """Our model with the weights of a transformers model, and perhaps another config."""
     config = replace(minibert.BertConfig.from_dict(reference.config.to_dict()), **changes)
-    model = OURS[type(reference).__name__](config)
+    kind = OURS["Bert" + type(reference).__name__.removeprefix(config.variant.hf_name)]
+    model = kind(config)
     shapes = {name: p.shape for name, p in model.named_parameters()}
-    state, report = from_hf(reference.state_dict(), shapes, "reference")
+    names = kind._names(config)
+    state, report = from_hf(reference.state_dict(), shapes, "reference", names=names)
     assert not report.newly_initialised and not report.ignored
     model.load_state_dict(state)
     return model.eval()

@@ -262,8 +262,10 @@ def check_layers(stored: Iterable[str], expected: int, source: str, names: Names
         left = {bare: name for bare, name in files.items() if bare not in known}
         check_explained(left, [f"every {names.layers}"], source)
     if len(found) != expected:
+        grouped = "num_hidden_groups" in names.variant.optional  # ALBERT's files have these only
+        counted = "num_hidden_groups" if grouped else "num_hidden_layers"
         raise ValueError(
-            f"{source}: the weights have {len(found)} layers, and num_hidden_layers is {expected}; "
+            f"{source}: the weights have {len(found)} layers, and {counted} is {expected}; "
             "config.json does not belong to these weights"
         )
 

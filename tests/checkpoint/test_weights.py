@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import minibert
-from minibert.checkpoint.names import TABLE, from_hf, hf_names, to_hf
+from minibert.checkpoint.names import TABLE, Names, from_hf, to_hf
 from tests.conftest import OURS, hf_model
 
 
@@ -36,7 +36,7 @@ def test_round_trip_key_by_key(classifier):
 def test_table_covers_the_models_and_nothing_else():
     config = minibert.BertConfig.from_dict(hf_model().config.to_dict())
     names = {name for kind in OURS.values() for name in shapes_of(kind(config))}
-    used = {hf for name in names for hf in hf_names(name.removeprefix("bert."))}
+    used = {hf for name in names for hf in Names().of(name.removeprefix("bert."))}
     layers = range(config.num_hidden_layers)
     every = {hf.format(i) for names in TABLE.values() for hf in names for i in layers}
     assert used == every

@@ -1,5 +1,6 @@
 """The `minibert` command, as a user runs it."""
 
+import argparse
 import importlib.metadata
 import platform
 import sys
@@ -8,7 +9,7 @@ import tomllib
 import pytest
 
 import minibert
-from minibert.cli.main import main
+from minibert.cli import main
 from tests.conftest import ROOT, small_variant
 from tests.programs import run
 
@@ -16,6 +17,13 @@ from tests.programs import run
 def test_command():
     result = run("-m", "minibert", "tokenize", "minilm-l6", input="Unaffordable!\n")
     assert (result.returncode, result.stdout) == (0, "una ##ff ##ord ##able !\n")
+
+
+def test_a_name_that_no_model_has_is_told_those_there_are(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["minibert", "info", "minilm-l7"])
+    with pytest.raises(SystemExit) as stop:
+        main.main()
+    assert stop.value.code == 2 and "minilm-l6" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -33,12 +41,11 @@ def test_command():
         ),
     ],
 )
-def test_info_tells_what_a_family_changed(family, shape, tmp_path, capsys, monkeypatch):
+def test_info_tells_what_a_family_changed(family, shape, tmp_path, capsys):
     changes = {"pad_token_id": 1} if family == "roberta" else {}
     model = small_variant(family, vocab_size=50, **changes).bert
     model.save_pretrained(tmp_path / "m")
-    monkeypatch.setattr(sys, "argv", ["minibert", "info", str(tmp_path / "m")])
-    main()
+    main._info(argparse.Namespace(model=tmp_path / "m"))
     lines = capsys.readouterr().out
     assert f"\n{shape}" in lines
     assert ("pooler" in lines) == model.config.variant.has_pooler
@@ -48,16 +55,9 @@ def test_info_tells_what_a_family_changed(family, shape, tmp_path, capsys, monke
     assert f"{parameters:,} parameters" in lines.splitlines()[-1]
 
 
-def test_a_name_that_no_model_has_is_told_those_there_are(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["minibert", "info", "minilm-l7"])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code == 2 and "minilm-l6" in capsys.readouterr().err
-
-
 def test_version_says_what_a_report_needs(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["minibert", "version"])
-    main()
+    main.main()
     line = capsys.readouterr().out.strip()
     assert "\n" not in line
     for package in ("minibert", "torch", "tokenizers", "safetensors", "numpy"):

@@ -191,12 +191,12 @@ SIZES = [
     "num_attention_heads",
     "intermediate_size",
     "max_position_embeddings",
-    "type_vocab_size",
 ]
 ODD = [None, True, False, 0, -1, 1.5, 2e15, 10**12, 10**400, "3", "true", "", [], {}, [1], {"a": 1}]
 COUNT, NUMBER = r"a whole number from 1 to \d+", "a number "
 VALUES = [
     *((key, value, COUNT) for key in SIZES for value in ODD),
+    *(("type_vocab_size", value, r"(a whole number|at least 1)") for value in ODD),
     *(("num_labels", value, COUNT) for value in ODD[1:]),
     *(("_num_labels", value, COUNT) for value in ODD[1:]),
     *(("layer_norm_eps", value, NUMBER) for value in ODD),

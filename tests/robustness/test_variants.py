@@ -85,7 +85,7 @@ def test_second_segment_of_a_family_without(family):
         assert torch.equal(model(ids).logits, zeros)
 
 
-# --- configs --------------------------------------------------------------------------------------
+# --- sizes and files ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["roberta", "distilbert", "albert-base", 5, None])
