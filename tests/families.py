@@ -73,6 +73,11 @@ HEADS = [
 ]
 
 
+def model_type(family: str) -> str:
+    """The family without what is particular to the config, for a row of PARITY.md."""
+    return str(FAMILIES[family]["model_type"])
+
+
 def hf_config(family: str, **changes: Any) -> Any:
     """The config of a small model of transformers, from fields under our names."""
     fields = {**TINY, **RATES, **FAMILIES[family], **changes}

@@ -16,6 +16,7 @@ from tests.families import (
     adapted,
     batches,
     change,
+    model_type,
     new_reference,
     only_real,
     ours,
@@ -49,7 +50,7 @@ def inputs(batch, family):
 @pytest.mark.parametrize("name", BATCH_NAMES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_encoder_and_pooler(family, name, parity):
-    compare(family, "BertModel", [name], parity, family)
+    compare(family, "BertModel", [name], parity, model_type(family))
 
 
 @torch.inference_mode()
@@ -57,7 +58,7 @@ def test_encoder_and_pooler(family, name, parity):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_heads(family, head, parity):
     names = ["pairs", "holes", "an all-padding row", "left padding"]
-    compare(family, head, names, parity, f"{family}, {head.removeprefix('BertFor')}")
+    compare(family, head, names, parity, f"{model_type(family)}, {head.removeprefix('BertFor')}")
 
 
 @torch.inference_mode()
@@ -71,7 +72,9 @@ def test_attention_weights_of_every_layer(family, name, parity):
     assert len(got) == len(wanted) == theirs.config.num_hidden_layers
     queries = batch["attention_mask"].bool()[:, None, :, None]
     for mine, others in zip(got, wanted, strict=True):
-        parity.at_most(f"{family}: attention weights", ((mine - others) * queries).abs().max())
+        parity.at_most(
+            f"{model_type(family)}: attention weights", ((mine - others) * queries).abs().max()
+        )
 
 
 # --- losses and gradients ------------------------------------------------------------------------
@@ -97,7 +100,7 @@ def labelled(family, head):
 @pytest.mark.parametrize("family", DISTINCT)
 def test_loss_and_every_gradient(family, head, parity):
     """In fp64: where attention is nearly one token's, fp32 has four digits of a gradient right."""
-    what = f"{family}, {head.removeprefix('BertFor')}"
+    what = model_type(family)
     theirs = new_reference(family, head).double()
     mine = copy.deepcopy(ours(family, head)).double()
     batch, labels = labelled(family, head)
@@ -131,7 +134,7 @@ def test_dropout_stands_where_transformers_has_it(family, head, parity, visible_
     assert got.keys() == wanted.keys()
     for key, value in got.items():
         miss = only_real(key, value - wanted[key], batch).abs().max()
-        parity.at_most(f"{family}, {head.removeprefix('BertFor')}: dropout, {key}", miss)
+        parity.at_most(f"{model_type(family)}: dropout", miss)
         still = fields(mine.eval()(**batch))[key]
         assert only_real(key, value - still, batch).abs().max() > 1e-3, "there was dropout"
         mine.train()
@@ -162,7 +165,9 @@ def test_half_precision_is_as_near_as_transformers(family, dtype, autocast, pari
     mine, own = errors(ours(family), reference(family), batch, HALVES[dtype], autocast)
     assert own > 1e-4, "the reference ran in half precision"
     how = "autocast" if autocast else "model in"
-    parity.at_most(f"{family}, {how} {dtype}: our error over transformers'", mine / own, 2.0)
+    parity.at_most(
+        f"{model_type(family)}, {how} {dtype}: our error over transformers'", mine / own, 2.0
+    )
 
 
 @torch.inference_mode()

@@ -12,7 +12,16 @@ from safetensors.torch import load_file
 import minibert
 from minibert.checkpoint.names import Names, from_hf, to_hf
 from tests.conftest import OURS
-from tests.families import FAMILIES, HEADS, NAMED, batches, new_reference, only_real, ours
+from tests.families import (
+    FAMILIES,
+    HEADS,
+    NAMED,
+    batches,
+    model_type,
+    new_reference,
+    only_real,
+    ours,
+)
 from tests.parity.test_formats import legacy_norms, one_pickle
 from tests.parity.test_variants import inputs
 
@@ -48,12 +57,12 @@ def test_transformers_opens_what_we_save_and_every_tensor_is_equal(family, head,
     tensors = theirs.state_dict()
     assert again.state_dict().keys() == tensors.keys()
     other = [n for n, t in again.state_dict().items() if not torch.equal(t, tensors[n])]
-    parity.at_most(f"{family}: tensors that differ after the round trip", len(other), 0)
+    parity.at_most(f"{model_type(family)}: tensors that differ after the round trip", len(other), 0)
     written = [load_file(tmp_path / folder / "model.safetensors") for folder in ("hf", "ours")]
     assert written[0].keys() == written[1].keys()
     batch = batches(family)["pairs"]
     miss = only_real("", mine(**batch)[0] - again.eval()(**inputs(batch, family))[0], batch)
-    parity.at_most(f"{family}: outputs after the round trip", miss.abs().max())
+    parity.at_most(f"{model_type(family)}: outputs after the round trip", miss.abs().max())
 
 
 def lacks_pooler(theirs, head):

@@ -6,7 +6,7 @@ import torch
 from minibert.checkpoint.names import Names
 from minibert.packing import Packing
 from tests.conftest import at_real
-from tests.families import DISTINCT, HEADS, batches, ours, reference
+from tests.families import DISTINCT, HEADS, batches, model_type, ours, reference
 from tests.parity.test_variants import inputs
 
 
@@ -64,7 +64,7 @@ def test_embeddings(family, name, parity):
         ]
         positions = packing.pack(torch.tensor(numbers).where(ids != padding, padding))
     x = packing.unpack(model.embeddings(tokens, positions, segments))
-    parity.at_most(f"{family}: embeddings", at_real(x - wanted, batch))
+    parity.at_most(f"{model_type(family)}: embeddings", at_real(x - wanted, batch))
 
 
 @pytest.mark.parametrize("family", DISTINCT)
@@ -76,11 +76,11 @@ def test_each_layer(family, name, parity):
         layer = encoder.layers[number // (encoder.depth // len(encoder.layers))]
         x, y = packing.pack(given), packing.pack(attended)
         got = packing.unpack(layer.attention_norm(x + layer.attention(x, packing)))
-        parity.at_most(f"{family}: attention", at_real(got - attended, batch))
+        parity.at_most(f"{model_type(family)}: attention", at_real(got - attended, batch))
         got = packing.unpack(layer.feed_forward_norm(y + layer.feed_forward(y)))
-        parity.at_most(f"{family}: feed-forward", at_real(got - wanted, batch))
+        parity.at_most(f"{model_type(family)}: feed-forward", at_real(got - wanted, batch))
         got = packing.unpack(layer(x, packing))
-        parity.at_most(f"{family}: layer", at_real(got - wanted, batch))
+        parity.at_most(f"{model_type(family)}: layer", at_real(got - wanted, batch))
         given = wanted
 
 
@@ -90,7 +90,7 @@ def test_stack_of_layers(family, name, parity):
     embeddings, layers = rungs(family, batch)
     packing = Packing(batch["attention_mask"].bool())
     got = packing.unpack(ours(family).encoder(packing.pack(embeddings), packing))
-    parity.at_most(f"{family}: stack of layers", at_real(got - layers[-1][1], batch))
+    parity.at_most(f"{model_type(family)}: stack of layers", at_real(got - layers[-1][1], batch))
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -108,4 +108,4 @@ def test_each_head(family, head, parity):
         got, wanted = mine.masked_lm(x, mine.bert.embeddings.token.weight), output.logits
     else:
         got, wanted = mine.span(x), torch.stack([output.start_logits, output.end_logits], dim=-1)
-    parity.at_most(f"{family}: head, {head.removeprefix('BertFor')}", (got - wanted).abs().max())
+    parity.at_most(f"{model_type(family)}: heads", (got - wanted).abs().max())

@@ -8,7 +8,7 @@ import torch
 from minibert import optimize
 from minibert.training.speed import fast_training
 from tests.engine.test_optimize import LOWER, assert_equal
-from tests.families import DISTINCT, HEADS, NAMED, batches, only_real, ours
+from tests.families import DISTINCT, HEADS, NAMED, batches, model_type, only_real, ours
 from tests.parity.test_end_to_end import fields
 from tests.training.conftest import STILL
 from tests.training.test_speed import gradients
@@ -28,7 +28,7 @@ def test_a_text_alone_padded_and_in_company_is_the_same(family, parity):
             alone = {key: value[i : i + 1, :length] for key, value in batch.items()}
             got, wanted = model(**alone)[0][0], together[i]
             wanted = wanted[:length] if head == "BertModel" else wanted
-            parity.at_most(f"{family}: alone or padded", (got - wanted).abs().max())
+            parity.at_most(f"{model_type(family)}: alone or padded", (got - wanted).abs().max())
 
 
 @torch.inference_mode()
@@ -58,7 +58,7 @@ def test_only_what_is_wanted_is_computed_and_is_the_same(family, head, parity):
         options["predict"] = batch["attention_mask"].bool() & (batch["input_ids"] % 3 == 0)
         whole = whole[options["predict"]]
     miss = (model(**batch, **options)[0] - whole).abs().max()
-    parity.at_most(f"{family}: last layer narrowed", miss)
+    parity.at_most(f"{model_type(family)}: last layer narrowed", miss)
 
 
 # --- optimize ------------------------------------------------------------------------------------
