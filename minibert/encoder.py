@@ -99,8 +99,8 @@ class Encoder(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.depth = config.num_hidden_layers
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers_with_weights))
+        self.repeats = config.num_hidden_layers // config.layers_with_weights  # 1 but in ALBERT
 
     def forward(
         self,
@@ -120,9 +120,9 @@ class Encoder(nn.Module):
         keeps = record is not None and record.is_kept
         if record is not None:
             record.add_hidden_state(x)
-        for number in range(self.depth):
-            layer = self.layers[number * len(self.layers) // self.depth]
-            only = wanted if number == self.depth - 1 and not keeps else None
+        layers = [layer for layer in self.layers for _ in range(self.repeats)]
+        for number, layer in enumerate(layers, 1):
+            only = wanted if number == len(layers) and not keeps else None
             x = layer(x, packing, only, record)
             if record is not None:
                 record.add_hidden_state(x)

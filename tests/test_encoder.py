@@ -1,5 +1,7 @@
 """The encoder: what a stack of layers hands over, and what a hook on a layer sees."""
 
+import copy
+
 import pytest
 import torch
 
@@ -24,6 +26,17 @@ def test_shared_layers_compute_only_the_wanted_tokens_in_the_last_one(model):
     x = torch.randn(len(packing.row), TINY["hidden_size"])
     every = encoder(x, packing)
     torch.testing.assert_close(encoder(x, packing, packing.first), every[packing.first])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kept", range(TINY["num_hidden_layers"]))
+def test_layers_that_were_cut_off_are_left_out(model, kept):
+    """And nothing is computed in their place: the result is what stood before the first of them."""
+    whole, batch = model.bert, BATCHES["ragged"]
+    states = whole(**batch, output_hidden_states=True).hidden_states
+    short = copy.deepcopy(whole)
+    short.encoder.layers = short.encoder.layers[:kept]
+    torch.testing.assert_close(short(**batch).last_hidden_state, states[kept])
 
 
 @torch.inference_mode()

@@ -84,17 +84,19 @@ def masked_lm_with(activation):
 
 
 def ignore_the_second_group(model, patch):
-    model.encoder.layers = model.encoder.layers[:1]
+    first, _ = model.encoder.layers
+    model.encoder.layers = torch.nn.ModuleList([first, first])
 
 
 def groups_in_turn(model, patch):
     """Layers 0 1 0 1 in place of 0 0 1 1."""
     first, second = model.encoder.layers
-    model.encoder.layers = torch.nn.ModuleList([first, second, first, second])
+    model.encoder.layers = torch.nn.ModuleList([first, second] * 2)
+    model.encoder.repeats = 1
 
 
 def run_a_shared_layer_once(model, patch):
-    model.encoder.depth = 1
+    model.encoder.repeats = 1
 
 
 def forget_the_segments(model, patch):

@@ -45,7 +45,7 @@ def rungs(family, batch):
         for handle in handles:
             handle.remove()
     (embeddings,) = seen["embeddings"]
-    assert len(seen["attention"]) == len(seen["feed forward"]) == encoder.depth
+    assert len(seen["attention"]) == len(seen["feed forward"]) == model.config.num_hidden_layers
     return embeddings, list(zip(seen["attention"], seen["feed forward"], strict=True))
 
 
@@ -73,7 +73,7 @@ def test_each_layer(family, name, parity):
     given, layers = rungs(family, batch)
     packing = Packing(batch["attention_mask"].bool())
     for number, (attended, wanted) in enumerate(layers):
-        layer = encoder.layers[number // (encoder.depth // len(encoder.layers))]
+        layer = encoder.layers[number // (len(layers) // len(encoder.layers))]
         x, y = packing.pack(given), packing.pack(attended)
         got = packing.unpack(layer.attention_norm(x + layer.attention(x, packing)))
         parity.at_most(f"{model_type(family)}: attention", at_real(got - attended, batch))
