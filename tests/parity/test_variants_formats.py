@@ -77,30 +77,29 @@ def lacks_pooler(theirs, head):
 # --- other names for the same weights ------------------------------------------------------------
 
 
-def old_names(tensors, mine, config):
+def old_names(tensors, names):
     """gamma and beta; buffers of numbers and zeros."""
     return {
         **legacy_norms(tensors),
-        f"{mine.variant.prefix}embeddings.position_ids": torch.arange(512)[None],
-        f"{mine.variant.prefix}embeddings.token_type_ids": torch.zeros(1, 512, dtype=torch.long),
+        f"{names.variant.prefix}embeddings.position_ids": torch.arange(512)[None],
+        f"{names.variant.prefix}embeddings.token_type_ids": torch.zeros(1, 512, dtype=torch.long),
     }
 
 
-def without_prefix(tensors, mine, config):
-    return {name.removeprefix(mine.variant.prefix): t for name, t in tensors.items()}
+def without_prefix(tensors, names):
+    return {name.removeprefix(names.variant.prefix): t for name, t in tensors.items()}
 
 
-def with_copies(tensors, mine, config):
+def with_copies(tensors, names):
     """The tied weights a second time."""
-    prefixed = {name: mine.variant.prefix + name for name in tensors}
     copies = {}
-    for copy, original in mine.variant.tied.items():
-        name = prefixed.get(original, mine.variant.prefix + original)
-        copies[copy] = tensors[original if original in tensors else name].clone()
+    for copy, original in names.variant.tied.items():
+        name = original if original in tensors else names.variant.prefix + original
+        copies[copy] = tensors[name].clone()
     return {**tensors, **copies}
 
 
-def wrapped(tensors, mine, config):
+def wrapped(tensors, names):
     return {f"module.{name}": t for name, t in tensors.items()}
 
 
@@ -114,7 +113,7 @@ def test_other_names_lead_to_the_same_weights(family, other):
     names = Names(mine.config.variant)
     state = {name: p.detach() for name, p in mine.named_parameters()}
     shapes = {name: p.shape for name, p in state.items()}
-    stored = other(to_hf(state, names), names, mine.config)
+    stored = other(to_hf(state, names), names)
     assert stored.keys() != to_hf(state, names).keys()
     found, report = from_hf(stored, shapes, "file", names=names)
     assert not report.newly_initialised
@@ -129,7 +128,7 @@ def test_only_the_tied_copy_of_a_weight(family):
     mine = ours(family, "BertForMaskedLM")
     names = Names(mine.config.variant)
     state = {name: p.detach() for name, p in mine.named_parameters()}
-    stored = with_copies(to_hf(state, names), names, mine.config)
+    stored = with_copies(to_hf(state, names), names)
     del stored[f"{names.variant.prefix}embeddings.word_embeddings.weight"]
     found, report = from_hf(stored, {n: p.shape for n, p in state.items()}, "file", names=names)
     assert torch.equal(found["bert.embeddings.token.weight"], state["bert.embeddings.token.weight"])
@@ -152,7 +151,7 @@ def test_a_copy_that_is_none_is_refused(family):
     mine = ours(family, "BertForMaskedLM")
     names = Names(mine.config.variant)
     state = {name: p.detach() for name, p in mine.named_parameters()}
-    stored = with_copies(to_hf(state, names), names, mine.config)
+    stored = with_copies(to_hf(state, names), names)
     copy = next(iter(names.variant.tied))
     stored[copy] = stored[copy] + 1
     with pytest.raises(ValueError, match=f"{copy} differs from .*word_embeddings"):
