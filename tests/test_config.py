@@ -1,5 +1,7 @@
 """BertConfig reads, refuses and writes Hugging Face's config.json."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import transformers
@@ -7,6 +9,7 @@ import transformers
 import minibert
 from minibert.checkpoint.sizes import SIZES
 from minibert.config import BertConfig
+from minibert.variants import VARIANTS
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -133,3 +136,11 @@ def test_labels_may_be_given_as_a_list():
 def test_unknown_size_lists_the_sizes():
     with pytest.raises(ValueError, match="bert-tiny"):
         BertConfig.from_size("bert-huge")
+
+
+@pytest.mark.parametrize("model_type", VARIANTS)
+def test_a_key_that_the_file_leaves_out_has_the_familys_default(model_type):
+    """Hugging Face writes only what differs from it in some files."""
+    theirs = transformers.AutoConfig.for_model(model_type)
+    silent = BertConfig.from_dict({"model_type": model_type})
+    assert silent == replace(BertConfig.from_dict(theirs.to_dict()), extra={})
