@@ -70,7 +70,8 @@ def test_a_quick_run_times_every_contender(quick):
     }
     assert {row["filling"] for row in rows} == {"full", "masked", "50% padding", "SST-2"}
     for row in rows:
-        assert 0 < row["fastest_ms"] <= row["median_ms"] <= row["slowest_ms"] and row["runs"] == 3
+        assert 0 < row["fastest_ms"] <= row["median_ms"] <= row["slowest_ms"]
+        assert 1 <= row["runs"] <= 3  # fewer where a machine is busy
         assert 0 < row["error"] < 1e-4 and row["peak_mb"] > 0
 
 
