@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minibert import tokenizer, wordpiece
-from minibert.text import backends, truncation
+from minibert.text import python_backends, truncation
 from minibert.text.characters import CONTROL, PUNCTUATION
+from minibert.text.matched import Matcher
 from minibert.text.truncation import truncated_lengths
 from minibert.tokenizer import Encoding, WordPieceTokenizer
 from minibert.wordpiece import Piece
@@ -390,8 +391,8 @@ def words_counted_anew(patch, ours):
 def other_text_cut_in_a_tie(patch, ours):
     right = truncation.truncated_lengths
 
-    def wrong(first, second, max_length):
-        kept = right(first, second, max_length)
+    def wrong(first, second, max_length, separators):
+        kept = right(first, second, max_length, separators)
         return kept[::-1] if first == second else kept
 
     patch.setattr(truncation, "truncated_lengths", wrong)
@@ -420,13 +421,13 @@ MISTAKES = {
     "shortest piece first": constant("range", lambda *steps: reversed(range(*steps))),
     "only the rest of a word unknown": unknown_rest,
     "special tokens are words": lambda patch, ours: patch.setattr(
-        ours.backend, "special", re.compile("((?!))")
+        ours.backend, "special", Matcher([])
     ),
     "offsets after normalisation": offsets_after_normalisation,
     "words counted anew": words_counted_anew,
     "the other text cut in a tie": other_text_cut_in_a_tie,
     "one segment": one_segment,
-    "nothing glued in decoding": lambda patch, ours: patch.setattr(backends, "_GLUED", ()),
+    "nothing glued in decoding": lambda patch, ours: patch.setattr(python_backends, "_GLUED", ()),
     "lower-cased": attribute("lower_case", True),
     "accents stripped": attribute("strip_accents", True),
 }
@@ -445,7 +446,7 @@ CASED = ["lower-cased", "accents stripped"]  # no mistakes for an uncased vocabu
 )
 def test_the_check_finds_a_mistake(three, sample, mistake, monkeypatch):
     MISTAKES[mistake](monkeypatch, three[0])
-    with pytest.raises(AssertionError, match="PythonBackend"):
+    with pytest.raises(AssertionError, match="PythonWordPiece"):
         check_texts(three, sample)
 
 

@@ -25,7 +25,8 @@ from minibert.checkpoint.schema import (
     optional,
     whole,
 )
-from minibert.text.vocabulary import Vocabulary
+from minibert.text.reading import read_vocabulary
+from minibert.text.vocabulary import WordPieceVocabulary
 
 Pooling = Literal["cls", "mean", "pooler"]
 
@@ -100,16 +101,16 @@ class SentenceFolder:
     def _settings(self) -> dict[str, Any]:
         return self._read(self.body / "sentence_bert_config.json", _SETTINGS) if self.steps else {}
 
-    def vocabulary(self) -> Vocabulary:
+    def vocabulary(self) -> WordPieceVocabulary:
         """The BERT's, with the length and the lower-casing that the steps ask for."""
-        vocabulary, settings = Vocabulary.from_folder(self.body), self._settings
+        vocabulary, settings = read_vocabulary(self.body, WordPieceVocabulary), self._settings
         if settings.get("do_lower_case") and not vocabulary.lower_case:
             # Without an explicit strip_accents the accents would go as well, and there they stay.
             accents = vocabulary.strip_accents or False
             vocabulary = replace(vocabulary, lower_case=True, strip_accents=accents)
         return vocabulary
 
-    def max_length(self, vocabulary: Vocabulary, longest: int) -> int:
+    def max_length(self, vocabulary: WordPieceVocabulary, longest: int) -> int:
         """Tokens a text is cut to: as the steps or the tokenizer's files say, or else `longest`,
         which is what the model takes."""
         found = self._settings.get("max_seq_length") or vocabulary.model_max_length
