@@ -28,7 +28,7 @@ from minibert.checkpoint.schema import (
 )
 from minibert.text.kind import TOKENIZER_CONFIG
 
-_FLAGS = ("lstrip", "rstrip", "single_word")
+FLAGS = ("lstrip", "rstrip", "single_word")
 _EXTRA = ("additional_special_tokens", "extra_special_tokens")
 # Each id has its row in the table of embeddings, and memory is taken up to the highest.
 ID = whole(most=2**24 - 1)
@@ -48,7 +48,7 @@ _TOKENS = Rule(
 
 class Added(NamedTuple):
     """A token that was added. normalized: it is looked for in the normalised text. flags: those
-    of `_FLAGS` that are set; with lstrip it takes the spaces before it along, with rstrip those
+    of `FLAGS` that are set; with lstrip it takes the spaces before it along, with rstrip those
     behind it, and with single_word it is found as a whole word only."""
 
     content: str
@@ -89,7 +89,7 @@ def _read_entry(name: str, entry: Any, i: int | None = None) -> Added:
         i = need(entry, "id", ID) if i is None else i
         special = get(entry, "special", SWITCH, False)
         normalized = get(entry, "normalized", SWITCH, not special)
-        flags = tuple(key for key in _FLAGS if get(entry, key, SWITCH, False))
+        flags = tuple(key for key in FLAGS if get(entry, key, SWITCH, False))
     except ValueError as error:
         raise ValueError(f"in {name}, {error}") from error
     return Added(token, i, special, normalized, flags)

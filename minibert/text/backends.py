@@ -74,4 +74,5 @@ class RustBackend:
         return [encoding.ids for encoding in encodings]
 
     def join(self, tokens: list[str]) -> str:
-        return self.tokenizer.decoder.decode(tokens)
+        decoder = self.tokenizer.decoder
+        return " ".join(tokens) if decoder is None else decoder.decode(tokens)

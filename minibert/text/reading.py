@@ -23,12 +23,21 @@ from minibert.text.added import (
 from minibert.text.byte_pair_files import read_byte_pairs
 from minibert.text.kind import TOKENIZER_CONFIG, Files, Kind, check_never_split, find_files
 from minibert.text.source import Reader, Source
-from minibert.text.vocabulary import ROLES, BytePairVocabulary, Vocabulary, WordPieceVocabulary
+from minibert.text.unigram_files import read_unigram
+from minibert.text.vocabulary import (
+    AS_IT_IS,
+    ROLES,
+    BytePairVocabulary,
+    UnigramVocabulary,
+    Vocabulary,
+    WordPieceVocabulary,
+)
 from minibert.text.wordpiece_files import read_wordpiece
 
 _KINDS: dict[Kind, tuple[type[Vocabulary], Reader]] = {
     "WordPiece": (WordPieceVocabulary, read_wordpiece),
     "BPE": (BytePairVocabulary, read_byte_pairs),
+    "Unigram": (UnigramVocabulary, read_unigram),
 }
 # The tokens that a class of transformers gives a role where the files are silent, if they are not
 # those of its kind.
@@ -51,11 +60,11 @@ def read_vocabulary(folder: Path, wanted: type[V]) -> V:
     Raises `FileNotFoundError` without a vocabulary and `ValueError` for one of another kind.
     """
     files = find_files(folder)
-    kind, read = _KINDS.get(files.kind, (Vocabulary, None))
-    if read is None or not issubclass(kind, wanted):
+    kind, read = _KINDS[files.kind]
+    if not issubclass(kind, wanted):
         raise ValueError(
             f"{files.path}: it is not a BERT tokenizer: its model is {files.kind!r} and BERT's is "
-            "'WordPiece'"
+            "'WordPiece'; open it with Tokenizer.from_pretrained, which takes either"
         )
     with in_file(folder / TOKENIZER_CONFIG):
         stated = {role: get(files.config, role, optional(TOKEN)) for role in ROLES}
@@ -74,6 +83,8 @@ def read_vocabulary(folder: Path, wanted: type[V]) -> V:
         fields: dict[str, Any] = {**roles, **source.fields}
         if files.tokenizer_class is not None:
             fields["tokenizer_class"] = files.tokenizer_class
+        elif kind is not WordPieceVocabulary:  # all of whose settings a BertTokenizer has
+            fields["tokenizer_class"] = AS_IT_IS
         fields["segments"] = min(files.segments, fields.get("segments", kind.segments))
         vocabulary = kind(
             source.ids,

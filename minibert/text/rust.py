@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 from minibert._checks import shown
-from minibert.text.vocabulary import BytePairVocabulary, Vocabulary, WordPieceVocabulary
+from minibert.text.vocabulary import (
+    AS_IT_IS,
+    BytePairVocabulary,
+    UnigramVocabulary,
+    Vocabulary,
+    WordPieceVocabulary,
+)
 from minibert.wordpiece import CONTINUATION, MAX_CHARACTERS
 
 
@@ -13,12 +21,24 @@ def build_rust(vocabulary: Vocabulary) -> Any:
     """The `tokenizers.Tokenizer` of this vocabulary.
 
     The frame of special tokens is set for whoever opens the saved file; minibert does not use it.
+    Raises `ValueError` for ids of added tokens that the library cannot give them.
     """
     if isinstance(vocabulary, WordPieceVocabulary):
         tokenizer = _wordpiece(vocabulary)
     elif isinstance(vocabulary, BytePairVocabulary):
         tokenizer = _byte_pairs(vocabulary)
-    _add_tokens(tokenizer, vocabulary)
+    else:
+        assert isinstance(vocabulary, UnigramVocabulary)
+        tokenizer = _unigram(vocabulary)
+    ids = {**vocabulary.special, **vocabulary.added}
+    for token in sorted(_added(vocabulary), key=lambda token: ids[token.content]):
+        tokenizer.add_special_tokens([token]) if token.special else tokenizer.add_tokens([token])
+        content, i = token.content, tokenizer.token_to_id(token.content)
+        if i != ids[content]:
+            raise ValueError(
+                f"the added token {shown(content)} has id {ids[content]}, which leaves a gap "
+                f"after the vocabulary; the next free id is {i}"
+            )
     tokenizer.post_processor = _frame(vocabulary)
     return tokenizer
 
@@ -51,31 +71,37 @@ def _byte_pairs(v: BytePairVocabulary) -> Any:
     return tokenizer
 
 
-def _add_tokens(tokenizer: Any, v: Vocabulary) -> None:
-    """Raises `ValueError` for ids that the library cannot give them."""
+def _unigram(v: UnigramVocabulary) -> Any:
+    """Python reads the numbers of a file exactly and the library does not always, and the last bit
+    may decide between two cuts that are equally likely. So the reader is the one that transformers
+    uses for the same files."""
+    from tokenizers import Tokenizer, models
+
+    model = v.pipeline["model"]
+    if v.tokenizer_class == AS_IT_IS:
+        return Tokenizer.from_str(json.dumps(v.pipeline))
+    small = {"type": "Unigram", "vocab": [["", 0.0]], "unk_id": 0}
+    tokenizer = Tokenizer.from_str(json.dumps({**v.pipeline, "model": small}))
+    tokenizer.model = models.Unigram(list(map(tuple, model["vocab"])), model["unk_id"])
+    return tokenizer
+
+
+def _added(v: Vocabulary) -> Iterator[Any]:
+    """The tokens that are matched whole, with the rules for each."""
     from tokenizers import AddedToken
 
-    ids = {**v.special, **v.added}
+    if isinstance(v, UnigramVocabulary):
+        yield from (AddedToken(**rules) for rules in v.rules_of_added)
+        return
     left_space = v.left_space if isinstance(v, BytePairVocabulary) else ()
-    for token in sorted(ids, key=lambda token: ids[token]):
-        special, lstrip = token in v.special, token in left_space
-        added = AddedToken(token, special=special, normalized=not special, lstrip=lstrip)
-        tokenizer.add_special_tokens([added]) if special else tokenizer.add_tokens([added])
-        if tokenizer.token_to_id(token) != ids[token]:
-            raise ValueError(
-                f"the added token {shown(token)} has id {ids[token]}, which leaves a gap "
-                f"after the vocabulary; the next free id is {tokenizer.token_to_id(token)}"
-            )
+    for token in {**v.special, **v.added}:
+        special = token in v.special
+        yield AddedToken(token, special=special, normalized=not special, lstrip=token in left_space)
 
 
 def _frame(v: Vocabulary) -> Any:
     """The frame of special tokens; with byte pairs, it is also who leaves out spaces."""
-    from tokenizers.processors import (
-        ByteLevel,
-        RobertaProcessing,
-        Sequence,
-        TemplateProcessing,
-    )
+    from tokenizers.processors import ByteLevel, RobertaProcessing, Sequence, TemplateProcessing
 
     tokens = [(token, v.special[token]) for token in (v.cls_token, v.sep_token)]
     if isinstance(v, BytePairVocabulary) and (v.separators, v.segments) == (2, 1):

@@ -19,6 +19,8 @@ ROLES = (
     "mask_token",
 )
 
+AS_IT_IS = "PreTrainedTokenizerFast"  # the class of transformers that changes nothing in a file
+
 _TABLE = Rule(lambda value: isinstance(value, Mapping), "a mapping of tokens to their ids")
 
 
@@ -48,7 +50,7 @@ class Vocabulary:
     model_max_length: int | None = None
     separators: int = 1
     segments: int = 2
-    tokenizer_class: str = "PreTrainedTokenizerFast"
+    tokenizer_class: str = AS_IT_IS
 
     rules: ClassVar[Mapping[str, Rule]] = {
         **dict.fromkeys(("ids", "special", "added"), _TABLE),
@@ -133,13 +135,22 @@ class BytePairVocabulary(Vocabulary):
 class UnigramVocabulary(Vocabulary):
     """That of XLM-R, CamemBERT and ALBERT.
 
-    pipeline: the parts of a tokenizer.json that cut a text: added_tokens, normalizer,
-    pre_tokenizer, model and decoder. settings: those that tokenizer_config.json has beside them.
+    pipeline: the parts of a tokenizer.json that cut a text: normalizer, pre_tokenizer, model and
+    decoder. rules_of_added: for each token that is matched whole, special ones included, what
+    `tokenizers.AddedToken` takes. settings: those that tokenizer_config.json has beside them.
     """
 
     _: KW_ONLY
     pipeline: Mapping[str, Any]
+    rules_of_added: Sequence[Mapping[str, Any]]
     settings: Mapping[str, bool] = field(default_factory=dict)
+    cls_token: str = "<s>"
+    sep_token: str = "</s>"
+    pad_token: str = "<pad>"
+    unk_token: str = "<unk>"
+    mask_token: str = "<mask>"
+    separators: int = 2
+    segments: int = 1
 
     rules: ClassVar[Mapping[str, Rule]] = {
         **Vocabulary.rules,

@@ -9,7 +9,13 @@ from typing import Any
 from minibert.checkpoint.folders import new_files
 from minibert.text.kind import TOKENIZER_CONFIG, TOKENIZER_JSON
 from minibert.text.rust import build_rust
-from minibert.text.vocabulary import ROLES, BytePairVocabulary, Vocabulary, WordPieceVocabulary
+from minibert.text.vocabulary import (
+    ROLES,
+    BytePairVocabulary,
+    UnigramVocabulary,
+    Vocabulary,
+    WordPieceVocabulary,
+)
 from minibert.text.wordpiece_files import SETTINGS
 
 
@@ -43,4 +49,4 @@ def _settings(vocabulary: Vocabulary) -> dict[str, Any]:
         return {theirs: getattr(vocabulary, ours) for ours, theirs in SETTINGS.items()}
     if isinstance(vocabulary, BytePairVocabulary):
         return {key: getattr(vocabulary, key) for key in ("add_prefix_space", "trim_offsets")}
-    return {}
+    return dict(vocabulary.settings) if isinstance(vocabulary, UnigramVocabulary) else {}
