@@ -106,7 +106,7 @@ def make_model(folder: Path, arguments: argparse.Namespace) -> Any:
         minibert.BertForClassification.from_pretrained(arguments.model).save_pretrained(folder)
     else:
         inference_contenders.shape_model(folder)
-    tokenizer = minibert.WordPieceTokenizer.from_pretrained(arguments.tokenizer or arguments.model)
+    tokenizer = minibert.Tokenizer.from_pretrained(arguments.tokenizer or arguments.model)
     tokenizer.save_pretrained(folder)
     return tokenizer
 

@@ -26,7 +26,7 @@ from minibert.checkpoint.files import PICKLE, SAFETENSORS, sha256
 from minibert.checkpoint.hub import find_folder
 from minibert.model import BertModel
 from minibert.pretraining import BertForMaskedLM
-from minibert.tokenizer import WordPieceTokenizer
+from minibert.tokenizer import Tokenizer
 
 TOLERANCE = 1e-4  # the test prints four digits; the card's scores are rounded to five here
 
@@ -80,12 +80,12 @@ class Check(NamedTuple):
 
 def check_answers(folder: Path, published: Mapping[str, tuple[Answer, ...]]) -> list[Check]:
     """Fill the blanks with a masked language model; a check a text."""
-    tokenizer = WordPieceTokenizer.from_pretrained(folder)
+    tokenizer = Tokenizer.from_pretrained(folder)
     model = BertForMaskedLM.from_pretrained(folder)
     checks = []
     for text, answers in published.items():
         batch = tokenizer(text)
-        blank = batch["input_ids"] == tokenizer.ids["[MASK]"]
+        blank = batch["input_ids"] == tokenizer.ids[tokenizer.vocabulary.mask_token]
         with torch.inference_mode():
             scores = model(**batch, predict=blank).logits[0].softmax(dim=-1)  # (V,)
         ids = [answer.id for answer in answers]
@@ -114,7 +114,7 @@ def check_vectors(folder: Path) -> list[Check]:
 def check_model(dir_or_name: str) -> tuple[Path, list[Check]]:
     """Every published output of one model, recognised by the size of its vocabulary."""
     folder = find_folder(dir_or_name)
-    size = WordPieceTokenizer.from_pretrained(folder).vocabulary.size
+    size = Tokenizer.from_pretrained(folder).vocabulary.size
     if size == 28996:
         return folder, check_answers(folder, CASED)
     if size == 30522:

@@ -26,11 +26,12 @@ from minibert.checkpoint.schema import (
     whole,
 )
 from minibert.text.reading import read_vocabulary
-from minibert.text.vocabulary import WordPieceVocabulary
+from minibert.text.vocabulary import Vocabulary, WordPieceVocabulary
 
 Pooling = Literal["cls", "mean", "pooler"]
 
 _USUAL = ["Transformer", "Pooling", "Normalize"]
+_SETTINGS_FILE = "sentence_bert_config.json"
 # What the keys that are read may be, file by file.
 _SETTINGS = {"max_seq_length": optional(whole(least=2)), "do_lower_case": optional(SWITCH)}
 _OPTIONS = {
@@ -99,18 +100,25 @@ class SentenceFolder:
 
     @property
     def _settings(self) -> dict[str, Any]:
-        return self._read(self.body / "sentence_bert_config.json", _SETTINGS) if self.steps else {}
+        return self._read(self.body / _SETTINGS_FILE, _SETTINGS) if self.steps else {}
 
-    def vocabulary(self) -> WordPieceVocabulary:
+    def vocabulary(self) -> Vocabulary:
         """The BERT's, with the length and the lower-casing that the steps ask for."""
-        vocabulary, settings = read_vocabulary(self.body, WordPieceVocabulary), self._settings
-        if settings.get("do_lower_case") and not vocabulary.lower_case:
-            # Without an explicit strip_accents the accents would go as well, and there they stay.
-            accents = vocabulary.strip_accents or False
-            vocabulary = replace(vocabulary, lower_case=True, strip_accents=accents)
+        vocabulary = read_vocabulary(self.body, Vocabulary)
+        if self._settings.get("do_lower_case"):
+            if not isinstance(vocabulary, WordPieceVocabulary):
+                raise ValueError(
+                    f"{self.body / _SETTINGS_FILE} has do_lower_case, and its tokenizer is not "
+                    "BERT's WordPiece, the only one that can be told to; set it to false and "
+                    "lower-case the texts yourself"
+                )
+            if not vocabulary.lower_case:
+                # Without an explicit strip_accents the accents would go, too, and there they stay.
+                accents = vocabulary.strip_accents or False
+                vocabulary = replace(vocabulary, lower_case=True, strip_accents=accents)
         return vocabulary
 
-    def max_length(self, vocabulary: WordPieceVocabulary, longest: int) -> int:
+    def max_length(self, vocabulary: Vocabulary, longest: int) -> int:
         """Tokens a text is cut to: as the steps or the tokenizer's files say, or else `longest`,
         which is what the model takes."""
         found = self._settings.get("max_seq_length") or vocabulary.model_max_length
