@@ -7,13 +7,14 @@
 [CLS] opens every row, and its final vector stands for the whole row. [SEP] ends each text. [PAD]
 fills rows up to the length of the longest. [MASK] is what pre-training puts in place of a token to
 be guessed. token_type_ids number the segments, "sentence A" and "sentence B" in the paper. A
-special token's name inside a text ("[SEP]") is read as that token.
+special token's name inside a text ("[SEP]") is read as that token. The variants of BERT have other
+names, <s> text </s></s> pair </s>, and some have no segments; then all type ids are 0.
 
 Paper: Devlin et al. 2019, section 3 "Input/Output Representations". Cutting a text into pieces is
-done twice on purpose: `backend="python"` is `wordpiece.py`, to be read; `backend="rust"` is the
-`tokenizers` library, which gives the same pieces much faster. Everything else here is common to
-both. Reading and writing of files, the cutting of long texts and the checks of what users pass in
-are in `text/`.
+done twice on purpose: `backend="python"` is `wordpiece.py`, to be read, or `text/byte_pairs.py` for
+RoBERTa; `backend="rust"` is the `tokenizers` library, which gives the same pieces much faster.
+Everything else here is common to all. Reading and writing of files, the cutting of long texts and
+the checks of what users pass in are in `text/`.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class Row(NamedTuple):
 
 
 class Tokenizer:
-    """A tokenizer of any kind: BERT's WordPiece, or that of one of its variants.
+    """A tokenizer of any kind: WordPiece (BERT, DistilBERT, ELECTRA), byte-level BPE (RoBERTa), or
+    Unigram (XLM-R, CamemBERT, ALBERT; by Rust only).
 
     >>> from minibert import Tokenizer
     >>> tokenizer = Tokenizer.from_pretrained("minilm-l6")
@@ -87,7 +89,10 @@ class Tokenizer:
 
     @classmethod
     def from_pretrained(cls, dir_or_name: str | Path, backend: BackendName = "rust") -> Self:
-        """Read the tokenizer of a folder, an alias such as `minilm-l6`, or a hub name."""
+        """Read the tokenizer of a folder, an alias such as `minilm-l6`, or a hub name.
+
+        Its files say of which kind it is, whatever model they belong to.
+        """
         folder = find_folder(dir_or_name, weights=False)
         return cls(read_vocabulary(folder, cls.kind), backend)
 
@@ -99,8 +104,9 @@ class Tokenizer:
     ) -> dict[str, Tensor]:
         """Texts -> LongTensors (B, T) on the CPU, by the names of the model's arguments.
 
-        pairs: a second text for each text. max_length: cut rows to this many tokens, special ones
-        included, dropping from the end, first of the longer text, then of both; None: no limit.
+        pairs: a second text for each text; a string with separators in it would be one text.
+        max_length: cut rows to this many tokens, special ones included, dropping from the end,
+        first of the longer text, then of both; None: no limit.
         """
         return self.pad(self.encode_batch(paired(texts, pairs), max_length))
 
@@ -151,13 +157,10 @@ class Tokenizer:
         max_length = check_limit(max_length)
         first = self.backend.pieces(check_text(text, "the text"))
         second = None if pair is None else self.backend.pieces(check_text(pair, "the pair"))
-        vocabulary = self.vocabulary
-        first, second, _ = truncate(first, second, max_length, "head", vocabulary.separators)
-        cls = Piece(vocabulary.cls_token, 0, 0, None)
-        sep = Piece(vocabulary.sep_token, 0, 0, None)
-        pieces, type_ids = frame(
-            first, second, cls, sep, vocabulary.separators, vocabulary.segments
-        )
+        v = self.vocabulary
+        first, second, _ = truncate(first, second, max_length, "head", v.separators)
+        cls, sep = (Piece(token, 0, 0, None) for token in (v.cls_token, v.sep_token))
+        pieces, type_ids = frame(first, second, cls, sep, v.separators, v.segments)
         return Encoding(
             ids=[self.ids[piece.token] for piece in pieces],
             tokens=[piece.token for piece in pieces],
@@ -192,12 +195,7 @@ class Tokenizer:
 
 
 class WordPieceTokenizer(Tokenizer):
-    """BERT's own tokenizer; files of another kind are refused.
-
-    >>> from minibert import WordPieceTokenizer
-    >>> WordPieceTokenizer.from_pretrained("minilm-l6", backend="python").tokenize("Unaffordable")
-    ['una', '##ff', '##ord', '##able']
-    """
+    """BERT's own tokenizer; files of another kind are refused."""
 
     kind = WordPieceVocabulary
     vocabulary: WordPieceVocabulary

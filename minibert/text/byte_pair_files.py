@@ -96,11 +96,6 @@ def _read_tokenizer_json(
     with in_file(files.path):
         cls, sep = source.role(roles, "cls_token"), source.role(roles, "sep_token")
         frame = read_frame(data.get("post_processor"), cls, sep)
-        if frame.add_prefix_space not in (None, prefix) and frame.trim_offsets:
-            raise ValueError(
-                f"its pre_tokenizer has add_prefix_space {prefix} and its post_processor "
-                f"{frame.add_prefix_space}; one of the two must be mended"
-            )
         unknown = model.get("unk_token")
         if unknown is not None and not all(letter in ids for letter in LETTERS):
             raise ValueError(
@@ -111,6 +106,7 @@ def _read_tokenizer_json(
         merges=merges,
         add_prefix_space=prefix,
         trim_offsets=bool(frame.trim_offsets),
+        counts_as_put=bool(frame.add_prefix_space),
         separators=frame.separators,
         segments=frame.segments,
     )

@@ -86,7 +86,7 @@ class PythonBytePairs(PythonBackend):
     def __init__(self, vocabulary: BytePairVocabulary) -> None:
         self.whole = {**vocabulary.special, **vocabulary.added}
         super().__init__(vocabulary, Matcher(self.whole, vocabulary.left_space))
-        self.add_prefix_space = vocabulary.add_prefix_space
+        self.counts_as_put = vocabulary.counts_as_put
         self.trim_offsets = vocabulary.trim_offsets
         self.byte_pairs = BytePairs(
             vocabulary.ids, vocabulary.merges, add_prefix_space=vocabulary.add_prefix_space
@@ -110,7 +110,7 @@ class PythonBytePairs(PythonBackend):
         token = text[start:end] if piece.token in self.whole else piece.token
         spaces = SPACES + SPACE
         left, right = len(token) - len(token.lstrip(spaces)), len(token) - len(token.rstrip(spaces))
-        if self.add_prefix_space and left == 1 and (first or start == 0):
+        if self.counts_as_put and left == 1 and (first or start == 0):
             left = 0
         start = min(start + left, end)
         return piece._replace(start=start, end=max(end - right, start))

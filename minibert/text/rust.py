@@ -105,12 +105,12 @@ def _frame(v: Vocabulary) -> Any:
 
     tokens = [(token, v.special[token]) for token in (v.cls_token, v.sep_token)]
     if isinstance(v, BytePairVocabulary) and (v.separators, v.segments) == (2, 1):
-        return RobertaProcessing(tokens[1], tokens[0], v.trim_offsets, v.add_prefix_space)
+        return RobertaProcessing(tokens[1], tokens[0], v.trim_offsets, bool(v.counts_as_put))
     cls, sep, last = f"{v.cls_token}:0", f"{v.sep_token}:0", v.segments - 1
     single = [cls, "$A:0", sep]
     pair = [*single, *[sep] * (v.separators - 1), f"$B:{last}", f"{v.sep_token}:{last}"]
     template = TemplateProcessing(single=single, pair=pair, special_tokens=tokens)
     if not isinstance(v, BytePairVocabulary):
         return template
-    spaces = ByteLevel(add_prefix_space=v.add_prefix_space, trim_offsets=v.trim_offsets)
+    spaces = ByteLevel(add_prefix_space=bool(v.counts_as_put), trim_offsets=v.trim_offsets)
     return Sequence([spaces, template])

@@ -98,13 +98,15 @@ class BytePairVocabulary(Vocabulary):
 
     left_space: the tokens, special or added, that take the space before them along: RoBERTa was
     pre-trained with `<mask>` in place of a word and its space. trim_offsets: leave spaces out of
-    the places of tokens.
+    the places of tokens, but for a single one in front of a text if it counts_as_put, that is, as
+    the one of add_prefix_space; None: as add_prefix_space says.
     """
 
     _: KW_ONLY
     merges: Sequence[tuple[str, str]]
     add_prefix_space: bool = False
     trim_offsets: bool = True
+    counts_as_put: bool | None = None
     left_space: Collection[str] = ("<mask>",)
     cls_token: str = "<s>"
     sep_token: str = "</s>"
@@ -118,10 +120,13 @@ class BytePairVocabulary(Vocabulary):
     rules: ClassVar[Mapping[str, Rule]] = {
         **Vocabulary.rules,
         **dict.fromkeys(("add_prefix_space", "trim_offsets"), SWITCH),
+        "counts_as_put": optional(SWITCH),
     }
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.counts_as_put is None:
+            object.__setattr__(self, "counts_as_put", self.add_prefix_space)
         for rank, pair in enumerate(self.merges):
             for token in (*pair, "".join(pair)):
                 if token not in self.ids:
