@@ -10,12 +10,23 @@ make all else anew; so does this. Other tokenizers are taken as they are.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from minibert._checks import shown, warn
-from minibert.checkpoint.schema import LIST, OBJECT, SWITCH, get, in_file, need, optional, whole
+from minibert.checkpoint.schema import (
+    LIST,
+    OBJECT,
+    SWITCH,
+    Rule,
+    get,
+    in_file,
+    need,
+    optional,
+    whole,
+)
 from minibert.text.added import FLAGS, TOKEN, Added, content, read_entries
 from minibert.text.frame import Frame, read_frame
 from minibert.text.kind import TOKENIZER_CONFIG, Files
@@ -37,6 +48,21 @@ _AS_IT_IS = (
     'put {"tokenizer_class": "PreTrainedTokenizerFast"} into tokenizer_config.json to have the '
     "file taken as it is"
 )
+
+
+def _is_table(value: Any) -> bool:
+    """In base64, the length of a trie, the trie, and the texts that it points to. The library would
+    not refuse another, but end the program."""
+    try:
+        data = base64.b64decode(value, validate=True)
+        size = int.from_bytes(data[:4], "little")
+        data[4 + size :].decode("utf-8")
+    except (TypeError, ValueError):
+        return False
+    return size > 0 and size % 4 == 0 and 4 + size <= len(data)
+
+
+_TABLE = Rule(_is_table, "a table of normalisations in base64")
 
 
 def read_unigram(files: Files, added: list[Added], roles: Mapping[str, str]) -> Source:
@@ -185,7 +211,10 @@ def _normalizers(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         return
     several = normalizer.get("type") == "Sequence"
     for part in need(normalizer, "normalizers", LIST) if several else [normalizer]:
-        yield OBJECT.check("a normalizer", part)
+        OBJECT.check("a normalizer", part)
+        if part.get("type") == "Precompiled":
+            _TABLE.check("precompiled_charsmap", part.get("precompiled_charsmap"))
+        yield part
 
 
 def _warn_of_other_letters(types: set[Any], settings: Mapping[str, bool]) -> None:
@@ -205,6 +234,7 @@ def _check_opens(pipeline: Mapping[str, Any]) -> None:
     """Raise `ValueError` for parts that the Rust library refuses; tried with a single piece."""
     from tokenizers import Tokenizer
 
+    list(_normalizers(pipeline))
     model = {**pipeline["model"], "vocab": [["a", 0.0]], "unk_id": 0}
     try:
         Tokenizer.from_str(json.dumps({**pipeline, "model": model}))

@@ -31,6 +31,10 @@ def save_tokenizer(vocabulary: Vocabulary, folder: str | Path) -> None:
 def write_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:
     """Write `tokenizer.json` and `tokenizer_config.json` into a folder that is there."""
     whole = build_rust(vocabulary).to_str(pretty=True)
+    if isinstance(vocabulary, UnigramVocabulary):
+        # The library's own reading of numbers is not always exact.
+        exact = {**json.loads(whole), "model": vocabulary.pipeline["model"]}
+        whole = json.dumps(exact, indent=2, ensure_ascii=False)
     (folder / TOKENIZER_JSON).write_text(whole, encoding="utf-8")
     config: dict[str, Any] = {
         "tokenizer_class": vocabulary.tokenizer_class,
