@@ -20,6 +20,7 @@ from minibert.checkpoint.schema import (
     LIST,
     OBJECT,
     SWITCH,
+    TEXT,
     Rule,
     get,
     in_file,
@@ -212,7 +213,7 @@ def _normalizers(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     several = normalizer.get("type") == "Sequence"
     for part in need(normalizer, "normalizers", LIST) if several else [normalizer]:
         OBJECT.check("a normalizer", part)
-        if part.get("type") == "Precompiled":
+        if need(part, "type", TEXT) == "Precompiled":
             _TABLE.check("precompiled_charsmap", part.get("precompiled_charsmap"))
         yield part
 
