@@ -11,10 +11,10 @@ import torch
 from finetune_contenders import CONTENDERS, MAX_LENGTH, PLAIN, Setup
 from finetune_start import Part, Texts, choose, make_model
 
-from minibert import WordPieceTokenizer
+from minibert import Tokenizer
 
 
-def accuracy(model: Any, tokenizer: WordPieceTokenizer, part: Part) -> float:
+def accuracy(model: Any, tokenizer: Tokenizer, part: Part) -> float:
     """The same function for both: they take the same batch and return logits."""
     model.eval()
     device = next(model.parameters()).device
@@ -40,7 +40,7 @@ def compare_accuracy(texts: Texts, folder: Path, arguments: argparse.Namespace) 
         make_model(place, arguments.model, arguments.tokenizer, texts.labels, seed, dropout=True)
         chosen = choose(texts.train, arguments.train_examples, seed)
         setup = Setup(place, *chosen, arguments.batch_size, arguments.epochs, seed)
-        tokenizer = WordPieceTokenizer.from_pretrained(place)
+        tokenizer = Tokenizer.from_pretrained(place)
         mine, theirs = (
             accuracy(CONTENDERS[name](setup, lambda: None).model, tokenizer, texts.development)
             for name in ("minibert fp32", PLAIN)

@@ -59,10 +59,10 @@ class Setup:
 
     def examples(self) -> Any:
         """Tokenized, as minibert takes them."""
-        from minibert import WordPieceTokenizer
+        from minibert import Tokenizer
         from minibert.training.batches import Examples
 
-        tokenizer = WordPieceTokenizer.from_pretrained(self.folder)
+        tokenizer = Tokenizer.from_pretrained(self.folder)
         return Examples(tokenizer.encode_batch(self.texts, MAX_LENGTH), self.labels)
 
     def features(self, examples: Any) -> Any:
@@ -74,7 +74,7 @@ class Setup:
 
     def task(self, examples: Any, wait: Wait = lambda: None) -> Any:
         """Classification that waits before each step: the loop asks for a batch once a step."""
-        from minibert import WordPieceTokenizer
+        from minibert import Tokenizer
         from minibert.training.batches import Classification
 
         class Waiting(Classification):
@@ -82,7 +82,7 @@ class Setup:
                 wait()
                 return super().batch(step)
 
-        tokenizer = WordPieceTokenizer.from_pretrained(self.folder)
+        tokenizer = Tokenizer.from_pretrained(self.folder)
         return Waiting(examples, tokenizer, self.batch_size, self.seed)
 
 

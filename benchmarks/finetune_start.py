@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 import torch
 
 import minibert
-from minibert import WordPieceTokenizer, data
+from minibert import Tokenizer, data
 from minibert.training.batches import random_order
 
 SHAPE_WILL_DO = "bert-base-cased"  # with random weights, if its own are not at hand
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 
 
-def find_model(name: str, tokenizer: str | None) -> tuple[bool, WordPieceTokenizer]:
+def find_model(name: str, tokenizer: str | None) -> tuple[bool, Tokenizer]:
     """Whether the model has weights, or only a shape here, and the tokenizer."""
     pretrained = name != SHAPE_WILL_DO or Path(name).is_dir()
     source = tokenizer or (name if pretrained else "minilm-l6")
-    return pretrained, WordPieceTokenizer.from_pretrained(source)
+    return pretrained, Tokenizer.from_pretrained(source)
 
 
 def make_model(

@@ -104,7 +104,7 @@ def make_model(folder: Path, arguments: argparse.Namespace) -> Any:
     """Write model and tokenizer; the tokenizer."""
     import minibert
 
-    tokenizer = minibert.WordPieceTokenizer.from_pretrained(arguments.tokenizer or arguments.model)
+    tokenizer = minibert.Tokenizer.from_pretrained(arguments.tokenizer or arguments.model)
     if arguments.model:
         minibert.BertForClassification.from_pretrained(arguments.model).save_pretrained(folder)
     else:

@@ -11,7 +11,7 @@ import argparse
 
 from devices import at_least_one
 
-from minibert import WordPieceTokenizer, data
+from minibert import Tokenizer, data
 from minibert._programs import run_program
 from minibert.packing import Packing
 from minibert.training.batches import Classification, Examples
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--batches", type=at_least_one, default=500, help="at most so many")
     arguments = parser.parse_args()
 
-    tokenizer = WordPieceTokenizer.from_pretrained(arguments.model)
+    tokenizer = Tokenizer.from_pretrained(arguments.model)
     texts, _ = data.load(arguments.data)
     rows = tokenizer.encode_batch(texts.texts)
     examples = Examples(rows, [0] * len(rows))

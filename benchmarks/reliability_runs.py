@@ -60,7 +60,7 @@ def tiny_classifier(folder: Path) -> Path:
         intermediate_size=96,
     )
     minibert.BertForClassification(config).save_pretrained(folder)
-    minibert.WordPieceTokenizer.from_pretrained("minilm-l6").save_pretrained(folder)
+    minibert.Tokenizer.from_pretrained("minilm-l6").save_pretrained(folder)
     return folder
 
 

@@ -13,7 +13,7 @@ from minibert.model import BertModel
 from minibert.pretraining import BertForMaskedLM, BertForPreTraining
 from minibert.tasks.text_classifier import TextClassifier
 from minibert.tasks.text_encoder import TextEncoder
-from minibert.tokenizer import WordPieceTokenizer
+from minibert.tokenizer import Tokenizer, WordPieceTokenizer
 
 __version__ = "0.1.0"
 
@@ -28,6 +28,7 @@ __all__ = [
     "LoadReport",
     "TextClassifier",
     "TextEncoder",
+    "Tokenizer",
     "WordPieceTokenizer",
     "optimize",
 ]

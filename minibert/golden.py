@@ -28,7 +28,7 @@ from minibert.config import BertConfig
 from minibert.heads import BertForClassification
 from minibert.model import BertModel
 from minibert.pretraining import BertForMaskedLM
-from minibert.tokenizer import WordPieceTokenizer
+from minibert.tokenizer import Tokenizer
 
 TOLERANCE = 1e-4  # the test prints four digits; the card's scores are rounded to five here
 
@@ -167,12 +167,12 @@ class Check(NamedTuple):
 
 def check_answers(folder: Path, published: Mapping[str, tuple[Answer, ...]]) -> list[Check]:
     """Fill the blanks with a masked language model; a check a text."""
-    tokenizer = WordPieceTokenizer.from_pretrained(folder)
+    tokenizer = Tokenizer.from_pretrained(folder)
     model = BertForMaskedLM.from_pretrained(folder)
     checks = []
     for text, answers in published.items():
         batch = tokenizer(text)
-        blank = batch["input_ids"] == tokenizer.ids["[MASK]"]
+        blank = batch["input_ids"] == tokenizer.ids[tokenizer.vocabulary.mask_token]
         with torch.inference_mode():
             scores = model(**batch, predict=blank).logits[0].softmax(dim=-1)  # (V,)
         ids = [answer.id for answer in answers]

@@ -7,13 +7,14 @@
 [CLS] opens every row, and its final vector stands for the whole row. [SEP] ends each text. [PAD]
 fills rows up to the length of the longest. [MASK] is what pre-training puts in place of a token to
 be guessed. token_type_ids number the segments, "sentence A" and "sentence B" in the paper. A
-special token's name inside a text ("[SEP]") is read as that token.
+special token's name inside a text ("[SEP]") is read as that token. The variants of BERT have other
+names, <s> text </s></s> pair </s>, and some have no segments; then all type ids are 0.
 
 Paper: Devlin et al. 2019, section 3 "Input/Output Representations". Cutting a text into pieces is
-done twice on purpose: `backend="python"` is `wordpiece.py`, to be read; `backend="rust"` is the
-`tokenizers` library, which gives the same pieces much faster. Everything else here is common to
-both. Reading and writing of files, the cutting of long texts and the checks of what users pass in
-are in `text/`.
+done twice on purpose: `backend="python"` is `wordpiece.py`, to be read, or `text/byte_pairs.py` for
+RoBERTa; `backend="rust"` is the `tokenizers` library, which gives the same pieces much faster.
+Everything else here is common to all. Reading and writing of files, the cutting of long texts and
+the checks of what users pass in are in `text/`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -29,10 +30,12 @@ from torch import Tensor
 
 from minibert._checks import check_switch, shown
 from minibert.checkpoint.hub import find_folder
-from minibert.text.backends import BackendName, all_ids, make_backend
+from minibert.text.backends import BackendName, check_vocabulary_kind, make_backend
 from minibert.text.inputs import Text, check_rows, check_text, id_list, listed, paired, text_parts
+from minibert.text.matched import all_ids
+from minibert.text.reading import read_vocabulary
 from minibert.text.truncation import Item, Truncation, check_limit, truncate
-from minibert.text.vocabulary import Vocabulary
+from minibert.text.vocabulary import Vocabulary, WordPieceVocabulary
 from minibert.text.writing import save_tokenizer, write_tokenizer
 from minibert.wordpiece import Piece
 
@@ -60,18 +63,22 @@ class Row(NamedTuple):
     dropped: int
 
 
-class WordPieceTokenizer:
-    """BERT's tokenizer.
+class Tokenizer:
+    """A tokenizer of any kind: WordPiece (BERT, DistilBERT, ELECTRA), byte-level BPE (RoBERTa), or
+    Unigram (XLM-R, CamemBERT, ALBERT; by Rust only).
 
-    >>> from minibert import WordPieceTokenizer
-    >>> tokenizer = WordPieceTokenizer.from_pretrained("minilm-l6")
+    >>> from minibert import Tokenizer
+    >>> tokenizer = Tokenizer.from_pretrained("minilm-l6")
     >>> tokenizer.tokenize("Unaffordable!")
     ['una', '##ff', '##ord', '##able', '!']
     >>> tokenizer(["A text.", "Two"])["input_ids"].tolist()
     [[101, 1037, 3793, 1012, 102], [101, 2048, 102, 0, 0]]
     """
 
+    kind: ClassVar[type[Vocabulary]] = Vocabulary  # what it can be made of
+
     def __init__(self, vocabulary: Vocabulary, backend: BackendName = "rust") -> None:
+        check_vocabulary_kind(vocabulary, self.kind)
         self.vocabulary = vocabulary
         self.backend = make_backend(backend, vocabulary)
         self.ids = all_ids(vocabulary)
@@ -81,11 +88,13 @@ class WordPieceTokenizer:
         self.pad_id = self.ids[vocabulary.pad_token]
 
     @classmethod
-    def from_pretrained(
-        cls, dir_or_name: str | Path, backend: BackendName = "rust"
-    ) -> WordPieceTokenizer:
-        """Read the tokenizer of a folder, an alias such as `minilm-l6`, or a hub name."""
-        return cls(Vocabulary.from_folder(find_folder(dir_or_name, weights=False)), backend)
+    def from_pretrained(cls, dir_or_name: str | Path, backend: BackendName = "rust") -> Self:
+        """Read the tokenizer of a folder, an alias such as `minilm-l6`, or a hub name.
+
+        Its files say of which kind it is, whatever model they belong to.
+        """
+        folder = find_folder(dir_or_name, weights=False)
+        return cls(read_vocabulary(folder, cls.kind), backend)
 
     def __call__(
         self,
@@ -95,8 +104,9 @@ class WordPieceTokenizer:
     ) -> dict[str, Tensor]:
         """Texts -> LongTensors (B, T) on the CPU, by the names of the model's arguments.
 
-        pairs: a second text for each text. max_length: cut rows to this many tokens, special ones
-        included, dropping from the end, first of the longer text, then of both; None: no limit.
+        pairs: a second text for each text; a string with separators in it would be one text.
+        max_length: cut rows to this many tokens, special ones included, dropping from the end,
+        first of the longer text, then of both; None: no limit.
         """
         return self.pad(self.encode_batch(paired(texts, pairs), max_length))
 
@@ -113,14 +123,16 @@ class WordPieceTokenizer:
         verdict of a review tends to stand (Sun et al. 2019, arXiv 1905.05583).
         """
         max_length = check_limit(max_length, truncation)
+        separators, segments = self.vocabulary.separators, self.vocabulary.segments
         parts = [text_parts(text, position) for position, text in enumerate(listed(texts))]
         pieces = iter(self.backend.ids([part for text in parts for part in text]))
         rows = []
         for text in parts:
             first = next(pieces)
             second = next(pieces) if len(text) == 2 else None
-            first, second, dropped = truncate(first, second, max_length, truncation)
-            rows.append(Row(*frame(first, second, self.cls, self.sep), dropped))
+            first, second, dropped = truncate(first, second, max_length, truncation, separators)
+            framed = frame(first, second, self.cls, self.sep, separators, segments)
+            rows.append(Row(*framed, dropped))
         return rows
 
     def pad(self, rows: Sequence[Row]) -> dict[str, Tensor]:
@@ -145,10 +157,10 @@ class WordPieceTokenizer:
         max_length = check_limit(max_length)
         first = self.backend.pieces(check_text(text, "the text"))
         second = None if pair is None else self.backend.pieces(check_text(pair, "the pair"))
-        first, second, _ = truncate(first, second, max_length)
-        cls = Piece(self.vocabulary.cls_token, 0, 0, None)
-        sep = Piece(self.vocabulary.sep_token, 0, 0, None)
-        pieces, type_ids = frame(first, second, cls, sep)
+        v = self.vocabulary
+        first, second, _ = truncate(first, second, max_length, "head", v.separators)
+        cls, sep = (Piece(token, 0, 0, None) for token in (v.cls_token, v.sep_token))
+        pieces, type_ids = frame(first, second, cls, sep, v.separators, v.segments)
         return Encoding(
             ids=[self.ids[piece.token] for piece in pieces],
             tokens=[piece.token for piece in pieces],
@@ -182,18 +194,32 @@ class WordPieceTokenizer:
         write_tokenizer(self.vocabulary, folder)
 
 
+class WordPieceTokenizer(Tokenizer):
+    """BERT's own tokenizer; files of another kind are refused."""
+
+    kind = WordPieceVocabulary
+    vocabulary: WordPieceVocabulary
+
+
 def frame(
-    first: list[Item], second: list[Item] | None, cls: Item, sep: Item
+    first: list[Item],
+    second: list[Item] | None,
+    cls: Item,
+    sep: Item,
+    separators: int = 1,
+    segments: int = 2,
 ) -> tuple[list[Item], list[int]]:
     """[CLS] first [SEP] second [SEP], and the type of each.
+
+    separators: how many [SEP] stand between the texts. segments: 1 if all types are to be 0.
 
     >>> from minibert.tokenizer import frame
     >>> frame(["good", "film"], ["yes"], "[CLS]", "[SEP]")
     (['[CLS]', 'good', 'film', '[SEP]', 'yes', '[SEP]'], [0, 0, 0, 0, 1, 1])
     """
     items = [cls, *first, sep]
-    type_ids = [0] * len(items)
-    if second is not None:
-        items += [*second, sep]
-        type_ids += [1] * (len(second) + 1)
-    return items, type_ids
+    if second is None:
+        return items, [0] * len(items)
+    items += [sep] * (separators - 1)
+    type_ids = [0] * len(items) + [segments - 1] * (len(second) + 1)
+    return [*items, *second, sep], type_ids

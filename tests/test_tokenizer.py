@@ -1,7 +1,5 @@
 """Our tokenizer, the Rust one, and transformers: the same to the last offset."""
 
-import copy
-import functools
 import re
 import shutil
 import unicodedata
@@ -13,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minibert import tokenizer, wordpiece
-from minibert.text import backends, truncation
+from minibert.text import python_backends, truncation
 from minibert.text.characters import CONTROL, PUNCTUATION
+from minibert.text.matched import Matcher
 from minibert.text.truncation import truncated_lengths
-from minibert.tokenizer import Encoding, WordPieceTokenizer
+from minibert.tokenizer import WordPieceTokenizer
 from minibert.wordpiece import Piece
 from tests.text import strategies
+from tests.text.agreement import check_decoding, check_row, check_texts
 
 TEXTS = [
     "",
@@ -72,61 +72,6 @@ def sample(three):
     drawn = strategies.texts(three[0].vocabulary.ids)
     strategies.for_each(lambda texts: found.extend(texts), drawn, examples=80, repeatable=True)
     return found
-
-
-def check_row(three, text, pair=None, max_length=None):
-    """Both our backends give the row that transformers gives, which is returned."""
-    ours, rust, reference = three
-    backend = reference.backend_tokenizer
-    backend.no_padding()  # the public call of transformers leaves its settings behind
-    backend.no_truncation()
-    if max_length is not None:
-        backend.enable_truncation(max_length)
-    e = backend.encode(text, pair)
-    theirs = Encoding(e.ids, e.tokens, e.type_ids, e.offsets, e.word_ids)
-    both = text if pair is None else (text, pair)
-    for mine in (ours, rust):
-        what = (type(mine.backend).__name__, text, pair, max_length)
-        assert mine.encode(text, pair, max_length) == theirs, what
-        row = mine.encode_batch([both], max_length)[0]
-        assert (row.ids, row.type_ids) == (theirs.ids, theirs.type_ids), what
-    return theirs
-
-
-def check_decoding(three, ids):
-    """Both our backends make the same text of ids as transformers does."""
-    ours, rust, reference = three
-    for skip in (False, True):
-        theirs = reference.backend_tokenizer.decode(ids, skip_special_tokens=skip)
-        for mine in (ours, rust):
-            what = (type(mine.backend).__name__, ids, skip)
-            assert mine.decode(ids, skip_special_tokens=skip) == theirs, what
-
-
-def check_texts(three, texts, share=0):
-    """Each text alone, and with the one after it, uncut or cut to between 30% and 100%.
-
-    Decoding, which knows nothing of texts, is checked for every second one only.
-    """
-    ours, rust, reference = three
-    three = (remembering(ours), remembering(rust), reference)
-    for i, (text, pair) in enumerate(zip(texts, texts[1:] + texts[:1], strict=True)):
-        row = check_row(three, text)
-        if i % 2:
-            check_decoding(three, row.ids)
-        length = 3 + sum(len(three[0].backend.pieces(part)) for part in (text, pair))
-        percent = 30 + (share + 17 * i) % 100
-        check_row(three, text, pair, max(3, length * percent // 100))
-
-
-def remembering(original):
-    """The same tokenizer, but no text is cut into pieces twice; that takes most of the time."""
-    twin = copy.copy(original)
-    backend = twin.backend = copy.copy(original.backend)
-    backend.pieces = functools.cache(backend.pieces)
-    ids = functools.cache(lambda text: type(backend).ids(backend, [text])[0])
-    backend.ids = lambda texts: [ids(text) for text in texts]
-    return twin
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -390,8 +335,8 @@ def words_counted_anew(patch, ours):
 def other_text_cut_in_a_tie(patch, ours):
     right = truncation.truncated_lengths
 
-    def wrong(first, second, max_length):
-        kept = right(first, second, max_length)
+    def wrong(first, second, max_length, separators):
+        kept = right(first, second, max_length, separators)
         return kept[::-1] if first == second else kept
 
     patch.setattr(truncation, "truncated_lengths", wrong)
@@ -420,13 +365,13 @@ MISTAKES = {
     "shortest piece first": constant("range", lambda *steps: reversed(range(*steps))),
     "only the rest of a word unknown": unknown_rest,
     "special tokens are words": lambda patch, ours: patch.setattr(
-        ours.backend, "special", re.compile("((?!))")
+        ours.backend, "special", Matcher([])
     ),
     "offsets after normalisation": offsets_after_normalisation,
     "words counted anew": words_counted_anew,
     "the other text cut in a tie": other_text_cut_in_a_tie,
     "one segment": one_segment,
-    "nothing glued in decoding": lambda patch, ours: patch.setattr(backends, "_GLUED", ()),
+    "nothing glued in decoding": lambda patch, ours: patch.setattr(python_backends, "_GLUED", ()),
     "lower-cased": attribute("lower_case", True),
     "accents stripped": attribute("strip_accents", True),
 }
@@ -445,7 +390,7 @@ CASED = ["lower-cased", "accents stripped"]  # no mistakes for an uncased vocabu
 )
 def test_the_check_finds_a_mistake(three, sample, mistake, monkeypatch):
     MISTAKES[mistake](monkeypatch, three[0])
-    with pytest.raises(AssertionError, match="PythonBackend"):
+    with pytest.raises(AssertionError, match="PythonWordPiece"):
         check_texts(three, sample)
 
 

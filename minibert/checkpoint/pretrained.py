@@ -206,7 +206,7 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         The folder appears whole or not at all. An existing one is refused with `FileExistsError`;
         with `overwrite` it is replaced, if it is a model folder that this program does not run in,
         and its tokenizer is kept; see `new_model_folder`. To put a tokenizer into a folder:
-        `WordPieceTokenizer.save_pretrained`.
+        `Tokenizer.save_pretrained`.
         """
         with new_model_folder(folder, overwrite) as unfinished:
             for name in TOKENIZER_FILES:

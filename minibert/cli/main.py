@@ -10,7 +10,7 @@ from minibert.cli.lines import input_lines, prepare_output, write_line
 from minibert.golden import environment
 from minibert.model import BertModel
 from minibert.tasks.text_classifier import TextClassifier
-from minibert.tokenizer import WordPieceTokenizer
+from minibert.tokenizer import Tokenizer
 
 # A label is a field of a line; what would end either is written as TSV files have it.
 _IN_A_FIELD = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -74,7 +74,7 @@ def _info(arguments: argparse.Namespace) -> None:
 
 def _tokenize(arguments: argparse.Namespace) -> None:
     lines = input_lines()
-    tokenizer = WordPieceTokenizer.from_pretrained(arguments.model)
+    tokenizer = Tokenizer.from_pretrained(arguments.model)
     for text in lines:
         write_line(" ".join(tokenizer.tokenize(text)))
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minibert._checks import IGNORED
+from minibert.text.vocabulary import WordPieceVocabulary
 from minibert.tokenizer import WordPieceTokenizer
 from minibert.wordpiece import CONTINUATION
 
@@ -43,6 +44,11 @@ class TokenKinds:
     @classmethod
     def of(cls, tokenizer: WordPieceTokenizer) -> TokenKinds:
         vocabulary = tokenizer.vocabulary
+        if not isinstance(vocabulary, WordPieceVocabulary):
+            raise ValueError(
+                f"the tokenizer has a {type(vocabulary).__name__}; pre-training here is BERT's, "
+                "whose words are told by the ## of WordPiece; give a WordPieceTokenizer"
+            )
         special = np.ones(vocabulary.size, dtype=bool)  # an id without a token cannot be drawn
         continues = np.zeros(vocabulary.size, dtype=bool)
         for token, i in tokenizer.ids.items():

@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from minibert.corpus.text import TextFile
-from minibert.text.vocabulary import Vocabulary
+from minibert.text.vocabulary import WordPieceVocabulary
 from minibert.wordpiece import CONTINUATION
 
 SMALLEST_VOCABULARY = 100
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def train_vocabulary(texts: Sequence[TextFile], size: int, lower_case: bool = True) -> Vocabulary:
+def train_vocabulary(
+    texts: Sequence[TextFile], size: int, lower_case: bool = True
+) -> WordPieceVocabulary:
     """A WordPiece vocabulary of at most `size` tokens, learned by the `tokenizers` library.
 
     The same texts give the same vocabulary. Left alone, the library does not: it numbers the
@@ -63,7 +65,7 @@ def train_vocabulary(texts: Sequence[TextFile], size: int, lower_case: bool = Tr
         show_progress=False,
     )
     ids = learner.get_vocab()
-    return Vocabulary(
+    return WordPieceVocabulary(
         ids=dict(sorted(ids.items(), key=lambda item: item[1])),
         special={token: ids[token] for token in _SPECIAL},
         lower_case=lower_case,

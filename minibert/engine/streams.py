@@ -28,7 +28,7 @@ from minibert.engine.memory import keep_freed_memory
 from minibert.engine.progress import progress_bar
 from minibert.text.inputs import Text, check_many, iterated, text_parts
 from minibert.text.truncation import Truncation
-from minibert.tokenizer import Row, WordPieceTokenizer
+from minibert.tokenizer import Row, Tokenizer
 
 # The most texts and characters in a window. Sorting more than this gains nothing.
 WINDOW_TEXTS, WINDOW_CHARACTERS = 4096, 1 << 24
@@ -67,7 +67,7 @@ class Stream:
     """
 
     model: Pretrained
-    tokenizer: WordPieceTokenizer
+    tokenizer: Tokenizer
     compute: Callable[[dict[str, Tensor]], Tensor]
     width: int
     max_length: int
@@ -216,7 +216,7 @@ def number_finite(results: Tensor) -> int:
 
 
 def encode_texts(
-    tokenizer: WordPieceTokenizer,
+    tokenizer: Tokenizer,
     texts: Sequence[Text],
     max_length: int,
     name: str,
@@ -243,7 +243,7 @@ def _warn_of_cut(cut: int, number: int, name: str, max_length: int) -> None:
 @torch.inference_mode()
 def compute_rows(
     model: Pretrained,
-    tokenizer: WordPieceTokenizer,
+    tokenizer: Tokenizer,
     rows: Sequence[Row],
     width: int,
     compute: Callable[[dict[str, Tensor]], Tensor],
@@ -295,7 +295,7 @@ def batches_by_length(rows: Sequence[Row], tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def check_vocabulary(tokenizer: WordPieceTokenizer, config: BertConfig) -> None:
+def check_vocabulary(tokenizer: Tokenizer, config: BertConfig) -> None:
     """Raise `ValueError` if the tokenizer has ids that the model has no embedding for."""
     if tokenizer.vocabulary.size > config.vocab_size:
         raise ValueError(

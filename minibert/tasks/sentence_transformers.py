@@ -25,11 +25,13 @@ from minibert.checkpoint.schema import (
     optional,
     whole,
 )
-from minibert.text.vocabulary import Vocabulary
+from minibert.text.reading import read_vocabulary
+from minibert.text.vocabulary import Vocabulary, WordPieceVocabulary
 
 Pooling = Literal["cls", "mean", "pooler"]
 
 _USUAL = ["Transformer", "Pooling", "Normalize"]
+_SETTINGS_FILE = "sentence_bert_config.json"
 # What the keys that are read may be, file by file.
 _SETTINGS = {"max_seq_length": optional(whole(least=2)), "do_lower_case": optional(SWITCH)}
 _OPTIONS = {
@@ -98,15 +100,22 @@ class SentenceFolder:
 
     @property
     def _settings(self) -> dict[str, Any]:
-        return self._read(self.body / "sentence_bert_config.json", _SETTINGS) if self.steps else {}
+        return self._read(self.body / _SETTINGS_FILE, _SETTINGS) if self.steps else {}
 
     def vocabulary(self) -> Vocabulary:
         """The BERT's, with the length and the lower-casing that the steps ask for."""
-        vocabulary, settings = Vocabulary.from_folder(self.body), self._settings
-        if settings.get("do_lower_case") and not vocabulary.lower_case:
-            # Without an explicit strip_accents the accents would go as well, and there they stay.
-            accents = vocabulary.strip_accents or False
-            vocabulary = replace(vocabulary, lower_case=True, strip_accents=accents)
+        vocabulary = read_vocabulary(self.body, Vocabulary)
+        if self._settings.get("do_lower_case"):
+            if not isinstance(vocabulary, WordPieceVocabulary):
+                raise ValueError(
+                    f"{self.body / _SETTINGS_FILE} has do_lower_case, and its tokenizer is not "
+                    "BERT's WordPiece, the only one that can be told to; set it to false and "
+                    "lower-case the texts yourself"
+                )
+            if not vocabulary.lower_case:
+                # Without an explicit strip_accents the accents would go, too, and there they stay.
+                accents = vocabulary.strip_accents or False
+                vocabulary = replace(vocabulary, lower_case=True, strip_accents=accents)
         return vocabulary
 
     def max_length(self, vocabulary: Vocabulary, longest: int) -> int:

@@ -29,7 +29,7 @@ from minibert.tasks.starting import starting_model
 from minibert.text.inputs import Text, check_text, listed
 from minibert.text.truncation import TRUNCATIONS
 from minibert.text.writing import write_tokenizer
-from minibert.tokenizer import WordPieceTokenizer
+from minibert.tokenizer import Tokenizer
 from minibert.training.batches import Classification, Examples
 from minibert.training.finetune import finetune, logits_of
 from minibert.training.history import History
@@ -254,7 +254,7 @@ class TextClassifier(Settings):
             device=device,
             truncation=truncation,
         )
-        tokenizer = WordPieceTokenizer.from_pretrained(folder)
+        tokenizer = Tokenizer.from_pretrained(folder)
         check_vocabulary(tokenizer, config)
         self.classes_ = labels.classes
         self.model_, self.tokenizer_ = model.to(where), tokenizer
@@ -283,9 +283,7 @@ class TextClassifier(Settings):
         self._check_fitted()
         return Labels(self.classes_)
 
-    def _new_model(
-        self, folder: Path, labels: Labels
-    ) -> tuple[BertForClassification, WordPieceTokenizer]:
+    def _new_model(self, folder: Path, labels: Labels) -> tuple[BertForClassification, Tokenizer]:
         """The model to train, with a head for these labels, and its tokenizer."""
         device = find_device(self.device)
         config = read_config(folder, BertConfig.from_dict)
@@ -298,7 +296,7 @@ class TextClassifier(Settings):
                 "everything"
             )
         model = starting_model(folder, labels, self.weights, int(self.seed))
-        tokenizer = WordPieceTokenizer.from_pretrained(folder)
+        tokenizer = Tokenizer.from_pretrained(folder)
         check_vocabulary(tokenizer, model.config)
         model.config = self._described(model.config, labels)
         return model.to(device), tokenizer

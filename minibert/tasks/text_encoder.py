@@ -25,7 +25,7 @@ from minibert.model import BertModel, BertOutput
 from minibert.tasks.sentence_transformers import Pooling, SentenceFolder
 from minibert.tasks.settings import SHORTEST
 from minibert.text.inputs import Text
-from minibert.tokenizer import WordPieceTokenizer
+from minibert.tokenizer import Tokenizer
 
 
 class TextEncoder:
@@ -41,17 +41,17 @@ class TextEncoder:
     def __init__(
         self,
         model: BertModel,
-        tokenizer: WordPieceTokenizer,
+        tokenizer: Tokenizer,
         *,
         pooling: Pooling = "mean",
         normalize: bool = True,
         max_length: int | None = None,
         precision: Precision = "fp32",
     ) -> None:
-        if not isinstance(model, BertModel) or not isinstance(tokenizer, WordPieceTokenizer):
+        if not isinstance(model, BertModel) or not isinstance(tokenizer, Tokenizer):
             raise ValueError(
                 f"model is of type {type(model).__name__} and tokenizer {type(tokenizer).__name__};"
-                " give a BertModel and a WordPieceTokenizer, or open both with TextEncoder.load"
+                " give a BertModel and a Tokenizer, or open both with TextEncoder.load"
             )
         _check_settings(pooling, normalize, max_length, precision)
         if pooling == "pooler" and model.pooler is None:
@@ -112,7 +112,7 @@ class TextEncoder:
             max_length = folder.max_length(vocabulary, model.config.max_length)
         return cls(
             model,
-            WordPieceTokenizer(vocabulary),
+            Tokenizer(vocabulary),
             pooling=pooling,
             normalize=normalize,
             max_length=max_length,

@@ -28,7 +28,7 @@ from minibert.checkpoint.schema import (
 )
 from minibert.text.kind import TOKENIZER_CONFIG
 
-_FLAGS = ("lstrip", "rstrip", "single_word")
+FLAGS = ("lstrip", "rstrip", "single_word")
 _EXTRA = ("additional_special_tokens", "extra_special_tokens")
 # Each id has its row in the table of embeddings, and memory is taken up to the highest.
 ID = whole(most=2**24 - 1)
@@ -47,11 +47,15 @@ _TOKENS = Rule(
 
 
 class Added(NamedTuple):
-    """A token that was added; special ones are found in the text itself, others normalised."""
+    """A token that was added. normalized: it is looked for in the normalised text. flags: those
+    of `FLAGS` that are set; with lstrip it takes the spaces before it along, with rstrip those
+    behind it, and with single_word it is found as a whole word only."""
 
     content: str
     id: int
     special: bool
+    normalized: bool
+    flags: tuple[str, ...] = ()
 
 
 def content(token: str | Mapping[str, Any]) -> str:
@@ -77,8 +81,7 @@ def read_decoder(config: Mapping[str, Any]) -> list[Added]:
 def _read_entry(name: str, entry: Any, i: int | None = None) -> Added:
     """One of them; i: its id, where it stands beside it.
 
-    Raises `ValueError` for one of the wrong shape, or whose flags ask for rules that our own
-    tokenizer lacks.
+    Raises `ValueError` for one of the wrong shape.
     """
     OBJECT.check(name, entry)
     try:
@@ -86,16 +89,32 @@ def _read_entry(name: str, entry: Any, i: int | None = None) -> Added:
         i = need(entry, "id", ID) if i is None else i
         special = get(entry, "special", SWITCH, False)
         normalized = get(entry, "normalized", SWITCH, not special)
-        odd = [key for key in _FLAGS if get(entry, key, SWITCH, False)]
+        flags = tuple(key for key in FLAGS if get(entry, key, SWITCH, False))
     except ValueError as error:
         raise ValueError(f"in {name}, {error}") from error
-    if odd or normalized == special:
-        raise ValueError(
-            f"it adds the token {shown(token)} with "
-            f"{', '.join(odd) or 'special and normalized alike'}; minibert takes special "
-            "tokens that are not normalized and other tokens that are"
-        )
-    return Added(token, i, special)
+    return Added(token, i, special, normalized, flags)
+
+
+def check_plain(added: Iterable[Added]) -> None:
+    """Raise `ValueError` for a token whose flags ask for rules that WordPiece in Python lacks."""
+    for token in added:
+        if token.flags or token.normalized == token.special:
+            raise ValueError(
+                f"it adds the token {shown(token.content)} with "
+                f"{', '.join(token.flags) or 'special and normalized alike'}; minibert takes "
+                "special tokens that are not normalized and other tokens that are"
+            )
+
+
+def check_no_other_flag(added: Iterable[Added], allowed: str) -> None:
+    """Raise `ValueError` for a token with another flag than this one."""
+    for token in added:
+        odd = [flag for flag in token.flags if flag != allowed]
+        if odd:
+            raise ValueError(
+                f"it adds the token {shown(token.content)} with {', '.join(odd)}; minibert takes "
+                f"no flag but {allowed} in a byte-level BPE"
+            )
 
 
 def _id_of(key: str) -> int:

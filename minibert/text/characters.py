@@ -1,4 +1,4 @@
-"""What kind of character is this? The five questions BERT's tokenizer asks.
+"""What kind of character is this? The questions that BERT's tokenizer asks, and RoBERTa's.
 
 The answers must not depend on which Python runs the code. `unicodedata` follows a newer Unicode
 with every Python release, while the reference (the Rust crate `tokenizers`, behind every fast
@@ -114,6 +114,43 @@ _LATER_LOWERCASE = {
     0xA7DA: 0xA7DB,
     0xA7DC: 0x019B,
 }
+
+
+# RoBERTa's tokenizer asks for letters and digits, the general categories L* and N* of Unicode 16.
+# Python 3.11 does not know these.
+_LATER_LETTERS = _code_points("""
+1c89-1c8a a7cb-a7cd a7da-a7dc 105c0-105f3 10d4a-10d65 10d6f-10d85 10ec2-10ec4 1123f-11240
+11380-11389 1138b 1138e 11390-113b5 113b7 113d1 113d3 11bc0-11be0 11f02 11f04-11f10 11f12-11f33
+1342f 13441-13446 13460-143fa 16100-1611d 16d40-16d6c 18cff 1b132 1b155 1df25-1df2a 1e030-1e06d
+1e4d0-1e4eb 1e5d0-1e5ed 1e5f0 2b739 2ebf0-2ee5d 31350-323af
+""")
+_LATER_DIGITS = _code_points("""
+10d40-10d49 116d0-116e3 11bf0-11bf9 11f50-11f59 16130-16139 16d70-16d79 1ccf0-1ccf9 1d2c0-1d2d3
+1e4f0-1e4f9 1e5f1-1e5fa
+""")
+
+
+class _Shapes(dict[int, str]):
+    """For `str.translate`: each character as one of ASCII of the same kind, a letter as "a", a
+    digit as "0", a space as a tab, anything else as "!". ASCII stays as it is."""
+
+    def __missing__(self, point: int) -> str:
+        category = unicodedata.category(chr(point))[0]
+        if point < 128:
+            shape = chr(point)
+        elif point in WHITESPACE:
+            shape = "\t"
+        elif category == "L" or point in _LATER_LETTERS:
+            shape = "a"
+        elif category == "N" or point in _LATER_DIGITS:
+            shape = "0"
+        else:
+            shape = "!"
+        self[point] = shape
+        return shape
+
+
+SHAPES = _Shapes()
 
 
 def lowercase(character: str) -> str:

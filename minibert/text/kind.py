@@ -1,66 +1,169 @@
-"""Whether a tokenizer is WordPiece as BERT has it: what its settings say of it.
+"""Which kind of tokenizer a folder holds, and the class of transformers that would open it.
 
-Other tokenizers keep their vocabulary in files of the same names. Read as BERT's they would cut
-texts into other pieces than their model was trained on, and nobody would be told.
+The files decide, not the model beside them: a BERT may have XLM-R's tokenizer. Files of the same
+names are used for tokenizers of many kinds. Read as one of ours, the others would cut texts into
+other pieces than their model was trained on, and nobody would be told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple, get_args
 
 from minibert._checks import shown, warn
-from minibert.checkpoint.files import CONFIG, json_or_empty
-from minibert.checkpoint.schema import TEXT, get, in_file, list_of, optional
+from minibert.checkpoint.files import CONFIG, TOKENIZER_FILES, is_there, json_or_empty, read_json
+from minibert.checkpoint.schema import OBJECT, TEXT, get, in_file, list_of, need, optional
 
-TOKENIZER_CONFIG = "tokenizer_config.json"
+TOKENIZER_JSON, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+VOCAB, VOCAB_JSON, MERGES = "vocab.txt", "vocab.json", "merges.txt"
 
-# Classes of transformers that make BERT's tokenizer of the vocabulary and tokenizer_config.json,
-# and those that take tokenizer.json as it is. Each may have "Fast" behind it.
-_BERTS = ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer")
+Kind = Literal["WordPiece", "BPE", "Unigram"]  # the names of models in a tokenizer.json
+
+# Classes of transformers that make the tokenizer anew of the vocabulary and tokenizer_config.json,
+# the usual one of a kind first; and those that take tokenizer.json as it is. Each may have "Fast"
+# behind it.
+CLASSES: dict[Kind, tuple[str, ...]] = {
+    "WordPiece": (
+        "BertTokenizer",
+        "DistilBertTokenizer",
+        "ElectraTokenizer",
+        "MobileBertTokenizer",
+    ),
+    "BPE": ("RobertaTokenizer",),
+    "Unigram": ("XLMRobertaTokenizer", "CamembertTokenizer", "AlbertTokenizer"),
+}
 _GENERAL = ("PreTrainedTokenizer", "TokenizersBackend")
+# The class where none is named, by the model's model_type.
+_CLASS_OF_MODEL = {
+    "distilbert": "DistilBertTokenizer",
+    "electra": "ElectraTokenizer",
+    "roberta": "RobertaTokenizer",
+    "xlm-roberta": "XLMRobertaTokenizer",
+    "camembert": "CamembertTokenizer",
+    "albert": "AlbertTokenizer",
+}
 
 # Keys of tokenizer_config.json that change the pieces, and the values that leave them as they are.
-_USUAL: dict[str, tuple[Any, ...]] = {
+_USUAL: dict[str, tuple[Any, ...]] = {"split_special_tokens": (None, False)}
+_USUAL_WORDPIECE: dict[str, tuple[Any, ...]] = {
     "word_tokenizer_type": (None, "basic"),
     "subword_tokenizer_type": (None, "wordpiece"),
     "do_word_tokenize": (None, True),
     "do_subword_tokenize": (None, True),
     "do_basic_tokenize": (None, True),
     "clean_text": (None, True),
-    "split_special_tokens": (None, False),
     "wordpieces_prefix": (None, "##"),
 }
-_INSTEAD = "minibert has BERT's WordPiece only; use transformers.AutoTokenizer for this model"
+INSTEAD = (
+    "minibert has the tokenizers of BERT and its variants only; use transformers.AutoTokenizer for "
+    "this model"
+)
 
 
-def check_kind(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Whether tokenizer_config.json decides over tokenizer.json, as its class in transformers does.
+class Files(NamedTuple):
+    """A tokenizer's files.
 
-    config: the tokenizer_config.json of the folder, empty if there is none. Raises `ValueError` for
-    a tokenizer of another kind.
+    config: tokenizer_config.json, empty if there is none. whole: tokenizer.json, if there is one.
+    tokenizer_class: that of transformers which makes the tokenizer anew, so that config decides
+    over whole; None if whole is taken as it is. segments: how many the model beside them knows, 2
+    or fewer.
     """
+
+    folder: Path
+    kind: Kind
+    config: dict[str, Any]
+    whole: dict[str, Any] | None
+    tokenizer_class: str | None
+    segments: int
+
+    @property
+    def path(self) -> Path:
+        """The file that is read first; errors name it."""
+        names: dict[Kind, str] = {"WordPiece": VOCAB, "BPE": VOCAB_JSON}
+        return self.folder / (names[self.kind] if self.whole is None else TOKENIZER_JSON)
+
+
+def find_files(folder: Path) -> Files:
+    """The files of a folder.
+
+    Raises `FileNotFoundError` without a vocabulary, and `ValueError` for a tokenizer of a kind that
+    is not ours.
+    """
+    config = json_or_empty(folder / TOKENIZER_CONFIG)
+    whole = read_json(folder / TOKENIZER_JSON) if is_there(folder / TOKENIZER_JSON) else None
+    kind = _kind_of_folder(folder) if whole is None else _kind_of(whole, folder / TOKENIZER_JSON)
+    name = _check_settings(folder, config, kind)
+    model = json_or_empty(folder / CONFIG)
+    if name is None:  # then transformers asks the model's config
+        with in_file(folder / CONFIG):
+            name = get(model, "tokenizer_class", optional(TEXT))
+            _check_class(name, kind)
+    if name is None:
+        name = _CLASS_OF_MODEL.get(str(model.get("model_type")))
+        if name not in CLASSES[kind]:  # of a model with a tokenizer of another family
+            usual = kind == "WordPiece" or whole is None
+            name = CLASSES[kind][0] if usual else None
+    plain = name.removesuffix("Fast") if name is not None else None
+    rebuilt_as = None if plain in _GENERAL else plain
+    few = model.get("model_type") == "distilbert" or model.get("type_vocab_size") in (0, 1)
+    segments = 1 if few or rebuilt_as == "DistilBertTokenizer" else 2
+    return Files(folder, kind, config, whole, rebuilt_as, segments)
+
+
+def _kind_of(whole: Mapping[str, Any], path: Path) -> Kind:
+    """The kind of a tokenizer.json; some old ones do not name it."""
+    with in_file(path):
+        model = need(whole, "model", OBJECT)
+        signs = {"BPE": "merges", "WordPiece": "max_input_chars_per_word", "Unigram": "unk_id"}
+        likely = next((kind for kind, key in signs.items() if key in model), None)
+        kind = model.get("type", likely)
+        if kind not in get_args(Kind):
+            raise ValueError(
+                f"its model has type {shown(kind)}; it must be one of {get_args(Kind)}: {INSTEAD}"
+            )
+    return kind
+
+
+def _kind_of_folder(folder: Path) -> Kind:
+    """The kind of a folder without a tokenizer.json."""
+    if is_there(folder / VOCAB):
+        return "WordPiece"
+    if is_there(folder / VOCAB_JSON) and is_there(folder / MERGES):
+        return "BPE"
+    model = next(
+        (n for n in TOKENIZER_FILES if n.endswith(".model") and is_there(folder / n)), None
+    )
+    if model is not None:
+        raise ValueError(
+            f"{folder} has its tokenizer in {model} only, which minibert does not read; open it "
+            f"with transformers.AutoTokenizer and save_pretrained it, which writes a "
+            f"{TOKENIZER_JSON}"
+        )
+    raise FileNotFoundError(
+        f"{folder} has no tokenizer: neither {TOKENIZER_JSON} nor {VOCAB}, nor {VOCAB_JSON} with "
+        f"{MERGES}"
+    )
+
+
+def _check_settings(folder: Path, config: Mapping[str, Any], kind: Kind) -> str | None:
+    """The class that tokenizer_config.json names. Raises `ValueError` for what is not ours."""
     with in_file(folder / TOKENIZER_CONFIG):
         name = get(config, "tokenizer_class", optional(TEXT))
-        rebuilt = name is None or _check_class(name)
+        _check_class(name, kind)
         _check_no_code(config.get("auto_map"))
-        for key, allowed in _USUAL.items():
+        for key, allowed in {**_USUAL, **(_USUAL_WORDPIECE if kind == "WordPiece" else {})}.items():
             value = config.get(key)
             if not any(type(value) is type(usual) and value == usual for usual in allowed):
                 some = " or ".join("null" if v is None else shown(v) for v in allowed)
-                raise ValueError(f"{key} is {shown(value)}; it must be {some}: {_INSTEAD}")
+                raise ValueError(f"{key} is {shown(value)}; it must be {some}: {INSTEAD}")
         if get(config, "truncation_side", TEXT, "right") != "right":
             warn(
                 f"{folder / TOKENIZER_CONFIG} has truncation_side "
                 f"{shown(config['truncation_side'])}, and minibert cuts texts at their end; "
                 "shorten long texts at their beginning yourself"
             )
-    if name is None:  # then transformers asks the model's config
-        with in_file(folder / CONFIG):
-            name = get(json_or_empty(folder / CONFIG), "tokenizer_class", optional(TEXT))
-            rebuilt = name is None or _check_class(name)
-    return rebuilt
+    return name
 
 
 def check_never_split(config: Mapping[str, Any], special: Collection[str]) -> None:
@@ -69,16 +172,21 @@ def check_never_split(config: Mapping[str, Any], special: Collection[str]) -> No
     others = [word for word in words if word not in special]
     if others:
         raise ValueError(
-            f"never_split has {shown(others[0])}, which is no special token: {_INSTEAD}"
+            f"never_split has {shown(others[0])}, which is no special token: {INSTEAD}"
         )
 
 
-def _check_class(name: str) -> bool:
-    """Whether the class makes BERT's tokenizer anew. Raises `ValueError` for other tokenizers."""
-    plain = name.removesuffix("Fast")
-    if plain not in _BERTS + _GENERAL:
-        raise ValueError(f"tokenizer_class is {shown(name)}: {_INSTEAD}")
-    return plain in _BERTS
+def _check_class(name: str | None, kind: Kind) -> None:
+    """Raise `ValueError` for a class that does not make a tokenizer of this kind."""
+    plain = None if name is None else name.removesuffix("Fast")
+    if plain is None or plain in CLASSES[kind] + _GENERAL:
+        return
+    if any(plain in classes for classes in CLASSES.values()):
+        raise ValueError(
+            f"tokenizer_class is {shown(name)}, and the vocabulary beside it is one of {kind}; one "
+            "of the two must be mended"
+        )
+    raise ValueError(f"tokenizer_class is {shown(name)}: {INSTEAD}")
 
 
 def _check_no_code(auto_map: Any) -> None:
@@ -86,40 +194,5 @@ def _check_no_code(auto_map: Any) -> None:
     found = auto_map.get("AutoTokenizer") if isinstance(auto_map, Mapping) else auto_map
     if found is not None and found != [None, None]:
         raise ValueError(
-            f"auto_map names {shown(found)}, a tokenizer with code of its own: {_INSTEAD}"
-        )
-
-
-def check_taken_whole(
-    data: Mapping[str, Any], unknown: str, cls: tuple[str, int], sep: tuple[str, int]
-) -> None:
-    """Raise `ValueError` if a tokenizer.json makes other rows than [CLS] text [SEP] pair [SEP].
-
-    For those that transformers takes as they are. unknown: the token for words without pieces.
-    cls, sep: these tokens with their ids.
-    """
-    if data["model"].get("unk_token") != unknown:
-        raise ValueError(
-            f"its model has unk_token {shown(data['model'].get('unk_token'))}, and the unk_token "
-            f"beside it is {shown(unknown)}; one of the two must be mended"
-        )
-
-    def token(of: tuple[str, int], segment: int) -> dict[str, Any]:
-        return {"SpecialToken": {"id": of[0], "type_id": segment}}
-
-    def text(name: str, segment: int) -> dict[str, Any]:
-        return {"Sequence": {"id": name, "type_id": segment}}
-
-    single = [token(cls, 0), text("A", 0), token(sep, 0)]
-    template = {
-        "type": "TemplateProcessing",
-        "single": single,
-        "pair": [*single, text("B", 1), token(sep, 1)],
-        "special_tokens": {t: {"id": t, "ids": [i], "tokens": [t]} for t, i in (cls, sep)},
-    }
-    older = {"type": "BertProcessing", "cls": list(cls), "sep": list(sep)}
-    if data.get("post_processor") not in (template, older):
-        raise ValueError(
-            f"its post_processor is {shown(data.get('post_processor'))}; it must put a text "
-            f"between {cls[0]} and {sep[0]}, and its pair and another {sep[0]} behind: {_INSTEAD}"
+            f"auto_map names {shown(found)}, a tokenizer with code of its own: {INSTEAD}"
         )

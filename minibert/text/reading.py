@@ -1,209 +1,117 @@
-"""Reading a tokenizer's files, in the three forms in which BERT vocabularies are published.
+"""Reading a tokenizer's files, of whatever kind it is.
 
-`tokenizer.json` says everything. `vocab.txt` needs the `tokenizer_config.json` beside it. Google's
-first release has a bare `vocab.txt`, which leaves open whether the model is cased.
+What all kinds have in common is read here: the special tokens and their roles, the longest row.
+The rest is in wordpiece_files.py, byte_pair_files.py and unigram_files.py.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import Any, TypeVar
 
-from minibert._checks import shown, warn
-from minibert.checkpoint.files import is_there, read_json
-from minibert.checkpoint.schema import OBJECT, SWITCH, get, in_file, need, optional
-from minibert.text.added import Added, read_decoder, read_entries
-from minibert.text.kind import TOKENIZER_CONFIG
-from minibert.wordpiece import CONTINUATION, MAX_CHARACTERS
+from minibert._checks import shown
+from minibert.checkpoint.schema import Rule, get, in_file, optional
+from minibert.text.added import (
+    TOKEN,
+    Added,
+    check_none_overlooked,
+    content,
+    read_decoder,
+    sort_added,
+)
+from minibert.text.byte_pair_files import read_byte_pairs
+from minibert.text.kind import TOKENIZER_CONFIG, Files, Kind, check_never_split, find_files
+from minibert.text.source import Reader, Source
+from minibert.text.unigram_files import read_unigram
+from minibert.text.vocabulary import (
+    AS_IT_IS,
+    ROLES,
+    BytePairVocabulary,
+    UnigramVocabulary,
+    Vocabulary,
+    WordPieceVocabulary,
+)
+from minibert.text.wordpiece_files import read_wordpiece
 
-TOKENIZER_JSON, VOCAB = "tokenizer.json", "vocab.txt"
-
-# Our settings of the text and their keys in a tokenizer_config.json.
-SETTINGS = {
-    "lower_case": "do_lower_case",
-    "strip_accents": "strip_accents",
-    "split_cjk": "tokenize_chinese_chars",
+_KINDS: dict[Kind, tuple[type[Vocabulary], Reader]] = {
+    "WordPiece": (WordPieceVocabulary, read_wordpiece),
+    "BPE": (BytePairVocabulary, read_byte_pairs),
+    "Unigram": (UnigramVocabulary, read_unigram),
 }
-
-# What transformers takes where the config of a tokenizer that it rebuilds is silent.
-_DEFAULTS = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}
-
-# What makes a tokenizer.json WordPiece as BERT has it.
-_BERT_PARTS = {
-    ("model", "type"): "WordPiece",
-    ("model", "continuing_subword_prefix"): CONTINUATION,
-    ("model", "max_input_chars_per_word"): MAX_CHARACTERS,
-    ("normalizer", "type"): "BertNormalizer",
-    ("normalizer", "clean_text"): True,
-    ("pre_tokenizer", "type"): "BertPreTokenizer",
+# The tokens that a class of transformers gives a role where the files are silent, if they are not
+# those of its kind.
+_ROLES = {
+    "AlbertTokenizer": dict(zip(ROLES, ("[CLS]", "[SEP]", "<pad>", "<unk>", "[MASK]"), strict=True))
 }
+_NO_LIMIT = 1_000_000  # a longest row above it means that there is none; transformers writes 1e30
+_LENGTH = optional(
+    Rule(
+        lambda value: type(value) in (int, float) and value >= 1 and value == int(value),
+        "a whole number of at least 1",
+    )
+)
+V = TypeVar("V", bound=Vocabulary)
 
 
-class TextSettings(TypedDict):
-    """How a text is normalised, as in `Vocabulary`."""
+def read_vocabulary(folder: Path, wanted: type[V]) -> V:
+    """Read the tokenizer of a model folder; wanted: `Vocabulary`, or the kind it must be of.
 
-    lower_case: bool
-    strip_accents: bool | None
-    split_cjk: bool
-
-
-class Source(NamedTuple):
-    """What the file with the vocabulary says.
-
-    ids: not checked yet. added: the tokens that were added later. whole: the tokenizer.json, if
-    transformers takes it as it is.
+    Raises `FileNotFoundError` without a vocabulary and `ValueError` for one of another kind.
     """
-
-    path: Path
-    ids: dict[str, Any]
-    added: list[Added]
-    settings: TextSettings
-    whole: dict[str, Any] | None = None
-
-
-def read_source(
-    folder: Path, config: Mapping[str, Any], rebuilt: bool, roles: Collection[str]
-) -> Source:
-    """The vocabulary of a folder.
-
-    config: its tokenizer_config.json, empty if there is none. rebuilt: whether its settings have
-    the last word, as of `kind.check_kind`. roles: the tokens that are special in any case.
-
-    Raises `FileNotFoundError` if there is neither a tokenizer.json nor a vocab.txt.
-    """
+    files = find_files(folder)
+    kind, read = _KINDS[files.kind]
+    if not issubclass(kind, wanted):
+        raise ValueError(
+            f"{files.path}: it is not a BERT tokenizer: its model is {files.kind!r} and BERT's is "
+            "'WordPiece'; open it with Tokenizer.from_pretrained, which takes either"
+        )
     with in_file(folder / TOKENIZER_CONFIG):
-        for theirs in SETTINGS.values():
-            get(config, theirs, optional(SWITCH))
-        decoder = read_decoder(config)
-    if is_there(folder / TOKENIZER_JSON):
-        source = _read_tokenizer_json(folder / TOKENIZER_JSON, config, rebuilt)
-        differing = set(decoder) ^ set(source.added) if "added_tokens_decoder" in config else ()
-        odd = sorted(
-            token
-            for token in differing
-            if not (token.content in roles and token.id == source.ids.get(token.content))
+        stated = {role: get(files.config, role, optional(TOKEN)) for role in ROLES}
+        longest = get(files.config, "model_max_length", _LENGTH)
+        decoder = read_decoder(files.config)
+    defaults = _ROLES.get(files.tokenizer_class or "", {})
+    roles = {
+        role: content(token or defaults.get(role) or getattr(kind, role))
+        for role, token in stated.items()
+    }
+    source = read(files, decoder, roles)
+    _check_same_added(files, source, decoder, roles)
+    with in_file(files.path):
+        special, added = sort_added(source.added)
+        special = {**dict(source.role(roles, role) for role in ROLES), **special}
+        fields: dict[str, Any] = {**roles, **source.fields}
+        if files.tokenizer_class is not None:
+            fields["tokenizer_class"] = files.tokenizer_class
+        elif kind is not WordPieceVocabulary:  # all of whose settings a BertTokenizer has
+            fields["tokenizer_class"] = AS_IT_IS
+        fields["segments"] = min(files.segments, fields.get("segments", kind.segments))
+        vocabulary = kind(
+            source.ids,
+            special,
+            added=added,
+            model_max_length=int(longest) if longest and longest <= _NO_LIMIT else None,
+            **fields,
         )
-        if odd:
+    with in_file(folder / TOKENIZER_CONFIG):
+        check_never_split(files.config, special)
+    check_none_overlooked(folder, files.config, {**special, **added}, roles)
+    return vocabulary
+
+
+def _check_same_added(
+    files: Files, source: Source, decoder: list[Added], roles: Mapping[str, str]
+) -> None:
+    """Raise `ValueError` if tokenizer.json and tokenizer_config.json add other tokens.
+
+    Either may be silent on the tokens that have a role.
+    """
+    if files.whole is None or "added_tokens_decoder" not in files.config:
+        return
+    ours, theirs = ({token[:3] for token in tokens} for tokens in (decoder, source.added))
+    for token, i, _ in sorted(ours ^ theirs):
+        if not (token in roles.values() and i == source.ids.get(token)):
             raise ValueError(
-                f"{source.path} and {TOKENIZER_CONFIG} beside it do not add the same tokens: one "
-                f"of them lacks {shown(odd[0].content)} with id {odd[0].id}"
+                f"{files.path} and {TOKENIZER_CONFIG} beside it do not add the same tokens: one "
+                f"of them lacks {shown(token)} with id {i}"
             )
-        return source
-    if is_there(folder / VOCAB):
-        return _read_vocab(folder / VOCAB, config, decoder)
-    raise FileNotFoundError(f"{folder} has no tokenizer: neither {TOKENIZER_JSON} nor {VOCAB}")
-
-
-# --- tokenizer.json ------------------------------------------------------------------------------
-
-
-def _read_tokenizer_json(path: Path, config: Mapping[str, Any], rebuilt: bool) -> Source:
-    """Everything; but of a tokenizer that is rebuilt, the config has the last word on settings.
-
-    The file's own padding and truncation, which some publishers left switched on, are not read: how
-    long a row may be is the caller's choice.
-    """
-    data = read_json(path)
-    with in_file(path):
-        for (part, key), wanted in _BERT_PARTS.items():
-            found = (get(data, part, optional(OBJECT)) or {}).get(key)
-            if type(found) is not type(wanted) or found != wanted:
-                raise ValueError(
-                    f"it is not a BERT tokenizer: its {part} has {key} {shown(found)} and BERT's "
-                    f"has {wanted!r}"
-                )
-        normalizer = data["normalizer"]
-        stated = TextSettings(
-            lower_case=need(normalizer, "lowercase", SWITCH),
-            strip_accents=get(normalizer, "strip_accents", optional(SWITCH)),
-            split_cjk=need(normalizer, "handle_chinese_chars", SWITCH),
-        )
-        ids = need(data["model"], "vocab", OBJECT)
-        added = read_entries(data)
-    settings = _settled(stated, config, path, rebuilt)
-    return Source(path, ids, added, settings, None if rebuilt else data)
-
-
-def _settled(
-    stated: TextSettings, config: Mapping[str, Any], path: Path, rebuilt: bool
-) -> TextSettings:
-    """The settings of tokenizer.json, replaced where tokenizer_config.json contradicts them.
-
-    The two files of a model should not differ; if they do, this is what transformers does.
-    """
-    settings = dict(stated)
-    for ours, theirs in SETTINGS.items():
-        says = config[theirs] if theirs in config else settings[ours]
-        if rebuilt and theirs not in config and says != _DEFAULTS[theirs]:
-            warn(
-                f"{path} has {theirs} {says}, and {TOKENIZER_CONFIG} beside it does not say; it is "
-                f"followed here, and transformers takes {_DEFAULTS[theirs]}. To settle it, put "
-                f'{{"{theirs}": {json.dumps(says)}}} into {TOKENIZER_CONFIG}'
-            )
-        if says is None and ours != "strip_accents":  # for which null is a value: as lower_case
-            continue
-        if says != settings[ours]:
-            warn(
-                f"{path} and {TOKENIZER_CONFIG} beside it disagree: {theirs} is "
-                f"{says} in the latter; the {'latter' if rebuilt else 'former'} is followed, "
-                "as transformers does"
-            )
-            settings[ours] = says if rebuilt else settings[ours]
-    return cast(TextSettings, settings)
-
-
-# --- vocab.txt -----------------------------------------------------------------------------------
-
-
-def _read_vocab(path: Path, config: Mapping[str, Any], added: list[Added]) -> Source:
-    """One token a line, whose id is the number of the line, from 0; the rest is in the config.
-
-    Blank lines at the end are no tokens, nor is the mark at the beginning that some editors put
-    there, and no token ends in a space. A blank line in between counts as one, as in transformers:
-    it has an id.
-    """
-    try:
-        with open(path, encoding="utf-8-sig") as file:  # not splitlines: tokens contain U+2028
-            tokens = [line.rstrip(" \t\n") for line in file]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
-    while tokens and not tokens[-1]:
-        tokens.pop()
-    if not tokens:
-        raise ValueError(f"{path} is empty")
-    ids: dict[str, int] = {}
-    for i, token in enumerate(tokens):
-        if ids.setdefault(token, i) != i:
-            raise ValueError(
-                f"{path} has the token {shown(token)} twice, in lines {ids[token] + 1} and "
-                f"{i + 1}, so it would have two ids"
-            )
-    settings = TextSettings(
-        lower_case=_is_lower_case(config, ids, path),
-        strip_accents=config.get("strip_accents"),
-        split_cjk=config.get("tokenize_chinese_chars") is not False,
-    )
-    return Source(path, ids, added, settings)
-
-
-def _is_lower_case(config: Mapping[str, Any], ids: Mapping[str, int], path: Path) -> bool:
-    """What the config says about case or, with a warning, what the tokens look like.
-
-    A cased model that is fed lower-cased text still runs, only worse: so look, do not assume.
-    """
-    stated = config.get("do_lower_case")
-    if stated is not None:
-        return stated
-    # Not with str.isupper: the uncased vocabulary has U+211D, a capital without a small letter.
-    lower_case = not any(
-        c != c.lower() for token in ids if not token.startswith("[") for c in token
-    )
-    warn(
-        f"{path.parent} does not say whether its model is cased; its vocabulary has "
-        f"{'no ' if lower_case else ''}upper-case tokens, so texts are "
-        f"{'' if lower_case else 'not '}lower-cased. To settle it, put "
-        f'{{"do_lower_case": {str(lower_case).lower()}}} into {TOKENIZER_CONFIG}'
-    )
-    return lower_case

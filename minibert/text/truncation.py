@@ -23,14 +23,17 @@ def truncate(
     second: list[Item] | None,
     max_length: int | None,
     truncation: Truncation = "head",
+    separators: int = 1,
 ) -> tuple[list[Item], list[Item] | None, int]:
     """What stays of each text beside the special tokens, and how many items were cut off.
 
     truncation: "head" keeps the beginning of a text; "head+tail" a quarter of the room from its
-    beginning and the rest from its end. Both settings were looked at by `check_limit`; raises
-    `ValueError` for a max_length below the number of special tokens.
+    beginning and the rest from its end. separators: special tokens between the texts. The settings
+    were looked at by `check_limit`; raises `ValueError` for a max_length below the number of
+    special tokens.
     """
-    keep = truncated_lengths(len(first), None if second is None else len(second), max_length)
+    lengths = len(first), None if second is None else len(second)
+    keep = truncated_lengths(*lengths, max_length, separators)
     dropped = len(first) + len(second or ()) - sum(keep)
     first = _shortened(first, keep[0], truncation)
     second = None if second is None else _shortened(second, keep[1], truncation)
@@ -45,16 +48,18 @@ def _shortened(items: list[Item], keep: int, truncation: Truncation) -> list[Ite
     return items[:head] + items[len(items) - (keep - head) :]
 
 
-def truncated_lengths(first: int, second: int | None, max_length: int | None) -> tuple[int, int]:
+def truncated_lengths(
+    first: int, second: int | None, max_length: int | None, separators: int = 1
+) -> tuple[int, int]:
     """How many pieces of each text fit beside [CLS] and [SEP]: the longer text gives way first.
 
-    This is "longest first" of transformers.
+    separators: special tokens between the texts. This is "longest first" of transformers.
 
     >>> from minibert.text.truncation import truncated_lengths
     >>> truncated_lengths(4, 4, max_length=7 + 3)
     (3, 4)
     """
-    special = 2 if second is None else 3
+    special = 2 if second is None else 2 + separators
     if max_length is None:
         return first, second or 0
     room = max_length - special

@@ -25,7 +25,7 @@ from minibert._checks import check_labels, shown
 from minibert.checkpoint.arguments import whole_number
 from minibert.engine.host import placed, send
 from minibert.model import at_least_fp32
-from minibert.tokenizer import Row, WordPieceTokenizer
+from minibert.tokenizer import Row, Tokenizer
 
 
 class HasRow(Protocol):
@@ -133,7 +133,7 @@ class Classification(Task[Example]):
     def __init__(
         self,
         examples: Examples,
-        tokenizer: WordPieceTokenizer,
+        tokenizer: Tokenizer,
         batch_size: int,
         seed: int = 0,
         class_weights: Tensor | None = None,

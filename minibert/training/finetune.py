@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from minibert.checkpoint.arguments import whole_number
 from minibert.engine.streams import compute_rows
 from minibert.heads import BertForClassification
-from minibert.tokenizer import Row, WordPieceTokenizer
+from minibert.tokenizer import Row, Tokenizer
 from minibert.training.batches import Classification, Examples
 from minibert.training.frozen import ClassificationOfVectors, Head, first_vectors
 from minibert.training.history import Evaluation, History
@@ -81,9 +81,7 @@ def finetune(
         model.requires_grad_(True).eval()
 
 
-def logits_of(
-    model: BertForClassification, tokenizer: WordPieceTokenizer, rows: Sequence[Row]
-) -> Tensor:
+def logits_of(model: BertForClassification, tokenizer: Tokenizer, rows: Sequence[Row]) -> Tensor:
     """(rows, L) on the CPU, in the order of the rows."""
     labels = model.config.num_labels
     return compute_rows(model, tokenizer, rows, labels, lambda batch: model(**batch).logits)

@@ -16,7 +16,7 @@ from minibert.engine.host import send
 from minibert.engine.optimize import optimize
 from minibert.engine.streams import compute_rows
 from minibert.heads import BertForClassification
-from minibert.tokenizer import Row, WordPieceTokenizer
+from minibert.tokenizer import Row, Tokenizer
 from minibert.training.batches import Classification, Example
 
 
@@ -56,7 +56,7 @@ class ClassificationOfVectors(Classification):
 
 
 def first_vectors(
-    model: BertForClassification, tokenizer: WordPieceTokenizer, rows: Sequence[Row]
+    model: BertForClassification, tokenizer: Tokenizer, rows: Sequence[Row]
 ) -> Tensor:
     """The encoder's vector at [CLS] of each row, (rows, C), without dropout, on the CPU."""
     fast = optimize(model).bert

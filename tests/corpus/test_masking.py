@@ -6,13 +6,15 @@ import pytest
 from minibert._checks import IGNORED
 from minibert.corpus.masking import TokenKinds, mask_tokens
 from minibert.corpus.task import generator
-from minibert.text.vocabulary import Vocabulary
+from minibert.text.vocabulary import WordPieceVocabulary
 from minibert.tokenizer import WordPieceTokenizer
 from tests.corpus.conftest import SPECIAL
 
 WORDS = [f"{'##' if i % 3 else ''}w{i}" for i in range(300)]  # a word of three pieces, 100 times
 IDS = {**SPECIAL, **{word: 5 + i for i, word in enumerate(WORDS)}}
-KINDS = TokenKinds.of(WordPieceTokenizer(Vocabulary(IDS, SPECIAL, lower_case=True), "python"))
+KINDS = TokenKinds.of(
+    WordPieceTokenizer(WordPieceVocabulary(IDS, SPECIAL, lower_case=True), "python")
+)
 
 
 def random_rows(number, words=20):

@@ -14,7 +14,7 @@ from minibert.corpus.spans import make_spans
 from minibert.corpus.store import Corpus
 from minibert.corpus.task import generator
 from minibert.corpus.text import TextFile
-from minibert.text.vocabulary import Vocabulary
+from minibert.text.vocabulary import WordPieceVocabulary
 from minibert.tokenizer import WordPieceTokenizer
 from tests.corpus.conftest import SPECIAL, unmasked
 
@@ -47,7 +47,7 @@ def numbered(tmp_path_factory):
     counts = np.random.default_rng(0).integers(2, 12, size=60)  # sentences of a document
     words = [f"w{i}" for i in range(4 * counts.sum())]
     ids = {**SPECIAL, ".": 5, **{word: 6 + i for i, word in enumerate(words)}}
-    tokenizer = WordPieceTokenizer(Vocabulary(ids, SPECIAL, lower_case=True))
+    tokenizer = WordPieceTokenizer(WordPieceVocabulary(ids, SPECIAL, lower_case=True))
     sentences = iter(" ".join(words[i : i + 4]) + "." for i in range(0, len(words), 4))
     folder = tmp_path_factory.mktemp("pairs")
     documents = [" ".join(next(sentences) for _ in range(count)) for count in counts]

@@ -8,6 +8,7 @@ one that asks for much more memory than there is work gets a MemoryError, which 
 import itertools
 import json
 import struct
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from tests.robustness.fuzzing import (
     objects,
     values,
 )
+from tests.text.kinds import write_folder
 from tests.text.strategies import for_each
 
 FEW, MANY = 60, 2_300  # inputs of a test; nine tests make 20,700 in the slow tier
@@ -138,6 +140,38 @@ def test_config_json(fuzz, made):
 def test_tokenizer_json(fuzz, made):
     whole = json.loads((made / "tokenizer.json").read_text())
     fuzz(lambda data: Changed(made).call("tokenizer.json", data, tokenize), json_files(whole))
+
+
+@pytest.mark.parametrize("as_it_is", [False, True])
+@pytest.mark.parametrize("name", ["RobertaTokenizer", "AlbertTokenizer"])
+def test_tokenizer_json_of_a_variant(fuzz, name, as_it_is, tmp_path):
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast"} if as_it_is else {}
+    if as_it_is and name == "AlbertTokenizer":
+        settings |= {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+    changed = Changed(write_folder(tmp_path / "model", name, settings))
+    whole = json.loads((tmp_path / "model" / "tokenizer.json").read_text())
+    model = whole["model"]
+    if name == "RobertaTokenizer":
+        model["merges"] = [pair for pair in model["merges"][:9] if max(map(len, pair)) == 1]
+        kept = {"".join(pair) for pair in model["merges"]}
+        model["vocab"] = {t: i for t, i in model["vocab"].items() if i < 261 or t in kept}
+    else:
+        model["vocab"] = model["vocab"][:40]
+        whole["normalizer"]["normalizers"].pop()  # its table is not to be changed inside
+
+    def call(folder: Path) -> None:
+        tokenizer = minibert.Tokenizer.from_pretrained(folder)
+        if name == "RobertaTokenizer":
+            ours = minibert.Tokenizer.from_pretrained(folder, backend="python")
+            assert ours.vocabulary == tokenizer.vocabulary
+            ours.encode("A fine <mask> [MASK] film, zß", "bad")
+        row = tokenizer.encode("A fine <mask> [MASK] film, zß", "bad")
+        tokenizer.decode(row.ids)
+        tokenizer.save_pretrained(tmp_path / "saved")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fuzz(lambda data: changed.call("tokenizer.json", data, call), json_files(whole))
 
 
 def test_the_small_files_of_a_tokenizer(fuzz, made):

@@ -5,7 +5,8 @@ import json
 import pytest
 import transformers
 
-from minibert.text.vocabulary import Vocabulary
+from minibert.text.reading import read_vocabulary
+from minibert.text.vocabulary import WordPieceVocabulary
 from minibert.tokenizer import WordPieceTokenizer
 
 ROLES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -205,8 +206,8 @@ def test_a_tokenizer_of_another_kind_is_refused_by_name(folder, key, value, json
 def test_the_next_step_is_said(folder):
     folder.change("tokenizer_config.json", "word_tokenizer_type", to="mecab")
     assert folder.line().endswith(
-        "word_tokenizer_type is 'mecab'; it must be null or 'basic': minibert has BERT's "
-        "WordPiece only; use transformers.AutoTokenizer for this model"
+        "word_tokenizer_type is 'mecab'; it must be null or 'basic': minibert has the tokenizers "
+        "of BERT and its variants only; use transformers.AutoTokenizer for this model"
     )
 
 
@@ -380,7 +381,7 @@ def test_a_vocabulary_made_by_hand_is_held_to_the_same():
         ({"model_max_length": 0}, "model_max_length is 0; it must be a whole number from 1"),
     ):
         with pytest.raises(ValueError) as caught:
-            Vocabulary(**{"ids": ids, "special": roles, "lower_case": True, **wrong})
+            WordPieceVocabulary(**{"ids": ids, "special": roles, "lower_case": True, **wrong})
         assert message in str(caught.value)
 
 
@@ -403,7 +404,7 @@ def test_line_ends_and_blank_last_lines_are_no_tokens(folder, spelling):
     wanted, size = folder.ids(), len(TOKENS)
     folder.put("vocab.txt", SPELLINGS[spelling]("\n".join(TOKENS) + "\n").encode())
     assert folder.ids("python") == folder.ids("rust") == wanted
-    assert Vocabulary.from_folder(folder.path).size == size
+    assert read_vocabulary(folder.path, WordPieceVocabulary).size == size
 
 
 def test_a_blank_line_in_between_has_an_id_as_in_transformers(folder):
@@ -580,4 +581,4 @@ def test_ids_may_have_gaps(folder):
 @pytest.mark.parametrize(("stated", "read"), [(512, 512), (512.0, 512), (1e30, None), (None, None)])
 def test_the_longest_row_is_a_number_and_a_huge_one_is_none(folder, stated, read):
     folder.change("tokenizer_config.json", "model_max_length", to=stated)
-    assert Vocabulary.from_folder(folder.path).model_max_length == read
+    assert read_vocabulary(folder.path, WordPieceVocabulary).model_max_length == read

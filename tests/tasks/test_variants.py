@@ -9,9 +9,10 @@ import torch
 import transformers
 
 import minibert
-from minibert import TextClassifier, TextEncoder
+from minibert import TextClassifier, TextEncoder, Tokenizer
 from tests.conftest import FAMILIES, TEXTS, small_variant
 from tests.tasks.conftest import HALF, LABELS, new
+from tests.text.kinds import write_folder
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:the trained model calls every text"),
@@ -21,22 +22,31 @@ pytestmark = [
 PAIRS = [(text, "not so bad after all") for text in TEXTS[:5]]
 
 
-@pytest.fixture(scope="module", params=["wordpiece"])
-def vocabulary_of(request, tokenizer):
-    """Writes a tokenizer into a folder, and says what a model must be to go with it."""
-    tokenizers = {"wordpiece": tokenizer}
-    return tokenizers[request.param]
+# The class of transformers whose tokenizer a family has; the others have BERT's.
+OWN = {
+    "roberta": "RobertaTokenizer",
+    "xlm-roberta": "XLMRobertaTokenizer",
+    "camembert": "CamembertTokenizer",
+    "albert": "AlbertTokenizer",
+}
+# A family and its tokenizer. WordPiece goes with all, too: there is a Korean RoBERTa with it.
+KINDS = [(family, OWN.get(family, "BertTokenizer")) for family in FAMILIES]
+KINDS.append(("roberta", "BertTokenizer"))
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
-def folders(request, vocabulary_of, tmp_path_factory):
+@pytest.fixture(scope="module", params=KINDS, ids="-".join)
+def folders(request, tokenizer, tmp_path_factory):
     """(the family, a bare encoder of it, a classifier fitted from that and saved)."""
-    folder, family = tmp_path_factory.mktemp(request.param), request.param
-    small_variant(family, pad_token_id=vocabulary_of.pad_id).bert.save_pretrained(folder / "bare")
-    vocabulary_of.write_files(folder / "bare")
+    family, name = request.param
+    folder = tmp_path_factory.mktemp(family)
+    if name != "BertTokenizer":
+        tokenizer = Tokenizer.from_pretrained(write_folder(folder / "tokenizer", name))
+    changes = {"vocab_size": max(tokenizer.tokens) + 1, "pad_token_id": tokenizer.pad_id}
+    small_variant(family, **changes).bert.save_pretrained(folder / "bare")
+    tokenizer.write_files(folder / "bare")
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # a new head is what was asked for
-        warnings.filterwarnings("ignore", "epochs=|the trained model calls every text")
+        warnings.filterwarnings("ignore", "epochs=|the trained model calls every text|.*were cut")
         classifier = new(folder / "bare", seed=2).fit(TEXTS, LABELS, HALF)
     classifier.save(folder / "fitted")
     return family, folder / "bare", folder / "fitted", classifier
@@ -64,17 +74,23 @@ def test_transformers_gives_the_same_probabilities(folders, parity):
 
 def test_pairs_are_the_same_to_transformers(folders, parity):
     family, _, folder, classifier = folders
-    if classifier.model_.config.type_vocab_size < 2:
-        pytest.skip("its tokenizer has to know that there are no segments")
-    _, expected = theirs(folder, [list(pair) for pair in PAIRS], return_token_type_ids=True)
+    texts, others = (list(part) for part in zip(*PAIRS, strict=True))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    segments = classifier.model_.config.type_vocab_size > 1
+    asked = {"return_token_type_ids": segments}  # transformers leaves out ALBERT's
+    batch = tokenizer(texts, others, padding=True, truncation=True, return_tensors="pt", **asked)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        expected = model(**batch).logits.softmax(dim=-1).numpy()
     miss = np.abs(classifier.predict_proba(PAIRS) - expected).max()
     parity.at_most(f"TextClassifier, {family}: probabilities of pairs", float(miss), 1e-6)
 
 
 def test_rows_are_cut_to_what_the_positions_allow(folders):
-    """In a RoBERTa that pads with the id 0, one of the 40 positions is the padding's."""
+    """In a RoBERTa that pads with the id 1, two of the 40 positions are no token's."""
     family, bare, folder, classifier = folders
-    longest = 39 if family in ("roberta", "xlm-roberta", "camembert") else 40
+    config = classifier.model_.config
+    longest = 39 - config.pad_token_id if config.positions_skip_padding else 40
     assert classifier.model_.config.max_length == longest
     settings = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
     assert settings["model_max_length"] == longest

@@ -65,6 +65,23 @@ _ODD = (
 ODD = [text for line in _ODD for text in line.split(" ")]
 
 
+def spellings(name: str) -> list[str]:
+    """A special token of another tokenizer than BERT's, as it must be and must not be, and beside
+    the spaces and signs that matter to such a one."""
+    bare = name[1:-1]
+    wrong = [name.upper(), f"{name[0]} {bare} {name[-1]}", name[:-1], name[1:], f"＜{bare}＞", bare]
+    beside = [" ", "  ", "\n", "\u3000 ", "\x1c", "\xa0", "▁", "Ġ", "'s", "1", "x", ".", name]
+    return [*wrong, name, *(s + name for s in beside), *(name + s for s in beside)]
+
+
+# What the words of byte-level BPE and the pieces of Unigram turn on.
+SPACED = (
+    "'s|'S|don't|I'll|'|''|``|'re'd|’s|Ġ|▁|▁▁|Ġa|a Ġ| a|  a|a |a  | \n|\n\n|\t\t a|\xa0a| \xa0|"
+    "\u3000|\x1c|\x1f a|\x85|a1b2| 12|١٢|½|²|ⅷ|\u1c89|\U00010d40|\U0001ccf0|\U000116d0|a\u0301|İ|"
+    "ＡＢ|ﬁ|aaaaaaaaaaa"
+).split("|")
+
+
 def _spellings(name: str) -> list[str]:
     """A special token as it must be, and as it must not be to be one."""
     bare = name.strip("[]")
@@ -112,9 +129,9 @@ marked = st.builds(
 )
 
 
-def _words(tokens: Iterable[str]) -> st.SearchStrategy[str]:
+def _words(letters: Iterable[str]) -> st.SearchStrategy[str]:
     """Words made of pieces of the vocabulary, most of which take several pieces again."""
-    pieces = st.sampled_from(sorted({token.removeprefix("##") for token in tokens} - {""}))
+    pieces = st.sampled_from(sorted({*letters} - {""}))
     return st.lists(pieces, min_size=1, max_size=3).map("".join)
 
 
@@ -131,8 +148,14 @@ def _normal(form: str) -> Callable[[str], str]:
 
 def texts(tokens: Iterable[str]) -> st.SearchStrategy[list[str]]:
     """Up to 18 variants of a text, which may hold words of this vocabulary and all of the above."""
-    special, odd, long = map(st.sampled_from, (SPELLINGS, ODD, LONG_WORDS))
-    common = [_words(tokens)] * 10 + [runs] * 10 + [special] * 4
+    return texts_of((token.removeprefix("##") for token in tokens), SPELLINGS)
+
+
+def texts_of(words: Iterable[str], spellings: list[str]) -> st.SearchStrategy[list[str]]:
+    """As `texts`, for any vocabulary: the letters of its pieces, and how special tokens are written
+    in texts."""
+    special, odd, long = map(st.sampled_from, (spellings, ODD, LONG_WORDS))
+    common = [_words(words)] * 10 + [runs] * 10 + [special] * 4
     rare = [punctuation, spaces, ideographs, odd, long, composed, marked]
     part = st.sampled_from(common + rare).flatmap(lambda kind: kind)
     return st.lists(part, min_size=1, max_size=5).map(_variants)

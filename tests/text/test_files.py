@@ -8,7 +8,8 @@ import warnings
 import pytest
 import transformers
 
-from minibert.text.vocabulary import Vocabulary
+from minibert.text.reading import read_vocabulary
+from minibert.text.vocabulary import WordPieceVocabulary
 from minibert.tokenizer import WordPieceTokenizer
 
 SMALL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "na", "##ive", "hello", "!"]
@@ -21,16 +22,16 @@ def write_vocab(folder, tokens):
 def test_bare_vocabulary_says_what_it_infers(tmp_path):
     write_vocab(tmp_path, SMALL)
     with pytest.warns(UserWarning, match="no upper-case.*lower-cased"):
-        assert Vocabulary.from_folder(tmp_path).lower_case
+        assert read_vocabulary(tmp_path, WordPieceVocabulary).lower_case
     write_vocab(tmp_path, [*SMALL, "Hello"])
     with pytest.warns(UserWarning, match="not lower-cased"):
-        assert not Vocabulary.from_folder(tmp_path).lower_case
+        assert not read_vocabulary(tmp_path, WordPieceVocabulary).lower_case
 
 
 def test_published_uncased_vocabulary_is_taken_for_uncased(minilm, tmp_path):
     shutil.copy(minilm / "vocab.txt", tmp_path)
     with pytest.warns(UserWarning, match="no upper-case"):
-        assert Vocabulary.from_folder(tmp_path).lower_case
+        assert read_vocabulary(tmp_path, WordPieceVocabulary).lower_case
 
 
 @pytest.mark.parametrize("lower_case", [True, False])
@@ -50,7 +51,7 @@ def test_tokenizer_config_overrides_tokenizer_json_as_in_transformers(minilm, tm
 
 def test_published_cased_vocabulary_is_taken_for_cased(shared):
     with pytest.warns(UserWarning, match="not lower-cased"):
-        vocabulary = Vocabulary.from_folder(shared / "bert-base-cased")
+        vocabulary = read_vocabulary(shared / "bert-base-cased", WordPieceVocabulary)
     assert not vocabulary.lower_case and vocabulary.size == 28996
 
 
@@ -126,7 +127,7 @@ def without_case(folder):
 def with_contradiction(folder):
     """A folder whose two files disagree."""
     ids = {token: i for i, token in enumerate(SMALL)}
-    vocabulary = Vocabulary(
+    vocabulary = WordPieceVocabulary(
         ids=ids, special={token: ids[token] for token in SMALL[:5]}, lower_case=True
     )
     WordPieceTokenizer(vocabulary).save_pretrained(folder)
@@ -137,7 +138,7 @@ def with_contradiction(folder):
 @pytest.mark.parametrize(
     "read",
     [
-        lambda folder: Vocabulary.from_folder(folder),
+        lambda folder: read_vocabulary(folder, WordPieceVocabulary),
         lambda folder: WordPieceTokenizer.from_pretrained(folder),
     ],
     ids=["Vocabulary", "WordPieceTokenizer"],

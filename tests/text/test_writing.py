@@ -2,7 +2,8 @@
 
 import pytest
 
-from minibert.text.vocabulary import Vocabulary
+from minibert.text.reading import read_vocabulary
+from minibert.text.vocabulary import WordPieceVocabulary
 from minibert.tokenizer import WordPieceTokenizer
 
 
@@ -11,7 +12,7 @@ def vocabulary():
     """Every setting differs from its default."""
     names = ["<pad>", "<unk>", "<s>", "</s>", "<mask>"]
     ids = {token: i for i, token in enumerate([*names, "na", "##ive"])}
-    return Vocabulary(
+    return WordPieceVocabulary(
         ids=ids,
         special={token: ids[token] for token in names} | {"[E1]": 7},
         lower_case=False,
@@ -29,7 +30,7 @@ def vocabulary():
 
 def test_what_is_written_reads_back_the_same(vocabulary, tmp_path):
     WordPieceTokenizer(vocabulary).save_pretrained(tmp_path / "new")
-    assert Vocabulary.from_folder(tmp_path / "new") == vocabulary
+    assert read_vocabulary(tmp_path / "new", WordPieceVocabulary) == vocabulary
 
 
 def test_a_vocabulary_that_cannot_be_written_leaves_no_half_of_it(vocabulary, tmp_path):
