@@ -93,13 +93,6 @@ class BertModel(BertPretrained):
         found = any("pooler." in name for name in tensors)
         return cls(config, pooler=found and config.variant.has_pooler)
 
-    def _stored(self) -> dict[str, Tensor]:
-        # Where a family has no pooler, the layer in its place belongs to the classifier of rows.
-        tensors = super()._stored()
-        if self.config.variant.has_pooler:
-            return tensors
-        return {name: x for name, x in tensors.items() if not name.startswith("pooler.")}
-
     def make_packing(
         self, input_ids: Tensor, token_type_ids: Tensor | None, attention_mask: Tensor | None
     ) -> Packing:

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minibert._checks import IGNORED, check_labels, check_predict, check_token_labels
+from minibert.checkpoint.config_json import check_next_sentence
 from minibert.config import BertConfig
 from minibert.encoder import ACTIVATIONS
 from minibert.linear import Linear
@@ -151,11 +152,7 @@ class BertForPreTraining(BertPretrained):
     hf_architecture = "BertForPreTraining"
 
     def __init__(self, config: BertConfig) -> None:
-        if config.model_type != "bert":
-            raise ValueError(
-                f"model_type is {config.model_type!r}, and next sentence prediction is BERT's; "
-                "BertForMaskedLM serves every family"
-            )
+        check_next_sentence(config.model_type)
         super().__init__(config)
         self.bert = BertModel(config)
         self.masked_lm = MaskedLMHead(config)

@@ -217,6 +217,15 @@ def label_names(labels: Any) -> tuple[str, ...]:
     return tuple(map(str, labels))
 
 
+def check_next_sentence(model_type: str) -> None:
+    """Raise `ValueError` for a family that was not trained to tell whether texts are neighbours."""
+    if model_type != "bert":
+        raise ValueError(
+            f"model_type is {model_type!r}, and next sentence prediction is BERT's; "
+            "BertForMaskedLM serves every family"
+        )
+
+
 def write_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The contents of a config.json that transformers reads as the same model."""
     variant = find_variant(fields["model_type"])

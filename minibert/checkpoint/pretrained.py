@@ -143,7 +143,11 @@ class Pretrained(nn.Module, Generic[ConfigT]):
 
     def _stored(self) -> dict[str, Tensor]:
         """What files hold of the model, by our names."""
-        return unwrapped(self.state_dict())
+        tensors = unwrapped(self.state_dict())
+        if self.config.variant.has_pooler:
+            return tensors
+        # The layer in the pooler's place belongs to the classifier, not to the encoder alone.
+        return {name: x for name, x in tensors.items() if not name.startswith("pooler.")}
 
     @classmethod
     def _reader(cls) -> type[Self]:
