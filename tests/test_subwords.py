@@ -12,12 +12,13 @@ import transformers
 from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
-from minibert import Tokenizer, WordPieceTokenizer, tokenizer
+from minibert import TextClassifier, TextEncoder, Tokenizer, WordPieceTokenizer, tokenizer
 from minibert.text import byte_pairs
 from minibert.text.byte_pairs import LETTERS, WORDS, BytePairs
 from minibert.text.characters import _LATER_DIGITS, _LATER_LETTERS, SHAPES
 from minibert.text.reading import read_vocabulary
 from minibert.text.vocabulary import BytePairVocabulary, Vocabulary
+from tests.conftest import small_model
 from tests.text import strategies
 from tests.text.agreement import check_row, check_texts
 from tests.text.kinds import SPECIAL, split_files, write_folder
@@ -72,16 +73,17 @@ def drawn_texts(three):
 
 @pytest.fixture(scope="module")
 def sample(three):
-    """Some three hundred drawn texts, for tests that do not look for new ones."""
-    found = list(strategies.SPACED)
+    """Texts with what these tokenizers turn on, and some drawn ones."""
+    mask = three[0].vocabulary.mask_token
+    found = [*strategies.SPACED, *strategies.spellings(mask)]
     strategies.for_each(
-        lambda texts: found.extend(texts), drawn_texts(three), examples=25, repeatable=True
+        lambda texts: found.extend(texts), drawn_texts(three), examples=12, repeatable=True
     )
     return found
 
 
 def test_any_text(three, parity, request):
-    check_drawn_texts(three, 200, parity, request.node.callspec.params["folder"], repeatable=True)
+    check_drawn_texts(three, 150, parity, request.node.callspec.params["folder"], repeatable=True)
 
 
 @pytest.mark.slow
@@ -103,7 +105,7 @@ def check_drawn_texts(three, count, parity, kind, repeatable):
         check,
         drawn_texts(three),
         st.integers(0, 99),
-        examples=60 + count // 7,
+        examples=22 + count // 7,
         repeatable=repeatable,
     )
     runs = "the same texts in every run" if repeatable else "new texts in every run"
@@ -118,8 +120,8 @@ def batch_of_transformers(reference, *arguments, **options):
 
 def test_batches_are_those_of_transformers(three, sample):
     ours, rust, reference = three
-    texts = [text for text in sample if text][::5]  # an empty pair is none to transformers
-    for max_length in (None, 5, 8, 13, 21):
+    texts = [text for text in sample if text][::8]  # an empty pair is none to transformers
+    for max_length in (None, 5, 13):
         cut = {"truncation": max_length is not None, "max_length": max_length, "padding": True}
         for pairs in (None, texts[::-1]):
             wanted = batch_of_transformers(reference, texts, pairs, **cut)
@@ -306,7 +308,7 @@ def test_a_model_without_a_second_segment_gets_zeros(minilm, tmp_path, config):
 
 
 def test_the_class_of_a_family_is_written_again(minilm, tmp_path):
-    for name in ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"):
+    for name in ("DistilBertTokenizer", "ElectraTokenizer"):
         folder = tmp_path / name
         folder.mkdir()
         shutil.copy(minilm / "tokenizer.json", folder)
@@ -315,6 +317,40 @@ def test_the_class_of_a_family_is_written_again(minilm, tmp_path):
         written = json.loads((folder / "tokenizer_config.json").read_text())
         assert written["tokenizer_class"] == name
         assert Tokenizer.from_pretrained(folder)("a")["input_ids"].tolist() == [[101, 1037, 102]]
+
+
+# --- with a model --------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:.*(few|steps|longer than 12 tokens|learned nothing)")
+@pytest.mark.parametrize("name", ["RobertaTokenizer", "AlbertTokenizer"])
+def test_a_bert_with_any_tokenizer_is_trained_saved_and_opened(tmp_path, name):
+    start, saved = tmp_path / "start", tmp_path / "saved"
+    small_model(vocab_size=1500).bert.save_pretrained(start)
+    written = Tokenizer.from_pretrained(write_folder(tmp_path / "tokenizer", name))
+    written.save_pretrained(start)
+    texts, labels = ["A fine film.", "Bad, <mask> bad.", ("so", "so"), "fine"], [1, 0, 0, 1]
+    classifier = TextClassifier(start, epochs=1, batch_size=2, max_length=12)
+    classifier.fit(texts, labels)
+    classifier.save(saved)
+    again = TextClassifier.load(saved)
+    assert (again.predict_proba(texts) == classifier.predict_proba(texts)).all()
+    theirs = transformers.AutoTokenizer.from_pretrained(saved)
+    assert type(theirs).__name__ == name and theirs.model_max_length == 12
+    for text in texts:
+        both = text if isinstance(text, tuple) else (text,)
+        assert theirs(*both)["input_ids"] == again.tokenizer_.encode(*both).ids
+    assert TextEncoder.load(start).encode(texts).shape == (4, 48)
+
+
+def test_a_model_saved_over_another_keeps_every_file_of_its_tokenizer(tmp_path):
+    split_files(write_folder(tmp_path / "m", "RobertaTokenizer"))
+    (tmp_path / "m" / "config.json").write_text("{}")
+    (tmp_path / "m" / "sentencepiece.bpe.model").write_bytes(b"x")
+    before = {path.name for path in (tmp_path / "m").iterdir()}
+    small_model(vocab_size=1500).save_pretrained(tmp_path / "m", overwrite=True)
+    assert before < {path.name for path in (tmp_path / "m").iterdir()}
+    assert Tokenizer.from_pretrained(tmp_path / "m").tokenize("and and")[-1] == "Ġand"
 
 
 # --- mistakes that the checks above must find ----------------------------------------------------

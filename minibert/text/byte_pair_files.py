@@ -17,7 +17,7 @@ from minibert.text.added import Added, check_no_other_flag, read_entries
 from minibert.text.byte_pairs import LETTERS
 from minibert.text.frame import read_frame
 from minibert.text.kind import INSTEAD, MERGES, TOKENIZER_CONFIG, Files
-from minibert.text.source import Source
+from minibert.text.source import Source, added_by_both
 
 # What a model of this kind may have, beside its vocabulary and merges.
 _MODEL: dict[str, tuple[Any, ...]] = {
@@ -88,7 +88,7 @@ def _read_tokenizer_json(
                 f"use_regex: {INSTEAD}"
             )
         prefix = need(splitter, "add_prefix_space", SWITCH)
-    source = Source(ids, added if "added_tokens_decoder" in files.config else own, {})
+        source = Source(ids, added_by_both(files, own, added, ids, roles), {})
     if files.tokenizer_class is not None:
         _warn_of_other_space(files, prefix, settings["add_prefix_space"])
         source.fields.update(merges=merges, **settings)

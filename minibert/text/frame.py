@@ -1,8 +1,8 @@
 """The frame of a row, as a tokenizer.json states it: [CLS] text [SEP] pair [SEP].
 
 RoBERTa has two tokens between a text and its pair, <s> text </s></s> pair </s>, and type ids that
-are all 0. The cutting of rows to length and the numbers of segments are this library's own; what is
-read here is how many separators and segments there are.
+are all 0. Here it is read how many separators and segments there are; the frame itself is made in
+`minibert/tokenizer.py`, for every kind of tokenizer.
 """
 
 from __future__ import annotations

@@ -106,6 +106,7 @@ def find_files(folder: Path) -> Files:
             name = CLASSES[kind][0] if usual else None
     plain = name.removesuffix("Fast") if name is not None else None
     rebuilt_as = None if plain in _GENERAL else plain
+    # DistilBERT has no segments, and no key that says so.
     few = model.get("model_type") == "distilbert" or model.get("type_vocab_size") in (0, 1)
     segments = 1 if few or rebuilt_as == "DistilBertTokenizer" else 2
     return Files(folder, kind, config, whole, rebuilt_as, segments)

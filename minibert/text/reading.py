@@ -6,23 +6,20 @@ The rest is in wordpiece_files.py, byte_pair_files.py and unigram_files.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from minibert._checks import shown
 from minibert.checkpoint.schema import Rule, get, in_file, optional
 from minibert.text.added import (
     TOKEN,
-    Added,
     check_none_overlooked,
     content,
     read_decoder,
     sort_added,
 )
 from minibert.text.byte_pair_files import read_byte_pairs
-from minibert.text.kind import TOKENIZER_CONFIG, Files, Kind, check_never_split, find_files
-from minibert.text.source import Reader, Source
+from minibert.text.kind import TOKENIZER_CONFIG, Kind, check_never_split, find_files
+from minibert.text.source import Reader
 from minibert.text.unigram_files import read_unigram
 from minibert.text.vocabulary import (
     AS_IT_IS,
@@ -76,7 +73,6 @@ def read_vocabulary(folder: Path, wanted: type[V]) -> V:
         for role, token in stated.items()
     }
     source = read(files, decoder, roles)
-    _check_same_added(files, source, decoder, roles)
     with in_file(files.path):
         special, added = sort_added(source.added)
         special = {**dict(source.role(roles, role) for role in ROLES), **special}
@@ -97,21 +93,3 @@ def read_vocabulary(folder: Path, wanted: type[V]) -> V:
         check_never_split(files.config, special)
     check_none_overlooked(folder, files.config, {**special, **added}, roles)
     return vocabulary
-
-
-def _check_same_added(
-    files: Files, source: Source, decoder: list[Added], roles: Mapping[str, str]
-) -> None:
-    """Raise `ValueError` if tokenizer.json and tokenizer_config.json add other tokens.
-
-    Either may be silent on the tokens that have a role.
-    """
-    if files.whole is None or "added_tokens_decoder" not in files.config:
-        return
-    ours, theirs = ({token[:3] for token in tokens} for tokens in (decoder, source.added))
-    for token, i, _ in sorted(ours ^ theirs):
-        if not (token in roles.values() and i == source.ids.get(token)):
-            raise ValueError(
-                f"{files.path} and {TOKENIZER_CONFIG} beside it do not add the same tokens: one "
-                f"of them lacks {shown(token)} with id {i}"
-            )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from minibert._checks import shown
 from minibert.text.added import Added
-from minibert.text.kind import Files
+from minibert.text.kind import TOKENIZER_CONFIG, Files
 
 
 class Source(NamedTuple):
@@ -37,3 +37,30 @@ class Reader(Protocol):
     """
 
     def __call__(self, files: Files, added: list[Added], roles: Mapping[str, str]) -> Source: ...
+
+
+def added_by_both(
+    files: Files,
+    own: list[Added],
+    decoder: list[Added],
+    ids: Mapping[str, Any],
+    roles: Mapping[str, str],
+) -> list[Added]:
+    """The tokens that tokenizer.json adds, `own`, by the rules of tokenizer_config.json where that
+    has them, too: `decoder`.
+
+    Raises `ValueError` if they do not add the same, but for the tokens that have a role: on these
+    either may be silent.
+    """
+    if "added_tokens_decoder" not in files.config:
+        return own
+    ours, theirs = ({token[:3] for token in tokens} for tokens in (own, decoder))
+    for token, i, _ in sorted(ours ^ theirs):
+        if not (token in roles.values() and i == ids.get(token)):
+            raise ValueError(
+                f"it and {TOKENIZER_CONFIG} beside it do not add the same tokens: one of them "
+                f"lacks {shown(token)} with id {i}"
+            )
+    there, rules = {token.content for token in own}, {token.content: token for token in decoder}
+    missing = [token for token in decoder if token.content not in there]
+    return [rules.get(token.content, token) for token in own] + missing

@@ -31,7 +31,7 @@ from minibert.checkpoint.schema import (
 from minibert.text.added import FLAGS, TOKEN, Added, content, read_entries
 from minibert.text.frame import Frame, read_frame
 from minibert.text.kind import TOKENIZER_CONFIG, Files
-from minibert.text.source import Source
+from minibert.text.source import Source, added_by_both
 
 # What transformers' classes ask tokenizer_config.json for, with what they take where it is silent.
 _DEFAULTS = {
@@ -77,8 +77,7 @@ def read_unigram(files: Files, added: list[Added], roles: Mapping[str, str]) -> 
             _check_ends(files.config, roles)
     with in_file(files.path):
         own, ids = read_entries(data), _ids(data["model"])
-        if "added_tokens_decoder" not in files.config:
-            added = own
+        added = added_by_both(files, own, added, ids, roles)
         source = Source(ids, _with_named(added, ids, roles, files), {"settings": settings})
         _check_unknown(data["model"]["unk_id"], source.role(roles, "unk_token"), name)
         frame = _frame(data, source, roles, name)

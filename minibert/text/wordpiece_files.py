@@ -16,7 +16,7 @@ from minibert.checkpoint.schema import OBJECT, SWITCH, get, in_file, need, optio
 from minibert.text.added import Added, check_plain, read_entries
 from minibert.text.frame import BERT_FRAME, read_frame
 from minibert.text.kind import TOKENIZER_CONFIG, Files
-from minibert.text.source import Source
+from minibert.text.source import Source, added_by_both
 from minibert.wordpiece import CONTINUATION, MAX_CHARACTERS
 
 # Our settings of the text and their keys in a tokenizer_config.json.
@@ -55,13 +55,15 @@ def read_wordpiece(files: Files, added: list[Added], roles: Mapping[str, str]) -
             get(files.config, theirs, optional(SWITCH))
     if files.whole is None:
         return _read_vocab(files.path, files.config, added)
-    return _read_tokenizer_json(files, files.whole, roles)
+    return _read_tokenizer_json(files, files.whole, added, roles)
 
 
 # --- tokenizer.json ------------------------------------------------------------------------------
 
 
-def _read_tokenizer_json(files: Files, data: Mapping[str, Any], roles: Mapping[str, str]) -> Source:
+def _read_tokenizer_json(
+    files: Files, data: Mapping[str, Any], decoder: list[Added], roles: Mapping[str, str]
+) -> Source:
     """Everything; but of a tokenizer that is rebuilt, the config has the last word on settings.
 
     The file's own padding and truncation, which some publishers left switched on, are not read: how
@@ -83,8 +85,9 @@ def _read_tokenizer_json(files: Files, data: Mapping[str, Any], roles: Mapping[s
             split_cjk=need(normalizer, "handle_chinese_chars", SWITCH),
         )
         ids = need(data["model"], "vocab", OBJECT)
-        added = read_entries(data)
-        check_plain(added)
+        own = read_entries(data)
+        check_plain(own)
+        added = added_by_both(files, own, decoder, ids, roles)
     settings = _settled(stated, files.config, files.path, rebuilt)
     source = Source(ids, added, dict(settings))
     if not rebuilt:

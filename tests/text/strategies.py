@@ -77,8 +77,8 @@ def spellings(name: str) -> list[str]:
 # What the words of byte-level BPE and the pieces of Unigram turn on.
 SPACED = (
     "'s|'S|don't|I'll|'|''|``|'re'd|’s|Ġ|▁|▁▁|Ġa|a Ġ| a|  a|a |a  | \n|\n\n|\t\t a|\xa0a| \xa0|"
-    "\u3000|\x1c|\x1f a|\x85|a1b2| 12|١٢|½|²|ⅷ|\u1c89|\U00010d40|\U0001ccf0|\U000116d0|a\u0301|İ|"
-    "ＡＢ|ﬁ|aaaaaaaaaaa"
+    "\u3000|\x1c|!\x1c?|\x1f a|\x85|a1b2| 12|١٢|½|²|ⅷ|\u1c89|\U00010d40|\U0001ccf0|\U000116d0|"
+    "a\u0301|İ|ＡＢ|ﬁ|aaaaaaaaaaa"
 ).split("|")
 
 
