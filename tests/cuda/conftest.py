@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from minibert.text.vocabulary import Vocabulary
+from minibert.text.vocabulary import WordPieceVocabulary
 from minibert.tokenizer import WordPieceTokenizer
 from tests.conftest import TEXTS, TINY, hf_model, ours_from
 
@@ -140,7 +140,7 @@ def tokenizer():
     special = {name: i for i, name in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"))}
     words = sorted({word for text in TEXTS for word in text.split()})
     ids = special | {word: i for i, word in enumerate(words, len(special))}
-    return WordPieceTokenizer(Vocabulary(ids=ids, special=special, lower_case=True))
+    return WordPieceTokenizer(WordPieceVocabulary(ids=ids, special=special, lower_case=True))
 
 
 @pytest.fixture(scope="session")

@@ -267,7 +267,7 @@ def test_loading_looks_at_settings_first(arguments, line):
 def test_an_encoder_is_made_of_a_model_not_of_its_name(tokenizer):
     for model in ("minilm-l6", None, small_model()):
         with pytest.raises(
-            ValueError, match="model is of type .*; give a BertModel and a WordPiece"
+            ValueError, match="model is of type .*; give a BertModel and a Tokenizer"
         ):
             TextEncoder(model, tokenizer)
     with pytest.raises(ValueError, match="tokenizer str; give a BertModel"):
