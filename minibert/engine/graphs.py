@@ -166,7 +166,7 @@ class Recorder:
         free = next((stream for stream in streams if stream not in taken), None)
         if free is None:
             raise RuntimeError(f"so many models have graphs that all {STREAMS} streams are in use")
-        self.stream = free
+        self.stream: torch.cuda.Stream = free
         self.pool = torch.cuda.graph_pool_handle()
         _RECORDERS.add(self)
 
