@@ -6,10 +6,11 @@ or more each, where the arithmetic of all takes less than one of these launches.
 take all rows at once.
 
 Two of PyTorch's kernels do: flash attention in half precision (what `varlen_attn` calls, which has
-no dropout) and memory-efficient attention in fp32. Both have a backward pass and drop attention
-weights, so training computes what the papers say. PyTorch keeps them to itself; they are used here
-only, and tried before they are trusted. Never run on a GPU by us: only on the meta device, which
-knows their arguments and shapes, and with stand-ins.
+no dropout) and memory-efficient attention in fp32. Both have a backward pass, and flash attention
+drops attention weights, so training computes what the papers say. The other one drops them wrongly
+where rows are packed (see `packed_kernel`), so fp32 with dropout goes by groups. PyTorch keeps both
+to itself; they are used here only, and tried before they are trusted. Never run on a GPU by us:
+only on the meta device, which knows their arguments and shapes, and with stand-ins.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ class PackedAttention(SelfAttention):
         asked = record is not None and record.attentions is not None
         if asked or self.config.attention != "auto" or not len(qkv) or _is_large_and_full(packing):
             return super().attend(qkv, packing, record)
-        kernel = packed_kernel(qkv.device, qkv.dtype, qkv.shape[-1])
+        dropped = self.dropout.p if self.dropout.training else 0.0
+        kernel = packed_kernel(qkv.device, qkv.dtype, qkv.shape[-1], dropped > 0)
         if kernel is None:
             return super().attend(qkv, packing, record)
-        dropped = self.dropout.p if self.dropout.training else 0.0
         return kernel(qkv, packing.starts, packing.lengths[0], dropped)
 
 
@@ -58,17 +59,25 @@ def _is_large_and_full(packing: Packing) -> bool:
 
 
 @cache
-def packed_kernel(device: torch.device, dtype: torch.dtype, head_size: int) -> Kernel | None:
+def packed_kernel(
+    device: torch.device, dtype: torch.dtype, head_size: int, drops: bool = False
+) -> Kernel | None:
     """The kernel for packed rows of a number format and head size on a device, or None.
 
-    Warns where there is one and it fails its probe.
+    drops: whether it is to drop attention weights. Warns where there is one and it fails its probe.
+
+    Memory-efficient attention counts on from its seed by row, head and place in a row; that of row
+    and head is a multiple of the longest row's keys. PyTorch 2.10 to 2.13 give the forward pass of
+    packed rows 0 for these ("will be set inside the kernel", in _efficient_attention_forward), and
+    the backward pass their number. So all heads would drop alike, and gradients would be those of
+    other weights than were kept.
     """
     if device.type != "cuda" or head_size % 8 or head_size > 128:
         return None
     ampere = torch.cuda.get_device_capability(device) >= (8, 0)
     if dtype in (torch.bfloat16, torch.float16) and ampere:
         kernel = flash
-    elif dtype in (torch.float32, torch.float16):
+    elif dtype in (torch.float32, torch.float16) and not drops:
         kernel = memory_efficient
     else:
         return None

@@ -32,6 +32,7 @@ from contextlib import suppress
 from functools import cache
 from threading import Lock
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,8 @@ EARNED = 8
 # Of one encoder. Texts one by one need 8, batches of 8 texts up to 64. When there are more, all are
 # dropped.
 MOST_GRAPHS = 128
+# PyTorch has so many streams for each GPU, and gives them out in turn, again and again.
+STREAMS = 32
 WARM_UPS = 3  # as PyTorch's own make_graphed_callables runs before it records
 # Between a graph and the encoder without. Products with other numbers of rows have other kernels,
 # which round otherwise: in bf16, 2^-9 a number, which twelve layers add up to about 0.01.
@@ -140,6 +143,9 @@ class Buffers:
         return lambda: y.copy_(forward(x, packing, wanted))
 
 
+_RECORDERS: WeakSet[Recorder] = WeakSet()  # those whose graphs may still be replayed
+
+
 class Recorder:
     """Records graphs on a device. All that is asked of CUDA is asked here and in `is_in_order`.
 
@@ -155,8 +161,14 @@ class Recorder:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.stream = torch.cuda.Stream(device)
+        taken = {recorder.stream for recorder in _RECORDERS} | {_warm_up_stream(device)}
+        streams = (torch.cuda.Stream(device) for _ in range(STREAMS))
+        free = next((stream for stream in streams if stream not in taken), None)
+        if free is None:
+            raise RuntimeError(f"so many models have graphs that all {STREAMS} streams are in use")
+        self.stream: torch.cuda.Stream = free
         self.pool = torch.cuda.graph_pool_handle()
+        _RECORDERS.add(self)
 
     def record(self, run: Callable[[], Tensor]) -> Callable[[], Tensor]:
         """A function that does what `run` does now, and returns the same tensor each time."""

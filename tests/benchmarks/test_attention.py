@@ -347,6 +347,13 @@ def test_cuda_time_is_between_two_events(cuda):
     assert clock.diary == ["record", "run", "record", "synchronize"]
 
 
+def test_a_gpu_has_work_while_what_is_timed_is_launched(cuda):
+    device, _ = cuda
+    device.device, device.flush_bytes = torch.device("cpu"), 1 << 10
+    device.flush()
+    assert device.flushes > 1 and (device._flushed == device.flushes).all()
+
+
 def test_cuda_memory_is_the_peak_above_what_was_held(cuda):
     device, clock = cuda
     clock.peak = 10_000  # of something earlier

@@ -3,6 +3,8 @@
 On a CPU, which has no such kernel, a stand-in goes through the same tests.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -18,7 +20,7 @@ from minibert.engine.attention import FULL_TOKENS, PackedAttention, flash, memor
 from minibert.engine.exchange import exchange
 from minibert.packing import Packing
 from tests.conftest import BATCHES, ragged_batch
-from tests.cuda.conftest import everywhere, relative
+from tests.cuda.conftest import HALVES, everywhere, relative
 from tests.engine.test_attention import row_by_row
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -52,9 +54,9 @@ def kernels(device, monkeypatch):
     """The list of calls of the kernel, which a CPU is given a stand-in for."""
     calls, find = [], attention.packed_kernel
 
-    def found(where, dtype, head_size):
+    def found(where, dtype, head_size, drops=False):
         refused = where.type != "cuda" and (head_size % 8 or head_size > 128)
-        kernel = find(where, dtype, head_size) if where.type == "cuda" else None
+        kernel = find(where, dtype, head_size, drops) if where.type == "cuda" else None
         if where.type != "cuda" and not refused:
             kernel = row_by_row_skipping_empty
         return None if kernel is None else lambda *given: calls.append(1) or kernel(*given)
@@ -124,6 +126,10 @@ def test_context_and_gradient_are_those_of_the_formula(name, lengths, device, pa
 # --- dropout of attention weights -----------------------------------------------------------------
 
 ROWS, WIDTH = [64, 33, 5], 64  # no row is longer than a head is wide
+# What packed_kernel says of memory-efficient attention, for which it is not used. Where a version
+# of PyTorch does better, the test passes, and it can be.
+WRONG = pytest.mark.xfail(torch.cuda.is_available(), reason="PyTorch drops alike in all heads")
+DROPPING = [pytest.param("fp32", marks=WRONG), *HALVES]
 
 
 def unit_values(qkv, lengths):
@@ -143,7 +149,7 @@ def kept_weights(kernel, qkv, device, dropped, seed, lengths=ROWS):
 
 
 @everywhere
-@pytest.mark.parametrize("name", DTYPES)
+@pytest.mark.parametrize("name", DROPPING)
 @pytest.mark.parametrize("dropped", [0.1, 0.5])
 def test_the_right_share_of_weights_is_dropped_and_the_rest_scaled(name, dropped, device, parity):
     exact, _ = drawn(ROWS, 8, WIDTH, name)
@@ -182,7 +188,7 @@ def test_dropout_follows_from_the_seed(name, device):
     assert not torch.equal(other, kernel(qkv, starts_of(ROWS, device), max(ROWS), 0.3))
 
 
-@pytest.mark.parametrize("name", DTYPES)
+@pytest.mark.parametrize("name", DROPPING)
 def test_gradients_are_those_of_the_weights_that_were_kept(name, device, parity):
     """The backward pass draws nothing anew: the formula with the same weights dropped has the same
     gradients of query, key and value."""
@@ -215,6 +221,26 @@ def test_the_mean_of_many_draws_is_the_context_without_dropout(name, device, par
     wanted = by_the_formula(exact, ROWS)
     miss = relative(total.cpu() / draws - wanted, wanted)
     parity.at_most(f"{name}, mean of {draws} draws with dropout", miss, 0.1)
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16"])
+def test_the_module_drops_the_same_weights_backward(name, device, parity):
+    """In every number format, by whatever way serves it. The context is linear in the values, so
+    that it is its own derivative by them, times them, if the weights are the same."""
+    config = BertConfig(hidden_size=4 * WIDTH, num_attention_heads=4)
+    config = replace(config, attention_probs_dropout_prob=0.5)
+    module = exchange(SelfAttention(config), PackedAttention).to(device).train()
+    columns, lengths = torch.arange(max(ROWS)), torch.tensor(ROWS)[:, None]
+    packing = Packing((columns < lengths).to(device), mixed=True)
+    exact, factors = drawn(ROWS, 4, WIDTH, name)
+    qkv = exact.to(device, DTYPES[name]).requires_grad_()
+    context = module.attend(qkv, packing)
+    gradient = torch.autograd.grad(context, qkv, factors.to(context))[0]
+    by_context = (context.detach().cpu().double() * factors).sum(2)  # of each token and head
+    by_values = (gradient.cpu().double() * exact)[:, 2].sum(2)
+    for row, other in zip(by_context.split(ROWS), by_values.split(ROWS), strict=True):
+        miss = relative(row.sum(0) - other.sum(0), row)
+        parity.at_most(f"dropout in {name}, forward and backward apart", miss, ROUNDING[name])
 
 
 # --- in the module --------------------------------------------------------------------------------

@@ -62,9 +62,9 @@ def test_what_is_sent_arrives_whatever_was_sent_before_it(dtype, device):
             assert one.device == device and torch.equal(one.cpu(), wanted)
 
 
-def test_a_device_that_is_not_there_is_refused_by_name():
+def test_a_device_that_is_not_there_is_refused_by_name(start):
     with pytest.raises(ValueError, match="device 'cuda:99' cannot be used here"):
-        TextClassifier(device="cuda:99").fit(TEXTS, [i % 2 for i in range(len(TEXTS))])
+        TextClassifier(start, device="cuda:99").fit(TEXTS, [i % 2 for i in range(len(TEXTS))])
 
 
 @torch.inference_mode()

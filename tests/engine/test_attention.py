@@ -129,6 +129,33 @@ def test_the_kernel_follows_from_gpu_number_format_and_head_size(
     packed_kernel.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("capability", "dtype", "kernel"),
+    [
+        ((9, 0), torch.bfloat16, flash),
+        ((8, 0), torch.float16, flash),
+        ((9, 0), torch.float32, None),
+        ((7, 5), torch.float16, None),
+    ],
+)
+def test_only_flash_attention_drops_weights(monkeypatch, capability, dtype, kernel):
+    """The other kernel's gradients would be those of other weights than were kept."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(attention, "probe", lambda *_: "")
+    packed_kernel.cache_clear()
+    assert packed_kernel(CUDA, dtype, 64, True) is kernel
+    packed_kernel.cache_clear()
+
+
+@pytest.mark.parametrize(("training", "share"), [(True, 0.25), (True, 0.0), (False, 0.25)])
+def test_the_module_says_whether_weights_are_to_be_dropped(monkeypatch, training, share):
+    asked = []
+    monkeypatch.setattr(attention, "packed_kernel", lambda *given: asked.append(given[3]))
+    model = minibert.BertModel(BertConfig(**TINY, attention_probs_dropout_prob=share))
+    packed(model.train(training))(**BATCHES["ragged"])
+    assert set(asked) == {training and share > 0}
+
+
 def test_the_cpu_has_no_such_kernel():
     assert packed_kernel(CPU, torch.bfloat16, 64) is None
 

@@ -5,8 +5,9 @@ import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
+from weakref import WeakSet
 
 import pytest
 import torch
@@ -527,6 +528,18 @@ def test_on_a_gpu_an_optimized_model_has_graphs():
     assert Encoder not in classes_for(torch.device("cpu"))
 
 
+@dataclass(frozen=True)
+class Stream:
+    """Of a GPU. Two with the same name are the same."""
+
+    name: str
+    log: list[str] = field(compare=False)
+    device = CUDA
+
+    def wait_stream(self, other):
+        self.log.append(f"{self.name} waits for {other.name}")
+
+
 class Cuda:
     """Stands in for torch.cuda, and writes down what it is asked."""
 
@@ -540,18 +553,16 @@ class Cuda:
         monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
         monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
         monkeypatch.setattr(torch.cuda, "default_generators", (self,), raising=False)
+        monkeypatch.setattr(graphs, "_RECORDERS", WeakSet())
         graphs._warm_up_stream.cache_clear()
 
     def stream_named(self, name):
-        def wait_stream(other):
-            self.log.append(f"{name} waits for {other.name}")
-
-        return SimpleNamespace(name=name, device=CUDA, wait_stream=wait_stream)
+        return Stream(name, self.log)
 
     def Stream(self, device):
         assert device == CUDA
         self.numbers += 1
-        return self.stream_named(f"stream {self.numbers}")
+        return self.stream_named(f"stream {(self.numbers - 1) % graphs.STREAMS + 1}")
 
     def current_stream(self, device):
         assert device == CUDA
@@ -606,11 +617,11 @@ def test_a_recording_is_made_as_pytorch_says(monkeypatch):
     recorder = Recorder(CUDA)
     replay = recorder.record(cuda.run)
     made = [
-        "stream 2 waits for default",
-        *["run on stream 2"] * 3,
-        "default waits for stream 2",
-        "record on stream 1",
-        "run on stream 1",
+        "stream 1 waits for default",
+        *["run on stream 1"] * 3,
+        "default waits for stream 1",
+        "record on stream 2",
+        "run on stream 2",
         "recorded",
     ]
     assert cuda.log == made and cuda.now is cuda.default
@@ -620,6 +631,20 @@ def test_a_recording_is_made_as_pytorch_says(monkeypatch):
     recorder.record(cuda.run)
     assert cuda.log[-len(made) :] == made  # on the same streams
     assert Recorder(CUDA).stream.name == "stream 3"
+
+
+def test_recorders_in_use_never_share_a_stream(monkeypatch):
+    """PyTorch gives out the same streams in turn."""
+    Cuda(monkeypatch)
+    kept = [Recorder(CUDA) for _ in range(3)]
+    for _ in range(3 * graphs.STREAMS):
+        assert Recorder(CUDA).stream not in {recorder.stream for recorder in kept}
+    kept += [Recorder(CUDA) for _ in range(graphs.STREAMS - 4)]
+    names = {recorder.stream.name for recorder in kept}
+    assert len(names) == len(kept) == graphs.STREAMS - 1
+    assert "stream 1" not in names, "on which the warm-ups run"
+    with pytest.raises(RuntimeError, match="all 32 streams are in use"):
+        Recorder(CUDA)
 
 
 def test_after_a_recording_that_failed_the_stream_is_as_before_and_random_numbers_go_on(

@@ -131,14 +131,14 @@ def one_long_row(qkv, starts, longest, dropped):
     return F.scaled_dot_product_attention(query, key, value, dropout_p=dropped).transpose(0, 1)
 
 
-def waits_of_a_step(model, task, monkeypatch, **recipe):
+def waits_of_a_step(model, task, monkeypatch, kernel=one_long_row, **recipe):
     """What a step asks the device for, with the classes that a GPU has, after one step that made
     the moments of the optimizer."""
     device = OnDevice(model)
     monkeypatch.setitem(LATE, "cpu", 1)
     classes_for = speed.classes_for
     monkeypatch.setattr(speed, "classes_for", lambda _, *how: classes_for(GPU, *how))
-    monkeypatch.setattr(attention, "packed_kernel", lambda *_: one_long_row)
+    monkeypatch.setattr(attention, "packed_kernel", lambda *_: kernel)
     monkeypatch.setattr(readings, "fetch", lambda values: lambda: [0.5, 1.0, 0.0])
     for module in (host, batches, pre_training):
         monkeypatch.setattr(module, "send", device.send)
@@ -158,6 +158,11 @@ def waits_of_a_step(model, task, monkeypatch, **recipe):
 )
 def test_a_step_waits_for_nothing(kind, monkeypatch):
     assert waits_of_a_step(*learning(kind), monkeypatch) == []
+
+
+def test_nor_where_rows_are_grouped(monkeypatch):
+    """As in fp32 with dropout, for which there is no kernel for packed rows."""
+    assert waits_of_a_step(*learning("classification"), monkeypatch, kernel=None) == []
 
 
 @pytest.mark.parametrize("recipe", [{"accumulate": 2}, {"precision": "bf16"}, {"checkpoint": True}])
