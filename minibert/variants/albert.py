@@ -14,7 +14,7 @@ minibert does as transformers does. GELU is the tanh approximation. The second v
 weights (albert-base-v2) was trained without any dropout.
 
 Since the layers share their weights, they cannot be trained apart: `trained_layers` of 1 or more
-and `layer_decay` are refused.
+and a `layer_decay` below 1 are refused.
 """
 
 from minibert.variants.variant import Variant

@@ -16,7 +16,7 @@ What differs in the model is little:
   wherever the padding stands. So two entries of the table, 0 and 1, belong to no token, and a table
   of 514 serves rows of 512. Padding is known by its id, not by the attention mask: a token that the
   mask hides is counted all the same. All this is a habit of fairseq, the library that RoBERTa was
-  written in, and no idea of the paper's.
+  written in; the paper does not speak of it.
 - There is one segment, 0 for every token.
 - There is no pooler, since no task of pre-training would train one; where a file has one, it is
   ignored. The sequence classifier (`BertForClassification`) has a layer in its place, with tanh,
