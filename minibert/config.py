@@ -7,6 +7,7 @@ The letters for sizes in the shape comments of this book, and in the papers:
     T  tokens of a padded row
     N  real tokens of the batch, padding not counted
     C  hidden size, the width of a token's vector     H               d_model
+    E  width of the embedding tables; C in BERT       (ALBERT's: E)
     I  width inside the feed-forward network          4H              d_ff
     H  attention heads                                A               h
     D  size of a head, C / H                          H / A           d_k = d_v
@@ -47,7 +48,7 @@ class BertConfig:
     """The shape of a BERT; the defaults are bert-base-cased (Devlin et al. 2019, section 3).
 
     model_type names the family: "bert" itself or one of those in variants/, which change a few
-    things around the same encoder. The properties below are all that they change.
+    things around the same encoder. What they change stands in the fields and properties below.
 
     Field names and meanings are those of Hugging Face's `config.json`, with three exceptions:
     `labels` (there: `id2label`), `attention`, a choice of implementation that is not part of a
@@ -74,9 +75,9 @@ class BertConfig:
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
     problem_type: ProblemType | None = None  # what BertForClassification's labels are; see problem
     attention: AttentionKind = "auto"  # see SelfAttention
-    embedding_size: int | None = None  # ELECTRA, ALBERT: the width of the tables; None: C
-    num_hidden_groups: int | None = None  # ALBERT: layers with weights of their own; None: all
-    qa_dropout: float = 0.0  # DistilBERT: before the span head
+    embedding_size: int | None = None  # E, in ELECTRA and ALBERT; None: C
+    num_hidden_groups: int | None = None  # ALBERT: see layers_with_weights
+    qa_dropout: float = 0.0  # before the span head; DistilBERT: 0.1
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
@@ -91,23 +92,23 @@ class BertConfig:
 
     @property
     def embedding_width(self) -> int:
-        """E, the width of the tables of embeddings: C, or less (ELECTRA, ALBERT)."""
+        """E, the width of the embedding tables: C, or less (ELECTRA, ALBERT)."""
         return self.hidden_size if self.embedding_size is None else self.embedding_size
 
     @property
     def layers_with_weights(self) -> int:
-        """How many layers there are in memory; ALBERT computes them several times."""
+        """How many layers have weights of their own: all; in ALBERT fewer, each computed again."""
         return self.num_hidden_groups or self.num_hidden_layers
 
     @property
     def positions_skip_padding(self) -> bool:
-        """Whether a position is the number of a token, past the padding id, not its column
-        (RoBERTa, XLM-R, CamemBERT)."""
+        """Whether a row's tokens are counted, from the padding id on (RoBERTa, XLM-R, CamemBERT).
+        In BERT a token's position is its column."""
         return self.variant.positions_skip_padding
 
     @property
     def max_length(self) -> int:
-        """The most tokens of a row: the entries of the position table that a token can have."""
+        """The most tokens that a row may have. Of RoBERTa's 514 positions tokens have 512."""
         if not self.positions_skip_padding:
             return self.max_position_embeddings
         assert self.pad_token_id is not None  # was checked
@@ -125,24 +126,24 @@ class BertConfig:
 
     @property
     def head_dropout(self) -> float:
-        """The dropout before the classifier of rows."""
+        """The dropout before the classifier of `BertForClassification`."""
         rate = self.classifier_dropout
         return self.hidden_dropout_prob if rate is None else rate
 
     @property
     def token_head_dropout(self) -> float:
-        """The dropout before the classifier of tokens; DistilBERT's is that of the layers."""
+        """The dropout before a classifier of tokens; in DistilBERT that of the layers."""
         drops_as_hidden = self.variant.tokens_drop_as_hidden
         return self.hidden_dropout_prob if drops_as_hidden else self.head_dropout
 
     @property
     def pooler_dropout(self) -> float:
-        """The dropout before the pooler: RoBERTa and ELECTRA train theirs with each task."""
+        """The dropout before the pooler, or the layer in its place; RoBERTa and ELECTRA have it."""
         return self.head_dropout if self.variant.dropout_before_pooler else 0.0
 
     @property
     def pooler_activation(self) -> str:
-        """tanh; ReLU in DistilBERT, GELU in ELECTRA."""
+        """Of the pooler, or the layer in its place: tanh; DistilBERT: ReLU; ELECTRA: GELU."""
         return self.variant.pooler_activation
 
     @property

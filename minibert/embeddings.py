@@ -22,10 +22,10 @@ class Embeddings(nn.Module):
 
     LayerNorm makes the C numbers of each token have mean 0 and variance 1, then scales and shifts
     them by learned vectors: g (x - mean) / sqrt(var + eps) + b (Ba et al. 2016, arXiv 1607.06450).
-    eps is 1e-12 here, not PyTorch's 1e-5.
+    eps is 1e-12 in BERT; RoBERTa has PyTorch's 1e-5.
 
-    Two switches of config.py are used here. In ELECTRA and ALBERT the tables are E wide, less than
-    C, and a product widens the sum. DistilBERT has no table of segments.
+    Three things change with the family. In ELECTRA and ALBERT the tables are E wide, less than C,
+    and a linear layer widens the sum. DistilBERT has no segment table. RoBERTa counts positions.
 
     Dropout sets each number to zero with probability p while the model is trained and divides the
     others by 1 - p, so that no number can rely on another one being there (Srivastava et al. 2014,
@@ -38,7 +38,7 @@ class Embeddings(nn.Module):
         # padding_idx: looking [PAD] up gives it no gradient, as in transformers. (The masked LM
         # head does, which compares with every vector of this table.)
         self.token = unfilled_embedding(config.vocab_size, width, config.pad_token_id)
-        # Nor has the position of padding any in RoBERTa.
+        # RoBERTa has a position for padding, which gets no gradient either.
         unlearned = config.pad_token_id if config.positions_skip_padding else None
         self.position = unfilled_embedding(config.max_position_embeddings, width, unlearned)
         segments = config.type_vocab_size
@@ -52,8 +52,8 @@ class Embeddings(nn.Module):
     def forward(self, tokens: Tensor, positions: Tensor, segments: Tensor) -> Tensor:
         """Three LongTensors (N,) -> (N, C).
 
-        tokens: ids of the vocabulary. positions: the column of each token in its row, from 0.
-        segments: 0 for the first text of a pair and 1 for the second.
+        tokens: ids of the vocabulary. positions: the column of each token in its row, from 0, or
+        RoBERTa's number. segments: 0 for the first text of a pair and 1 for the second.
         """
         x = self.token(tokens)  # (N, E), and E is C in BERT
         if self.segment is not None:
@@ -65,7 +65,7 @@ class Embeddings(nn.Module):
 def positions_past_padding(input_ids: Tensor, padding: int) -> Tensor:
     """RoBERTa's positions, (B, T): the padding id plus the number of each token in its row, from 1.
 
-    Padding itself has the padding id. It is known by its id, not by the attention mask.
+    With padding id 1 a row of three tokens and two [PAD] has 2 3 4 1 1; see variants/roberta.py.
     """
     real = input_ids != padding
     return real.cumsum(dim=1) * real + padding

@@ -95,12 +95,12 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The stack of layers, each with weights of its own; in ALBERT several layers are one."""
+    """The stack of layers, each with weights of its own; in ALBERT they share one layer's."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers_with_weights))
-        self.repeats = config.num_hidden_layers // config.layers_with_weights  # 1 but in ALBERT
+        self.repeats = config.num_hidden_layers // config.layers_with_weights  # 1, except in ALBERT
 
     def forward(
         self,

@@ -189,7 +189,7 @@ class BertForQuestionAnswering(BertPretrained):
             config = replace(config, labels=("start", "end"))
         super().__init__(config)
         self.bert = BertModel(config, pooler=False)
-        self.dropout = nn.Dropout(config.qa_dropout)  # DistilBERT's alone is not 0
+        self.dropout = nn.Dropout(config.qa_dropout)  # 0, except in DistilBERT
         self.span = nn.Linear(config.hidden_size, 2)
         self.init_weights(self.span)
 

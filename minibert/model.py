@@ -29,8 +29,8 @@ class Pooler(nn.Module):
     puts this layer between. Its weights come from next sentence prediction. Before fine-tuning it
     makes a poor sentence vector; the mean over all tokens makes a better one.
 
-    Families without next sentence prediction have the same layer in their classifier of rows, new
-    with each task, and some have another activation there, or dropout before it.
+    DistilBERT, RoBERTa and ELECTRA have no pooler. Their `BertForClassification` has such a layer
+    in its place, new with each task, some with another activation or with dropout before it.
     """
 
     def __init__(self, config: BertConfig) -> None:

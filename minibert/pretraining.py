@@ -34,7 +34,7 @@ from minibert.packing import Packing, Record
 class MaskedLMHead(nn.Module):
     """Which token belongs here? LayerNorm(GELU(x W + b)), compared with every token's embedding.
 
-    The last product is with the table of token embeddings itself, V x C, and adds a bias of its
+    The last product is with the table of token embeddings itself, V x E, and adds a bias of its
     own. That input and output share one matrix ("tied": Vaswani et al. 2017, section 3.4; Press &
     Wolf 2017, arXiv 1608.05859) saves 22 million weights in BERT-base, and what is learned about a
     token on one side serves the other. transformers calls this product the decoder; the layer in
@@ -48,7 +48,7 @@ class MaskedLMHead(nn.Module):
                 "the config says tie_word_embeddings = False, so its scores come from a matrix of "
                 "their own; minibert's masked language model is BERT's, which shares the embeddings"
             )
-        width = config.embedding_width  # E, that of the table; C in BERT
+        width = config.embedding_width  # E, which is C in BERT
         self.dense = Linear(config.hidden_size, width)
         self.activation = ACTIVATIONS[config.masked_lm_activation]
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)

@@ -7,8 +7,8 @@
 [CLS] opens every row, and its final vector stands for the whole row. [SEP] ends each text. [PAD]
 fills rows up to the length of the longest. [MASK] is what pre-training puts in place of a token to
 be guessed. token_type_ids number the segments, "sentence A" and "sentence B" in the paper. A
-special token's name inside a text ("[SEP]") is read as that token. The variants of BERT have other
-names, <s> text </s></s> pair </s>, and some have no segments; then all type ids are 0.
+special token's name inside a text ("[SEP]") is read as that token. RoBERTa and its kin write
+<s> text </s></s> pair </s>. Where a model has no second segment, all type ids are 0.
 
 Paper: Devlin et al. 2019, section 3 "Input/Output Representations". Cutting a text into pieces is
 done twice on purpose: `backend="python"` is `wordpiece.py`, to be read, or `text/byte_pairs.py` for

@@ -90,7 +90,7 @@ def test_python_of_the_readmes_runs_and_is_right(tmp_path):
     blocks = [*python_of("README.md"), *python_of("minibert/README.md")]
     mark = "\nprint('--- next')\n"
     printed = run("-c", mark.join(blocks), check=True, cwd=tmp_path).stdout
-    quickstart, sklearn, fast, vectors, hook = printed.split("--- next\n")
+    quickstart, sklearn, fast, vectors, shape, hook = printed.split("--- next\n")
     accuracy, *answers = quickstart.splitlines()
     assert 75 <= int(accuracy.partition("%")[0]) <= 95
     page = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -105,4 +105,5 @@ def test_python_of_the_readmes_runs_and_is_right(tmp_path):
         fast.split() == "positive Pure joy negative A waste of time torch.Size([1, 5, 384])".split()
     )
     assert vectors.split() == ["0.77", "0.18"]
+    assert shape.split() == ["512", "None"]
     assert hook.strip() == "torch.Size([2, 7, 384])"

@@ -59,8 +59,8 @@ class PretrainedWithLabels(Pretrained[LabelledConfigT]):
     ) -> Self:
         """Load a checkpoint of this head, or put a new one on any encoder.
 
-        Where a family has no pooler (DistilBERT, RoBERTa, ELECTRA), the head of rows includes the
-        layer in its place.
+        Where a family has no pooler (DistilBERT, RoBERTa, ELECTRA), the layer in its place is part
+        of the head of `BertForClassification`.
 
         dir_or_name: as for `BertModel`. num_labels, or labels by name: the classes of a new head;
         left out, they are the checkpoint's. A trained head whose labels have no names but LABEL_0,

@@ -133,8 +133,8 @@ class LoadReport:
 class Names:
     """How the files of a family call the tensors of one kind of model.
 
-    variant: the family. rows: whether the model is a classifier of rows, whose head has names of
-    its own in some families.
+    variant: the family. rows: whether the model is a `BertForClassification`, whose head has names
+    of its own in some families.
     """
 
     variant: Variant = BERT

@@ -1,13 +1,13 @@
-"""Byte-level BPE: RoBERTa's tokenizer, which knows no unknown word in any script.
+"""Byte-level BPE: RoBERTa's tokenizer, to which no word of any script is unknown.
 
     "Hello wörld"  ->  Hello | Ġw Ã¶ rld          (Ġ is a space, Ã¶ the two bytes of ö)
 
-Byte pair encoding begins with single symbols and puts two neighbours together again and again, in
-the order in which the pairs were learned: the most frequent pair of the training texts came first.
-WordPiece looks for the longest piece instead, and needs no such order. The symbols here are bytes:
-256 of them spell any text, so no [UNK] is needed, and no cleaning, lower-casing or splitting of CJK
-either. A space belongs to the word behind it, so a word in the middle of a text is another token
-than the same word at its beginning.
+Byte pair encoding (BPE) begins with single symbols and merges two neighbours again and again, in
+the order in which the merges were learned: the most frequent pair of the training texts came first.
+WordPiece, in contrast, takes the longest piece that its vocabulary has, and needs no order. The
+symbols here are bytes: 256 of them spell any text, so no [UNK] is needed, and no cleaning,
+lower-casing or splitting of CJK either. A space belongs to the word after it, so a word in the
+middle of a text is another token than the same word at its beginning.
 
 Papers: Sennrich et al. 2016, arXiv 1508.07909, for byte pair encoding; Radford et al. 2019,
 *Language Models are Unsupervised Multitask Learners*, section 2.2, for bytes; Liu et al. 2019,
@@ -25,15 +25,15 @@ from itertools import pairwise
 from minibert.text.characters import SHAPES
 from minibert.wordpiece import Character, Piece
 
-# GPT-2's words: an ending such as 's, letters, digits, or other signs, each with one space before
-# it; spaces that are left over, but for the one that belongs to the next word. It is matched on the
+# GPT-2's words: an ending such as 's; letters, digits or other signs, with the space before them if
+# there is one; and other spaces, except the one that belongs to the next word. It is matched on the
 # shape of a text, where every letter is an ASCII letter, every digit an ASCII digit, and so on.
 WORDS = re.compile(
     r"'(?:s|t|re|ve|m|ll|d)| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+", re.ASCII
 )
 
-# A letter for each byte, so that pieces can be written down: a byte that prints is itself, and the
-# others take the letters from U+0100 on. The space becomes Ġ.
+# A letter for each byte, so that pieces can be written down: a byte that Latin-1 prints is that
+# character, and the others take the letters from U+0100 on. The space becomes Ġ.
 _PRINTING = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
 _OTHERS = [byte for byte in range(256) if byte not in _PRINTING]
 LETTERS = [chr(b if b in _PRINTING else 256 + _OTHERS.index(b)) for b in range(256)]
@@ -44,9 +44,9 @@ SPACE = LETTERS[ord(" ")]
 class BytePairs:
     """The algorithm for one vocabulary.
 
-    vocabulary: anything that can say whether it contains a token. merges: the pairs that are put
-    together, those learned first in front. add_prefix_space: put a space before a text that has
-    none, so that its first word is the token that it is elsewhere.
+    vocabulary: anything that can say whether it contains a token. merges: the pairs to merge, in
+    the order in which they were learned. add_prefix_space: put a space before a text that does not
+    begin with one, so that its first word gets the tokens that it has elsewhere.
 
     >>> from minibert.text.byte_pairs import BytePairs
     >>> merges = [("Ġ", "l"), ("o", "w"), ("Ġl", "ow"), ("e", "s")]
@@ -69,7 +69,7 @@ class BytePairs:
     def pieces(self, text: str, first_word: int = 0) -> list[Piece]:
         """All pieces of a text, in order; its words are numbered from `first_word`.
 
-        A piece that holds a part of a character's bytes stands for the whole character.
+        The place of a piece that holds only some of a character's bytes is the whole character.
         """
         characters = [Character(value, i) for i, value in enumerate(text)]
         if self.add_prefix_space and text and text[0] != " ":
@@ -81,9 +81,10 @@ class BytePairs:
         return pieces
 
     def split_word(self, word: Sequence[Character], number: int) -> list[Piece]:
-        """The bytes of a word, put together by the merges.
+        """The bytes of a word, merged.
 
-        A byte that the vocabulary lacks is left out, as by Rust. Most vocabularies have all 256.
+        A byte that the vocabulary lacks is left out, as the Rust library does. Most vocabularies
+        have all 256.
         """
         spelled = [(LETTERS[byte], c.source) for c in word for byte in c.value.encode()]
         spelled = [(letter, source) for letter, source in spelled if letter in self.vocabulary]
@@ -95,7 +96,7 @@ class BytePairs:
         return pieces
 
     def merge(self, symbols: list[str]) -> list[str]:
-        """Put together the pair that was learned first, where it stands first, until none is left.
+        """Merge the pair that was learned first, where it first stands, until there is none left.
 
         >>> from minibert.text.byte_pairs import BytePairs
         >>> BytePairs("", [("a", "b"), ("c", "ab")]).merge(["a", "b", "c", "a", "b"])
@@ -112,7 +113,7 @@ class BytePairs:
 
 
 def join(tokens: Sequence[str]) -> str:
-    """Tokens -> text. Bytes that are no UTF-8 become U+FFFD; special tokens stand as they are.
+    """Tokens -> text. Bytes that are not UTF-8 become U+FFFD; special tokens stay as they are.
 
     >>> from minibert.text.byte_pairs import join
     >>> join(["<s>", "Hello", "Ġw", "Ã¶", "rld"])

@@ -1,10 +1,10 @@
 """Families of models that differ from BERT in a few places, a file each.
 
 variant     what a family can change
-distilbert  half the layers, taught by BERT; no segments
-roberta     trained longer on more text; positions counted by tokens; XLM-R and CamemBERT, too
+distilbert  half the layers, taught by BERT; no segments, no pooler
+roberta     trained longer on more text; positions count tokens; XLM-R and CamemBERT, too
 electra     trained to find replaced tokens; narrow embeddings
-albert      all layers share their weights; narrow embeddings
+albert      all layers share one layer's weights; narrow embeddings
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ VARIANTS: dict[str, Variant] = {
     for variant in (BERT, DISTILBERT, ROBERTA, XLM_ROBERTA, CAMEMBERT, ELECTRA, ALBERT)
 }
 
-# Families that people ask for, and why they are not here.
+# Families that people ask for, and what in their encoder is not BERT's.
 _REFUSED = {
     "mpnet": "its attention adds a bias for the distance of two tokens",
     "deberta": "its attention compares content and position apart",

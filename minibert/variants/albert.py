@@ -1,18 +1,20 @@
-"""ALBERT: BERT whose layers are all the same one.
+"""ALBERT: BERT whose twelve layers share one layer's weights.
 
-More than three quarters of BERT-base's parameters are the weights of its twelve layers, and most of
-the rest is the table of tokens. ALBERT saves both. One layer's weights serve all twelve layers, and
-the table is 128 wide; a product widens its vectors to the layers' width. ALBERT-base has 12 million
-parameters where BERT-base has 108. It predicts no faster, for as many layers are computed. Lan et
-al. 2020, arXiv 1909.11942.
+More than three quarters of BERT-base's parameters are in its twelve layers, and most of the rest is
+the table of token embeddings. ALBERT saves both. It computes one layer twelve times, each time on
+its own last output; and its embeddings are 128 wide, and a linear layer widens them. ALBERT-base
+has 12 million parameters where BERT-base has 108 million. It predicts no faster, for twelve layers
+are computed all the same. Lan et al. 2020, arXiv 1909.11942.
 
-It was trained to tell the order of two neighbouring texts instead of whether they are neighbours:
-its pooler, a tanh as in BERT, comes from there. transformers applies no dropout after the
-feed-forward, where Google's code has some; minibert does as transformers does. The second version
-of the weights was trained without any dropout.
+Instead of next sentence prediction it was trained to tell which of two neighbouring texts comes
+first. Its pooler, with tanh as in BERT, comes from there.
 
-Since the layers share their weights, they cannot be trained apart: there are no last k to train,
-and no lower layers to train slower.
+There is no dropout after the feed-forward. Google's code has some; transformers has none, and
+minibert does as transformers does. GELU is the tanh approximation. The second version of the
+weights (albert-base-v2) was trained without any dropout.
+
+Since the layers share their weights, they cannot be trained apart: `trained_layers` of 1 or more
+and a `layer_decay` below 1 are refused.
 """
 
 from minibert.variants.variant import Variant

@@ -1,16 +1,22 @@
 """DistilBERT: BERT with half the layers, taught by BERT.
 
-A small model learns more from the probabilities that a large one gives to all words of the
-vocabulary than from the one right word: that "dog" is nearly as good as "cat" is in them, too. So
-DistilBERT began with every second layer of BERT-base and was trained to reproduce its teacher's
-answers for masked words, and the direction of its hidden vectors. The paper's figures: 97 % of
-BERT's score with 60 % of its parameters, and 60 % faster. Sanh et al. 2019, arXiv 1910.01108.
+For a masked word the text has one right answer, but a trained BERT has a probability for each token
+of the vocabulary, and so says, too, that "dog" would be nearly as good as "cat". A small model
+learns more from that ("distillation"). DistilBERT began as every second layer of BERT-base, its
+teacher, and was trained to give the teacher's probabilities, to find the masked words as BERT does,
+and to make hidden vectors of the teacher's direction. The paper's figures: 97 % of BERT's score,
+with 40 % fewer parameters, and 60 % faster. Sanh et al. 2019, arXiv 1910.01108.
 
-What differs in the model, besides its six layers: there are no segments, for next sentence
-prediction was left out, and so no table for them and nothing for `token_type_ids` of 1 to mean.
-There is no dropout after attention. There is no pooler; the classifier of rows has a layer with
-ReLU in its place, which is new with each task. config.json and the weights have names of their own
-for nearly everything.
+What differs in the model, besides its six layers:
+
+- There are no segments: no table for them, and `token_type_ids` must be 0. They served next
+  sentence prediction, which was left out.
+- There is no pooler. The sequence classifier (`BertForClassification`) has a layer in its place,
+  with ReLU instead of tanh. That layer is new with each task.
+- There is no dropout between attention and the sum.
+
+config.json and the weights have names of their own for nearly everything. Beware of one key:
+`attention_dropout` there is the dropout of attention weights.
 """
 
 from minibert.variants.variant import Variant

@@ -1,16 +1,21 @@
 """ELECTRA: BERT that learns from every token.
 
 A masked language model learns only from the 15 % of tokens that are masked. ELECTRA trains two
-models. A small one, the generator, fills in masked tokens as BERT does. The other, the
-discriminator, reads the result and says of every token whether it is the original or was replaced.
-So all tokens teach it, and in the paper it came up to RoBERTa with less than a quarter of the
-computation. Fine-tune the discriminator; the generator is smaller and worse. Clark et al. 2020,
-arXiv 2003.10555.
+models. A small one, the generator, guesses masked tokens as BERT does. The other, the
+discriminator, reads the text with these guesses in it and says of every token whether it is the
+original or was replaced. So it learns from all tokens, and in the paper it matches RoBERTa with
+less than a quarter of the computation. The discriminator is the model to fine-tune. Clark et al.
+2020, arXiv 2003.10555.
 
-What differs in the model: the embeddings may be narrower than the layers (128 in ELECTRA-small,
-whose layers are 256 wide), and a product widens them. There is no pooler; the classifier of rows
-has a layer with GELU in its place, and dropout before that, too. The discriminator's own head
-serves pre-training only and is left out here; `BertForMaskedLM` opens the generator.
+What differs in the model:
+
+- The embeddings may be narrower than the layers, 128 and 256 wide in ELECTRA-small. A linear layer
+  widens them.
+- There is no pooler. The sequence classifier (`BertForClassification`) has a layer in its place,
+  with GELU instead of tanh, and dropout before it, too. That layer is new with each task.
+
+The discriminator's own head is of use in pre-training only and is left out here. `BertForMaskedLM`
+opens a generator.
 """
 
 from minibert.variants.variant import Variant

@@ -1,27 +1,31 @@
-"""RoBERTa: BERT, trained properly.
+"""RoBERTa: BERT's model, trained longer on more text.
 
-The same model on ten times the text, in larger batches, for longer, with other tokens masked each
-time a text comes round, and without next sentence prediction: that was enough to match or beat
-every model published since BERT. Liu et al. 2019, arXiv 1907.11692.
+Liu et al. 2019, arXiv 1907.11692, found that BERT had been trained too little. RoBERTa read ten
+times the text, in batches of some 8,000 rows instead of 256, with other tokens masked each time a
+row came round, and without next sentence prediction. That was enough to match or beat every model
+published after BERT.
 
-What differs before the model: the tokenizer. It merges byte pairs, see text/byte_pairs.py, and its
-special tokens are <s> for [CLS], </s> for [SEP], and <pad> with the id 1. Between the texts of a
-pair stand two </s>.
+What differs in the tokenizer: it merges pairs of bytes, see text/byte_pairs.py. It writes <s> for
+[CLS], </s> for [SEP], <mask> for [MASK], and <pad>, whose id is 1, not 0. Between the two texts of
+a pair stand two </s>, and all type ids are 0.
 
 What differs in the model is little:
 
-- Positions are counted. BERT takes a token's column, 0, 1, 2, ... In RoBERTa padding has the
-  padding id for its position, 1, and tokens have the numbers after it: the first stands at 2. Two
-  entries of the table are never a token's, so a table of 514 serves rows of 512. Padding is known
-  by its id, not by the attention mask: a token that the mask hides is counted all the same.
+- Positions are counted from the padding id on. In BERT a token's position is its column: 0, 1, 2,
+  ... In RoBERTa padding has the position 1, its own id, and a row's tokens have 2, 3, 4, ...,
+  wherever the padding stands. So two entries of the table, 0 and 1, belong to no token, and a table
+  of 514 serves rows of 512. Padding is known by its id, not by the attention mask: a token that the
+  mask hides is counted all the same. All this is a habit of fairseq, the library that RoBERTa was
+  written in; the paper does not speak of it.
 - There is one segment, 0 for every token.
-- There is no pooler, as nothing trained one. The classifier of rows has such a layer of its own, a
-  tanh too, with dropout before it; it is new with each task.
-- LayerNorm's eps is 1e-5.
+- There is no pooler, since no task of pre-training would train one; where a file has one, it is
+  ignored. The sequence classifier (`BertForClassification`) has a layer in its place, with tanh,
+  too, and dropout before it. That layer is new with each task.
+- LayerNorm's eps is 1e-5, PyTorch's default; BERT has 1e-12.
 
-XLM-R is RoBERTa for a hundred languages (Conneau et al. 2020, arXiv 1911.02116), CamemBERT for
-French (Martin et al. 2020, arXiv 1911.03894). The models are the same; their tokenizers are of
-another kind, Unigram.
+XLM-R is RoBERTa for a hundred languages (Conneau et al. 2020, arXiv 1911.02116), CamemBERT is
+RoBERTa for French (Martin et al. 2020, arXiv 1911.03894). Their models differ from RoBERTa's only
+in size. Their tokenizers are of another kind, Unigram, as made by SentencePiece.
 """
 
 from dataclasses import replace
@@ -54,7 +58,7 @@ ROBERTA = Variant(
     },
 )
 
-# What transformers takes where a file says nothing; the published files say their own.
+# What transformers assumes where a file says nothing. The published files state their own sizes.
 _OTHER_VOCABULARY = {"vocab_size": 30522, "pad_token_id": 1}
 XLM_ROBERTA = replace(
     ROBERTA,

@@ -1,8 +1,8 @@
 """What a family of models changes in BERT, as data.
 
 After BERT came models that keep its encoder and change something around it. Here a family is one
-literal `Variant` in a file of its own, which says only what differs and why. The chapters ask the
-config (config.py names each switch and the family that turns it), so there is one model for all.
+literal `Variant` in a file of its own, which says only what differs and why. There is one model for
+all: its chapters ask the config, and config.py says of each switch which family turns it.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ Part = Literal["attention", "feed_forward"]
 
 @dataclass(frozen=True)
 class Variant:
-    """A family; the defaults are BERT.
+    """A family; the defaults are BERT's.
 
-    name: what its paper calls it. model_type: what config.json calls it. hf_name: how the names of
-    its classes begin in transformers. prefix: how names of the encoder's tensors begin in files
-    with a head.
+    name: what its paper calls it. model_type: what config.json calls it. hf_name: what the names of
+    its classes in transformers begin with. prefix: what the names of all tensors but the head's
+    begin with, in files with a head.
 
     The config. keys: field -> its key in config.json, where they differ. optional: the fields that
-    other families have not. fixed: field -> the one value it can have, which the file leaves out.
-    defaults: field -> value for a key that the file leaves out, where it is not our own default.
-    published: field -> value in all published models, where it is another than these. only: key ->
-    the values that compute what is computed here.
+    other families do not have. fixed: field -> the one value it can have, which the file leaves
+    out. defaults: field -> its value where the file leaves out the key, if that is not our own
+    default. published: field -> its value in all published models, if that is neither of these.
+    only: key -> the values that are accepted; with others the model would compute something else.
 
-    What is computed: a line each, below. Who asks is config.py.
+    What is computed: the switches below, a comment each.
 
-    The names. names: ours -> those in files, where they differ from BERT's (checkpoint/names.py);
-    without ".weight" or ".bias" for both. row_names: the same, for a classifier of rows only. tied:
-    names of copies in files -> names of the originals.
+    The names of weights. names: ours -> those in files, where they differ from BERT's
+    (checkpoint/names.py); one without ".weight" or ".bias" stands for both. row_names: the same,
+    for `BertForClassification` only. tied: names of copies in files -> names of the originals.
     """
 
     name: str = "BERT"
@@ -47,18 +47,18 @@ class Variant:
     published: Mapping[str, Any] = field(default_factory=dict)
     only: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
 
-    # A token's position: its number among the row's tokens, after the padding id; not its column.
+    # A token's position is not its column: a row's tokens are counted, from the padding id on.
     positions_skip_padding: bool = False
     # The sub-layers that have dropout after them.
     dropout_after: frozenset[Part] = frozenset(("attention", "feed_forward"))
-    # Without one, the layer in its place belongs to the classifier of rows, new with each task.
+    # Without one, the sequence classifier has a layer in its place, new with each task.
     has_pooler: bool = True
-    # In the pooler, or in the layer in its place.
+    # Of the pooler, or of the layer in its place.
     pooler_activation: Literal["tanh", "relu", "gelu"] = "tanh"
     dropout_before_pooler: bool = False
-    # The classifier of tokens has the layers' rate of dropout, not that of the classifier of rows.
+    # The token classifier has the layers' rate of dropout, not the sequence classifier's.
     tokens_drop_as_hidden: bool = False
-    # In the masked LM head; None: the layers'.
+    # Of the masked LM head; None: the layers'.
     masked_lm_activation: Literal["gelu"] | None = None
 
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Variant:
     )
 
     def architecture(self, bert_class: str) -> str:
-        """The family's class of transformers, for one of BERT's.
+        """The name of the family's class in transformers, from the name of BERT's.
 
         >>> Variant(hf_name="Roberta").architecture("BertForMaskedLM")
         'RobertaForMaskedLM'
