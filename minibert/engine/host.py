@@ -58,16 +58,15 @@ class SentPacking(Packing):
 
     @cached_property
     def groups(self) -> list[Group]:  # type: ignore[override]
-        """Only a kernel that needs rectangles reads them, and only then their masks are sent."""
-        return [self._sent(group) for group in self.host.groups]
-
-    def _sent(self, group: Group) -> Group:
-        if group.mask is None or group.slots is None:
-            return group
-        mask, slots = send([group.mask, group.slots], self.device)
-        sent = replace(group, mask=mask)
-        vars(sent)["slots"] = slots  # which it would look for on the device, and wait
-        return sent
+        """Only a kernel that needs rectangles reads them, and only then what their padding needs is
+        sent, of all at once."""
+        padded = [group for group in self.host.groups if group.mask is not None]
+        needed = [x for group in padded for x in (group.mask, group.slots) if x is not None]
+        arrived = iter(send(needed, self.device))
+        return [
+            group if group.mask is None else _moved(group, next(arrived), next(arrived))
+            for group in self.host.groups
+        ]
 
     def pack(self, x: Tensor) -> Tensor:
         return send([self.host.pack(x)], self.device)[0] if x.is_cpu else super().pack(x)
@@ -111,6 +110,12 @@ def placed(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if device.type == "cpu" or any(isinstance(part, HostPackedModel) for part in model.modules()):
         return dict(batch)
     return {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+def _moved(group: Group, mask: Tensor, slots: Tensor) -> Group:
+    moved = replace(group, mask=mask)
+    vars(moved)["slots"] = slots  # which it would look for on the device, and wait
+    return moved
 
 
 def _fetched(x: Tensor | None) -> Tensor | None:

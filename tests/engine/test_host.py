@@ -7,11 +7,13 @@ import pytest
 import torch
 
 import minibert
+from minibert.engine import host as host_module
 from minibert.engine.exchange import exchange
 from minibert.engine.host import HostPackedModel, SentPacking, placed, send
 from minibert.engine.optimize import SettledEmbeddings
 from minibert.engine.optimize import classes_for as classes_for_inference
 from minibert.model import BertModel
+from minibert.packing import Packing
 from minibert.training.speed import classes_for as classes_for_training
 from tests.conftest import (
     BATCHES,
@@ -20,6 +22,7 @@ from tests.conftest import (
     TINY,
     hf_model,
     ours_from,
+    ragged_batch,
     small_model,
     small_variant,
 )
@@ -136,6 +139,17 @@ def test_every_tensor_the_layers_read_is_on_the_models_device():
     )
     masked = [group for group in mixed.groups if group.mask is not None]
     assert masked and all(group.mask.is_meta and group.slots.is_meta for group in masked)
+
+
+def test_what_the_padding_of_all_groups_needs_is_sent_at_once(monkeypatch):
+    mask = ragged_batch([60, 50, 40, 20, 15, 12, 5, 4])["attention_mask"].bool()
+    host, sent = Packing(mask, mixed=True), []
+    packing = SentPacking(host, host.mask, CPU)
+    monkeypatch.setattr(host_module, "send", lambda x, device: sent.append(x) or [*x])
+    padded = [group for group in packing.groups if group.mask is not None]
+    assert len(padded) > 1 and len(sent) == 1 and len(sent[0]) == 2 * len(padded)
+    for mine, wanted in zip(packing.groups, host.groups, strict=True):
+        assert mine.mask is wanted.mask and mine.slots is wanted.slots
 
 
 @pytest.mark.parametrize(
