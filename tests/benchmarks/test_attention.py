@@ -38,6 +38,7 @@ def script(*arguments):
 # --- the whole script ----------------------------------------------------------------------------
 
 
+# Slow: the tiny run of gpu.py goes through the same lines in the default tests.
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     folder = tmp_path_factory.mktemp("attention")
@@ -53,6 +54,7 @@ def quick(tmp_path_factory):
     return folder, done
 
 
+@pytest.mark.slow
 def test_a_quick_run_times_every_contender(quick):
     folder, _ = quick
     rows = json.loads((folder / "new" / "a.json").read_text())["results"]
@@ -75,6 +77,7 @@ def test_a_quick_run_times_every_contender(quick):
         assert 0 < row["error"] < 1e-4 and row["peak_mb"] > 0
 
 
+@pytest.mark.slow
 def test_the_readable_path_holds_the_square_and_the_fused_one_does_not(quick):
     rows = json.loads((quick[0] / "new" / "a.json").read_text())["results"]
     peak = {
@@ -86,6 +89,7 @@ def test_the_readable_path_holds_the_square_and_the_fused_one_does_not(quick):
     assert peak["minibert readable", 128] - peak["minibert fused", 128] >= 0.5
 
 
+@pytest.mark.slow
 def test_csv_and_charts_are_written(quick):
     folder, _ = quick
     with (folder / "a.csv").open() as file:
@@ -97,6 +101,7 @@ def test_csv_and_charts_are_written(quick):
     }
 
 
+@pytest.mark.slow
 def test_what_is_printed_says_conditions_ceilings_and_the_verdict(quick):
     out = quick[1].stdout
     assert "threads" in out and "cold cache" in out and torch.__version__ in out

@@ -205,6 +205,7 @@ def test_the_report_of_a_run_that_was_killed_tells_how_far_it_came(found, tmp_pa
     assert "- model: not reached: " in report
 
 
+@pytest.mark.slow
 def test_the_command_starts_a_process_for_a_section(tmp_path):
     done = programs.run(SCRIPT, "--output", tmp_path, *TINY, "--only", "device")
     assert done.returncode == 0 and "device: done, " in done.stdout, done.stderr

@@ -34,7 +34,7 @@ from tests.robustness.fuzzing import (
 from tests.text.kinds import write_folder
 from tests.text.strategies import for_each
 
-FEW, MANY = 60, 2_300  # inputs of a test; nine tests make 20,700 in the slow tier
+FEW, MANY = 40, 2_300  # inputs of a test; nine tests make 20,700 in the slow tier
 MEMORY = 2 << 30  # bytes of address space that an input may add
 Try = Callable[..., None]
 
