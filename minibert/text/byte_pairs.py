@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Container, Sequence
-from itertools import pairwise
+from heapq import heapify, heappop, heappush
 
 from minibert.text.characters import SHAPES
 from minibert.wordpiece import Character, Piece
@@ -102,14 +102,29 @@ class BytePairs:
         >>> BytePairs("", [("a", "b"), ("c", "ab")]).merge(["a", "b", "c", "a", "b"])
         ['ab', 'cab']
         """
-        while len(symbols) > 1:
-            ranks = [self.ranks.get(pair, math.inf) for pair in pairwise(symbols)]
-            first = min(ranks)
-            if first == math.inf:
-                break
-            i = ranks.index(first)
-            symbols = [*symbols[:i], symbols[i] + symbols[i + 1], *symbols[i + 2 :]]
-        return symbols
+        # A heap has the pairs of all places, so a word of any length takes no pass for each merge.
+        end = len(symbols)
+        symbols = [*symbols, ""]  # no pair has an empty symbol, so none reaches past the ends
+        before, after = [*range(-1, end)], [*range(1, end + 1), end]  # the neighbours of each
+
+        def ranked(left: int) -> tuple[float, int]:
+            return self.ranks.get((symbols[left], symbols[after[left]]), math.inf), left
+
+        waiting = [pair for pair in map(ranked, range(end)) if pair[0] < math.inf]
+        heapify(waiting)
+        while waiting:
+            pair = heappop(waiting)
+            left = pair[1]
+            if ranked(left) != pair:
+                continue  # one of the two was merged with another since
+            right = after[left]
+            symbols[left], symbols[right] = symbols[left] + symbols[right], ""
+            after[left] = after[right]
+            before[after[left]] = left
+            for pair in map(ranked, (before[left], left)):
+                if pair[0] < math.inf:
+                    heappush(waiting, pair)
+        return [symbol for symbol in symbols if symbol]
 
 
 def join(tokens: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """What is not a list of texts is refused by name, with what to pass instead."""
 
 import collections
+import random
 import sqlite3
 import sys
 import types
@@ -14,6 +15,7 @@ import torch
 
 from minibert.tasks.text_classifier import TextClassifier
 from minibert.tasks.text_encoder import TextEncoder
+from minibert.text.byte_pairs import BytePairs
 from minibert.text.inputs import iterated, listed
 from minibert.tokenizer import WordPieceTokenizer
 from tests.conftest import small_model
@@ -418,3 +420,21 @@ def test_what_is_not_a_row_is_not_padded(case, either):
 def test_whether_special_tokens_are_skipped_is_true_or_false(value, either):
     line = refused(lambda skip: either.decode([101], skip_special_tokens=skip), value)
     assert line.startswith("skip_special_tokens is ") and "must be True or False" in line
+
+
+class CountingRanks(dict):
+    asked = 0
+
+    def get(self, *arguments):
+        self.asked += 1
+        return super().get(*arguments)
+
+
+def test_a_word_of_any_length_is_merged_in_time_that_grows_with_it():
+    letters = "abcdefgh"
+    byte_pairs = BytePairs(letters, [(a, b) for a in letters for b in letters])
+    byte_pairs.ranks = CountingRanks(byte_pairs.ranks)
+    word = random.Random(0).choices(letters, k=2000)
+    merged = byte_pairs.merge(word)
+    assert "".join(merged) == "".join(word) and len(merged) < 1500
+    assert byte_pairs.ranks.asked < 10 * len(word)
