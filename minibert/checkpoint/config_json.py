@@ -156,8 +156,8 @@ def check_family(config: FamilyFields) -> None:
         groups = config.num_hidden_groups
         if config.embedding_size == config.hidden_size or config.embedding_size is None:
             raise ValueError(
-                f"{says}, whose embeddings are narrower than hidden_size {config.hidden_size}; "
-                f"embedding_size is {config.embedding_size}"
+                f"{says}, whose embeddings have another width than its layers; embedding_size is "
+                f"{config.embedding_size} and hidden_size {config.hidden_size}"
             )
         if groups is None or config.num_hidden_layers % groups:
             raise ValueError(

@@ -68,8 +68,8 @@ CONTRADICTIONS = [
         {"model_type": "roberta", "pad_token_id": 39},
         "after pad_token_id, which is 39; .*max_position_embeddings at least two more",
     ),
-    ({**ALBERT, "embedding_size": 48}, "narrower than hidden_size 48; embedding_size is 48"),
-    ({**ALBERT, "embedding_size": None}, "narrower than hidden_size 48; embedding_size is None"),
+    ({**ALBERT, "embedding_size": 48}, "embedding_size is 48 and hidden_size 48"),
+    ({**ALBERT, "embedding_size": None}, "embedding_size is None and hidden_size 48"),
     ({**ALBERT, "num_hidden_groups": 2}, "num_hidden_groups is 2; .*divides num_hidden_layers, 3"),
     ({**ALBERT, "num_hidden_groups": 6}, "num_hidden_groups is 6; .*divides num_hidden_layers, 3"),
     ({**ALBERT, "num_hidden_groups": None}, "num_hidden_groups is None; .*a number"),
@@ -118,7 +118,7 @@ def test_an_albert_of_transformers_whose_embeddings_are_as_wide_is_refused(tmp_p
     """It has the product all the same, of which a config by hand could not know."""
     hf_config("albert", embedding_size=48).save_pretrained(tmp_path)
     line = refusal(BertConfig.from_pretrained, tmp_path)
-    assert "config.json: model_type is 'albert', whose embeddings are narrower" in line
+    assert "config.json: model_type is 'albert', whose embeddings have another width" in line
 
 
 def test_groups_that_do_not_divide_are_refused_from_a_file(tmp_path):
