@@ -301,6 +301,11 @@ def main() -> int:
         be_section(arguments)
     if arguments.report is not None:
         check_extras([])
+        if not (arguments.report / "results.json").is_file():
+            raise ValueError(
+                f"--report is {arguments.report}, which has no results.json; give the folder that "
+                "--output named"
+            )
         gpu_report.make(arguments.report)
         return 0
     if arguments.pack is not None:

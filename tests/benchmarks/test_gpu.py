@@ -630,7 +630,7 @@ class Full(devices.Cpu):
         (["--output", "{new}", "--only", "modle"], "--only names 'modle'"),
         (["--output", "{new}", "--data", "{new}", *TINY], "has no train.tsv"),
         (["--output", "{new}", "--model", "{new}", *TINY], "there is no folder"),
-        (["--report", "{new}"], "{new}"),
+        (["--report", "{new}"], "--report is {new}, which has no results.json; give the folder"),
         (["--pack", "{new}", "--data", "{new}"], "has no train.tsv"),
     ],
     ids=["output", "no GPU", "a file", "minutes", "section", "data", "model", "report", "pack"],
