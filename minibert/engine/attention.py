@@ -44,18 +44,14 @@ class PackedAttention(SelfAttention):
 
     def attend(self, qkv: Tensor, packing: Packing, record: Record | None = None) -> Tensor:
         asked = record is not None and record.attentions is not None
-        if asked or self.config.attention != "auto" or not len(qkv) or _is_large_and_full(packing):
+        full = packing.lengths[0] == packing.lengths[-1] and len(qkv) >= FULL_TOKENS
+        if asked or self.config.attention != "auto" or not len(qkv) or full:
             return super().attend(qkv, packing, record)
         dropped = self.dropout.p if self.dropout.training else 0.0
         kernel = packed_kernel(qkv.device, qkv.dtype, qkv.shape[-1], dropped > 0)
         if kernel is None:
             return super().attend(qkv, packing, record)
         return kernel(qkv, packing.starts, packing.lengths[0], dropped)
-
-
-def _is_large_and_full(packing: Packing) -> bool:
-    longest, shortest = packing.lengths[0], packing.lengths[-1]
-    return longest == shortest and sum(packing.lengths) >= FULL_TOKENS
 
 
 @cache

@@ -10,7 +10,6 @@ from minibert.engine import attention
 from minibert.engine.attention import PackedAttention, flash, memory_efficient, packed_kernel, probe
 from minibert.engine.exchange import exchange
 from minibert.engine.optimize import optimize
-from minibert.packing import Packing
 from tests.conftest import BATCHES, TINY, small_model
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -203,12 +202,3 @@ def test_kernels_take_what_we_give_them_forward_and_backward(kernel, dtype, drop
 def test_an_optimized_model_on_a_cpu_attends_as_before():
     fast = optimize(small_model())
     assert {type(layer.attention) for layer in fast.bert.encoder.layers} == {SelfAttention}
-
-
-def test_full_is_what_has_one_length():
-    mask = torch.ones(3, 4, dtype=torch.bool)
-    assert not attention._is_large_and_full(Packing(mask))
-    large = torch.ones(64, 64, dtype=torch.bool)
-    assert attention._is_large_and_full(Packing(large))
-    large[5, 7] = False
-    assert not attention._is_large_and_full(Packing(large))
