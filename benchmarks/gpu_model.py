@@ -24,10 +24,9 @@ from inference_contenders import padded
 from torch import Tensor
 
 import minibert
-from minibert.engine import streams
 from minibert.engine.host import placed
 from minibert.engine.optimize import Engine
-from minibert.engine.streams import compute_rows
+from minibert.engine.rows import BATCH_TOKENS, compute_rows
 from minibert.tokenizer import Row
 
 COMPARED = 64  # rows whose outputs are compared
@@ -163,7 +162,7 @@ def our_stream(bench: Bench, precision: str, tokens: int) -> Json:
 
 def batches_of(bench: Bench, tokens: int) -> Any:
     """Inside, streams take batches of so many tokens."""
-    return mock.patch.dict(streams.BATCH_TOKENS, {bench.device.type: tokens})
+    return mock.patch.dict(BATCH_TOKENS, {bench.device.type: tokens})
 
 
 def their_stream(bench: Bench, precision: str, attention: str, number: int) -> Json:

@@ -20,7 +20,7 @@ from minibert.corpus.rows import PreTrainingExample, Rows
 from minibert.corpus.spans import Spans
 from minibert.corpus.store import Corpus
 from minibert.engine.host import placed, send
-from minibert.engine.streams import BATCH_TOKENS, batches_by_length
+from minibert.engine.rows import BATCH_TOKENS, batches_by_length
 from minibert.model import at_least_fp32
 from minibert.pretraining import BertForPreTraining, PreTrainingOutput
 from minibert.tokenizer import WordPieceTokenizer

@@ -12,5 +12,7 @@ progress    what long work shows while it runs
 memory      what the process does with memory it has freed
 forks       processes that are forked from this one
 seeds       random numbers that follow from a seed, in every thread
+rows        rows through a model, in batches of like lengths
+long_texts  texts longer than a row, cut or read in windows
 streams     any number of texts through a model
 """

@@ -1,4 +1,4 @@
-"""Running a trained model over many texts, fast: what TextClassifier and TextEncoder share.
+"""Running a trained model over many texts, fast: what all tasks share.
 
 A long stream of texts is read in windows. The rows of a window are sorted by length and cut into
 batches of at most so many tokens, and their results are put back into the caller's order. No more
@@ -7,13 +7,12 @@ than one window is in memory, unless the results are collected.
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from bisect import bisect_right
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -22,27 +21,22 @@ from torch import Tensor
 from minibert._checks import shown, warn
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
-from minibert.engine.forks import survive_fork
-from minibert.engine.host import placed, send
-from minibert.engine.memory import keep_freed_memory
+from minibert.engine.long_texts import Cutting, encode_long, mean_by_tokens
 from minibert.engine.progress import progress_bar
+from minibert.engine.rows import Batch, compute_each, compute_rows
 from minibert.text.inputs import Text, check_many, iterated, text_parts
-from minibert.text.truncation import Truncation
+from minibert.text.windows import STRIDE
 from minibert.tokenizer import Row, Tokenizer
 
 # The most texts and characters in a window. Sorting more than this gains nothing.
 WINDOW_TEXTS, WINDOW_CHARACTERS = 4096, 1 << 24
-# The most tokens in a batch. On a CPU more of them run no faster, and no longer fit its caches. On
-# GPUs it was never measured, only reckoned: 16,384 tokens are 2.8 TFLOP of BERT-base, some 6 ms of
-# an H100, which is longer than Python needs to launch a forward pass, about 4 ms.
-BATCH_TOKENS = {"cpu": 512, "cuda": 16384, "mps": 16384}
 
-
-T = TypeVar("T", bound=Text)
 ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+NoteT = TypeVar("NoteT")
 
 
-class Arriving(Iterator[T]):
+class Arriving(Iterator[ItemT]):
     """Texts that somebody writes while they are read."""
 
     @abstractmethod
@@ -51,32 +45,37 @@ class Arriving(Iterator[T]):
 
 
 class Window(NamedTuple):
-    """Texts that were computed together, and their results, float32 (texts, width)."""
+    """Texts that were computed together, and their results, one for each."""
 
-    texts: list[Text]
-    results: np.ndarray
+    texts: list[Any]
+    results: Sequence[Any]
+
+
+class Encoded(NamedTuple, Generic[NoteT]):
+    """The rows of a text: one, or several if it is read in windows. note: what its answer takes
+    besides their results, such as where the tokens stand in the text."""
+
+    rows: list[Row]
+    note: NoteT
 
 
 @dataclass(frozen=True)
-class Stream:
-    """A model that is given any number of texts and returns `width` numbers for each.
+class AnyStream(ABC, Generic[ItemT, ResultT]):
+    """A model that is given any number of texts and returns a result for each.
 
-    compute: from a batch, where `placed` puts it, to (B, width) on the model's device. max_length:
-    tokens a text is cut to; truncation: what of it is kept. Texts that were cut are counted, and
-    when all texts are done, one warning says how many.
+    max_length: tokens a row is cut to. Texts that were cut are counted, and when all texts are
+    done, one warning says how many.
     """
 
     model: Pretrained
     tokenizer: Tokenizer
-    compute: Callable[[dict[str, Tensor]], Tensor]
-    width: int
+    compute: Callable[[Batch], Any]
     max_length: int
-    truncation: Truncation = "head"
 
     def stream(
-        self, texts: Iterable[Text], window: int | None = None
-    ) -> Iterator[tuple[Text, np.ndarray]]:
-        """Each text with its result, (width,), in order and as soon as its window is computed.
+        self, texts: Iterable[ItemT], window: int | None = None
+    ) -> Iterator[tuple[ItemT, ResultT]]:
+        """Each text with its result, in order and as soon as its window is computed.
 
         No more than a window of texts is read ahead or kept. window: how many texts that is at
         most; None takes 4096, and 1 answers each text before the next is read.
@@ -89,18 +88,18 @@ class Stream:
             yield from zip(done.texts, done.results, strict=True)
             del done  # it must be gone before the next is read
 
-    def collect(self, texts: Iterable[Text]) -> np.ndarray:
-        """The results of all texts: float32 (texts, width), in their order.
+    def collect(self, texts: Iterable[ItemT]) -> Any:
+        """The results of all texts, in their order.
 
         Long work shows a progress bar on a terminal and in a notebook. An error that ends it has
-        the results so far as its attribute `finished`, float32 (finished texts, width): those of
-        all texts before it, or, after Ctrl-C, of the windows that were complete.
+        the results so far as its attribute `finished`: those of all texts before it, or, after
+        Ctrl-C, of the windows that were complete.
         """
         check_many(texts)  # before its length, which not all of what is refused has
         number = None
         with suppress(TypeError):  # a DataLoader may have a length or not, and says so only then
             number = len(texts) if isinstance(texts, Sized) else None
-        results: list[np.ndarray] = []
+        results: list[Any] = []
         with progress_bar("text", total=number, delay=2) as progress:  # short work shows none
             try:
                 for window in self.windows(texts, progress=progress.update):
@@ -118,69 +117,170 @@ class Stream:
 
     def windows(
         self,
-        texts: Iterable[Text],
+        texts: Iterable[ItemT],
         window: int | None = None,
-        progress: Callable[[int], Any] = lambda rows: None,
+        progress: Callable[[int], Any] = lambda texts: None,
     ) -> Iterator[Window]:
         """As `stream`, a window at a time. progress: told the number of texts after each batch."""
         total, cut = 0, 0
-        for read, rows in self._tokenized(texts, window):
-            total, cut = total + len(rows), cut + _number_cut(rows)
-            results = compute_rows(
-                self.model, self.tokenizer, rows, self.width, self.compute, progress
-            )
-            good = number_finite(results)
-            if good < len(rows):
-                yield Window(read[:good], results[:good].numpy())
-                position, result = total - len(rows) + good, shown(results[good].tolist())
+        for read, encoded in self._tokenized(texts, window):
+            cut += sum(any(row.dropped > 0 for row in each.rows) for each in encoded)
+            results, bad = self._results(read, encoded, _in_texts(encoded, progress))
+            yield Window(read[: len(results)], results)
+            total += len(read)
+            if bad is not None:
+                position = total - len(read) + len(results)
                 raise ValueError(
-                    f"text {position} has the result {result}, which is not finite: the model's "
-                    "weights are damaged, or its sums too large for its precision; try "
+                    f"text {position} has the result {shown(bad)}, which is not finite: the "
+                    "model's weights are damaged, or its sums too large for its precision; try "
                     "precision='fp32', or another copy of the model"
                 )
-            yield Window(read, results.numpy())
-            del read, rows, results
+            del read, encoded, results
         _warn_of_cut(cut, total, "texts", self.max_length)
 
     def _tokenized(
-        self, texts: Iterable[Text], window: int | None
-    ) -> Iterator[tuple[list[Text], list[Row]]]:
-        """Each window with its rows.
+        self, texts: Iterable[ItemT], window: int | None
+    ) -> Iterator[tuple[list[ItemT], list[Encoded[Any]]]]:
+        """Each window with the rows of its texts.
 
         While a GPU computes, the CPU has time for the next window. Only a list is read ahead: what
         else there is may have to be waited for.
         """
 
-        def encoded(read: list[Text]) -> tuple[list[Text], list[Row]]:
-            return read, self.tokenizer.encode_batch(read, self.max_length, self.truncation)
+        def encoded(read: list[ItemT]) -> tuple[list[ItemT], list[Encoded[Any]]]:
+            return read, self._encoded(read)
 
-        windows = map(encoded, read_windows(texts, window))  # which keeps none of them
+        windows = map(encoded, read_windows(texts, window, self._parts))  # which keeps none of them
         ahead = self.model.device.type != "cpu" and isinstance(texts, list | tuple)
         return one_ahead(windows) if ahead else windows
+
+    def _parts(self, item: Any, position: int) -> Sequence[str]:
+        """The strings of an item, for their size. Raises `ValueError` for what is no text."""
+        return text_parts(item, position)
+
+    @abstractmethod
+    def _encoded(self, read: list[ItemT]) -> list[Encoded[Any]]:
+        """The rows of each text."""
+
+    @abstractmethod
+    def _results(
+        self, read: list[ItemT], encoded: list[Encoded[Any]], progress: Callable[[int], Any]
+    ) -> tuple[Any, Any]:
+        """The results of the texts up to the first that is not finite, and that one, or None.
+        progress: to be told the number of rows after each batch."""
+
+    @abstractmethod
+    def _joined(self, results: list[Any]) -> Any:
+        """The results of all windows in one."""
+
+
+@dataclass(frozen=True)
+class Stream(AnyStream[Text, np.ndarray]):
+    """A stream whose results are `width` numbers for each text: float32 (texts, width).
+
+    compute: from a batch, where `placed` puts it, to (B, width) on the model's device. truncation:
+    what is kept of a text that is too long; "windows" reads all of it, in windows that share
+    `stride` tokens, and takes the mean of their results by their tokens. finish: from the results
+    of texts, (texts, width), to those that are returned.
+    """
+
+    width: int
+    truncation: Cutting = "head"
+    stride: int = STRIDE
+    finish: Callable[[Tensor], Tensor] = lambda results: results
+
+    def _encoded(self, read: list[Text]) -> list[Encoded[None]]:
+        rows = encode_long(self.tokenizer, read, self.max_length, self.truncation, self.stride)
+        return [Encoded(each, None) for each in rows]
+
+    def _results(
+        self, read: list[Text], encoded: list[Encoded[Any]], progress: Callable[[int], Any]
+    ) -> tuple[np.ndarray, Any]:
+        rows = [row for each in encoded for row in each.rows]
+        results = compute_rows(self.model, self.tokenizer, rows, self.width, self.compute, progress)
+        results = self.finish(mean_by_tokens(results, [each.rows for each in encoded]))
+        good = number_finite(results)
+        return results[:good].numpy(), None if good == len(read) else results[good].tolist()
 
     def _joined(self, results: list[np.ndarray]) -> np.ndarray:
         return np.concatenate(results) if results else np.empty((0, self.width), np.float32)
 
 
-def read_windows(texts: Iterable[Text], most: int | None = None) -> Iterator[list[Text]]:
+@dataclass(frozen=True)
+class AnswerStream(AnyStream[ItemT, ResultT], Generic[ItemT, NoteT, ResultT]):
+    """A stream whose results are whatever `answer` makes of what the model says of a text's rows.
+
+    compute: from a batch, where `placed` puts it, to a tensor for each of its rows, of any shape.
+    encode: from texts to their rows. answer: from a text, its note and what was computed of its
+    rows, fp32, to the result. parts: the strings of an item, or a `ValueError` for what is no text.
+    """
+
+    encode: Callable[[list[ItemT]], list[Encoded[NoteT]]]
+    answer: Callable[[ItemT, NoteT, list[np.ndarray]], ResultT]
+    parts: Callable[[Any, int], Sequence[str]] = text_parts
+
+    def _parts(self, item: Any, position: int) -> Sequence[str]:
+        return self.parts(item, position)
+
+    def _encoded(self, read: list[ItemT]) -> list[Encoded[NoteT]]:
+        return self.encode(read)
+
+    def _results(
+        self, read: list[ItemT], encoded: list[Encoded[NoteT]], progress: Callable[[int], Any]
+    ) -> tuple[list[ResultT], Any]:
+        rows = [row for each in encoded for row in each.rows]
+        computed = iter(compute_each(self.model, self.tokenizer, rows, self.compute, progress))
+        results: list[ResultT] = []
+        for item, each in zip(read, encoded, strict=True):
+            found = [next(computed) for _ in each.rows]
+            bad = next((x[~x.isfinite()] for x in found if not bool(x.isfinite().all())), None)
+            if bad is not None:
+                return results, bad.tolist()
+            results.append(self.answer(item, each.note, [x.numpy() for x in found]))
+        return results, None
+
+    def _joined(self, results: list[list[ResultT]]) -> list[ResultT]:
+        return [result for window in results for result in window]
+
+
+def _in_texts(
+    encoded: Sequence[Encoded[Any]], progress: Callable[[int], Any]
+) -> Callable[[int], Any]:
+    """Takes numbers of rows, and tells `progress` the number of texts they come to."""
+    texts, rows, done = len(encoded), sum(len(each.rows) for each in encoded), 0
+
+    def told(number: int) -> None:
+        nonlocal done
+        before, done = done, done + number
+        progress(done * texts // rows - before * texts // rows)
+
+    return told
+
+
+def read_windows(
+    texts: Iterable[ItemT],
+    most: int | None = None,
+    parts: Callable[[Any, int], Sequence[str]] = text_parts,
+) -> Iterator[list[ItemT]]:
     """Lists of texts, each checked. What was read before an error is yielded before it is raised.
 
     most: texts in a window; None takes 4096. A window of `Arriving` texts ends, too, where the next
-    one would have to be waited for. Raises `ValueError` naming the position of an item that is not
-    a text, and whatever `texts` itself raises.
+    one would have to be waited for. parts: the strings of an item and its position. Raises
+    `ValueError` naming the position of an item that is not a text, and whatever `texts` itself
+    raises.
     """
-    iterator = iterated(texts)
+    iterator: Iterator[Any] = iterated(texts)  # type: ignore[arg-type]
     most = WINDOW_TEXTS if most is None else most
     if most < 1:
         raise ValueError(f"window is {most}; it must be at least 1")
-    window: list[Text] = []
+    window: list[ItemT] = []
     characters, position = 0, 0
     arriving = iterator if isinstance(iterator, Arriving) else None
     failure: Exception | None = None
     while True:
         try:
             text = next(iterator)
-            characters += sum(map(len, text_parts(text, position)))
+            characters += sum(map(len, parts(text, position)))
         except StopIteration:
             break
         except Exception as error:
@@ -220,16 +320,14 @@ def encode_texts(
     texts: Sequence[Text],
     max_length: int,
     name: str,
-    truncation: Truncation = "head",
-) -> list[Row]:
-    """Rows of ids. Texts that are too long are cut; one warning says how many of these `name`."""
-    rows = tokenizer.encode_batch(texts, max_length, truncation)
-    _warn_of_cut(_number_cut(rows), len(rows), name, max_length)
+    truncation: Cutting = "head",
+    stride: int = STRIDE,
+) -> list[list[Row]]:
+    """The rows of each text, of ids. One warning says how many of these `name` were cut."""
+    rows = encode_long(tokenizer, texts, max_length, truncation, stride)
+    cut = sum(any(row.dropped > 0 for row in each) for each in rows)
+    _warn_of_cut(cut, len(rows), name, max_length)
     return rows
-
-
-def _number_cut(rows: Sequence[Row]) -> int:
-    return sum(row.dropped > 0 for row in rows)
 
 
 def _warn_of_cut(cut: int, number: int, name: str, max_length: int) -> None:
@@ -238,61 +336,6 @@ def _warn_of_cut(cut: int, number: int, name: str, max_length: int) -> None:
             f"{cut} of {number} {name} are longer than {max_length} tokens and were cut to that; "
             "max_length sets it, up to what the model takes"
         )
-
-
-@torch.inference_mode()
-def compute_rows(
-    model: Pretrained,
-    tokenizer: Tokenizer,
-    rows: Sequence[Row],
-    width: int,
-    compute: Callable[[dict[str, Tensor]], Tensor],
-    finished: Callable[[int], Any] = lambda rows: None,
-) -> Tensor:
-    """Results for many rows: (len(rows), width) in fp32 on the CPU, in the order of the rows.
-
-    compute: from a batch, where `placed` puts it, to (B, width) on the model's device; called in
-    evaluation mode. Batches are made by `batches_by_length`, whatever the order given. finished:
-    told the number of rows after each batch. A GPU may still be at work on them then: it is waited
-    for once, at the end.
-    """
-    was_training, device = model.training, model.device
-    model.eval()
-    keep_freed_memory()
-    survive_fork()
-    results = torch.empty(len(rows), width, dtype=torch.float32, device=device)
-    try:
-        with torch.autocast(device.type, enabled=False):  # the model's own precision, always
-            for indices in batches_by_length(rows, BATCH_TOKENS.get(device.type, 512)):
-                batch = placed(model, tokenizer.pad([rows[i] for i in indices]))
-                (places,) = send([torch.tensor(indices, device="cpu")], device)
-                results[places] = compute(batch).float()
-                finished(len(indices))
-    finally:
-        model.train(was_training)
-    return results.cpu()
-
-
-def batches_by_length(rows: Sequence[Row], tokens: int) -> Iterator[list[int]]:
-    """Indices of rows, longest first, cut into batches of at most so many tokens.
-
-    Where the next row does not fit, the longest that does takes its place, so that most batches
-    have exactly `tokens`: a size that kernels can be made for. A longer row has its own batch.
-    """
-    by_length: dict[int, list[int]] = {}
-    for i, row in enumerate(rows):
-        by_length.setdefault(len(row.ids), []).append(i)
-    lengths = sorted(by_length)  # those that are left, the longest at the end
-    while lengths:
-        batch: list[int] = []
-        room = max(tokens, lengths[-1])
-        while (fitting := bisect_right(lengths, room)) > 0:
-            length = lengths[fitting - 1]
-            batch.append(by_length[length].pop())
-            room -= length
-            if not by_length[length]:
-                del lengths[fitting - 1]
-        yield batch
 
 
 def check_vocabulary(tokenizer: Tokenizer, config: BertConfig) -> None:

@@ -118,12 +118,12 @@ class TextClassifier(Settings):
         max_length = model.config.extra[_MAX_LENGTH]
 
         rows = encode_texts(tokenizer, texts, max_length, "training texts", self.truncation)
-        examples = Examples(rows, ids)
+        examples = Examples([row for each in rows for row in each], ids)
         task = Classification(examples, tokenizer, int(self.batch_size), recipe.seed, weights)
         held_out = None
         if held is not None:
             rows = encode_texts(tokenizer, held[0], max_length, "validation texts", self.truncation)
-            held_out = Examples(rows, held_ids)
+            held_out = Examples([row for each in rows for row in each], held_ids)
             task.settings["validation"] = held_out.fingerprint  # it decides when to stop
         pretrained = self.weights == "pretrained"  # of random weights only the shape is another's
         # While it is there: others may move the folder during the training.

@@ -17,5 +17,6 @@ backends         two ways to cut a text into pieces:
 python_backends  ours
 rust             the Rust library's
 truncation       what stays of a text that is too long
+windows          such a text in pieces that overlap
 writing          the files that transformers reads
 """

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minibert.checkpoint.arguments import whole_number
-from minibert.engine.streams import compute_rows
+from minibert.engine.rows import compute_rows
 from minibert.heads import BertForClassification
 from minibert.tokenizer import Row, Tokenizer
 from minibert.training.batches import Classification, Examples

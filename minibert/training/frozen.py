@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from minibert.engine.host import send
 from minibert.engine.optimize import optimize
-from minibert.engine.streams import compute_rows
+from minibert.engine.rows import compute_rows
 from minibert.heads import BertForClassification
 from minibert.tokenizer import Row, Tokenizer
 from minibert.training.batches import Classification, Example

@@ -14,7 +14,7 @@ from minibert import optimize
 from minibert.encoder import EncoderLayer
 from minibert.engine import graphs
 from minibert.engine.host import placed
-from minibert.engine.streams import compute_rows
+from minibert.engine.rows import compute_rows
 from minibert.tokenizer import Row
 from tests.conftest import BATCHES, TINY, hf_model, ours_from, ragged_batch
 from tests.cuda.conftest import HEADS_OF_16

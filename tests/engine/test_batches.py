@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minibert.engine.streams import batches_by_length
+from minibert.engine.rows import batches_by_length
 from minibert.tokenizer import Row
 
 lengths = st.lists(st.integers(1, 60), min_size=1, max_size=30)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from minibert.engine.streams import compute_rows
+from minibert.engine.rows import compute_rows
 from minibert.training.batches import Classification, Examples
 from minibert.training.frozen import ClassificationOfVectors, Head, first_vectors
 from minibert.training.loop import train
