@@ -148,7 +148,7 @@ class HeldOut:
             logits = at_least_fp32(output.prediction_logits)  # (R, V)
             loss += F.cross_entropy(logits, labels, reduction="sum").item()
             right += (logits.argmax(dim=1) == labels).sum().item()
-        return Evaluation(step, loss / len(self.targets), right / len(self.targets))
+        return Evaluation(step, loss / len(self.targets), {"accuracy": right / len(self.targets)})
 
     def unigram(self, counts: np.ndarray) -> Evaluation:
         """The baseline without a context: each token as probable as it is frequent in training.
@@ -158,8 +158,8 @@ class HeldOut:
         """
         smoothed = np.where(self.special, 0, counts + 1)
         probabilities = smoothed[self.targets] / smoothed.sum()
-        right = self.targets == smoothed.argmax()
-        return Evaluation(0, float(-np.log(probabilities).mean()), float(right.mean()))
+        right = float((self.targets == smoothed.argmax()).mean())
+        return Evaluation(0, float(-np.log(probabilities).mean()), {"accuracy": right})
 
 
 def count_tokens(corpus: Corpus, spans: Spans, vocab_size: int) -> np.ndarray:

@@ -63,7 +63,7 @@ def finetune(
         assert scores is not None and held_out is not None
         logits, labels = scores(), torch.tensor(held_out.labels, device="cpu")
         accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
-        return Evaluation(step, F.cross_entropy(logits, labels).item(), accuracy)
+        return Evaluation(step, F.cross_entropy(logits, labels).item(), {"accuracy": accuracy})
 
     if trained_layers:
         train_only_last(model, trained_layers)

@@ -2,32 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+# Measures of which less is better. Of all others more is.
+ERRORS = ("loss", "mean_squared_error", "mean_absolute_error")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean loss in nats and accuracy, 0 to 1, on held-out examples after `step` steps."""
+    """How good a model is on held-out examples after `step` steps.
+
+    loss: the mean, in nats (squared units of the labels for numbers). metrics: by name, the task's
+    own first: accuracy, for example, from 0 to 1.
+    """
 
     step: int
     loss: float
-    accuracy: float
+    metrics: Mapping[str, float]
 
-    def better_than(self, other: Evaluation) -> bool:
-        """More accurate, or as accurate with a lower loss."""
-        return (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
+    @property
+    def accuracy(self) -> float:
+        """The share that is right, 0 to 1, of a task that has one."""
+        return self.metrics["accuracy"]
+
+    @property
+    def metric(self) -> str:
+        """The name of the task's own metric."""
+        return next(iter(self.metrics), "loss")
+
+    def value(self, metric: str | None = None) -> float:
+        """The loss or a metric by its name; None: the task's own."""
+        metric = self.metric if metric is None else metric
+        return self.loss if metric == "loss" else self.metrics[metric]
+
+    def told(self, metric: str) -> str:
+        """The metric with its name, for people."""
+        share = metric == "accuracy"
+        return f"{metric} {self.value(metric):{'.2%' if share else '.3f'}}"
+
+    def better_than(self, other: Evaluation, metric: str | None = None) -> bool:
+        """By this metric, and where it is the same by a lower loss."""
+        sign = -1 if (metric or self.metric) in ERRORS else 1
+        mine, others = sign * self.value(metric), sign * other.value(metric)
+        return (mine, -self.loss) > (others, -other.loss)
 
 
 @dataclass
 class History:
     """What happened: the loss of every step, each evaluation (the first before any training), and
     the time spent in training steps, in seconds, for this many examples. The time of a step ends
-    when its loss is in hand, so that of a GPU counts, though Python runs ahead of it."""
+    when its loss is in hand, so that of a GPU counts, though Python runs ahead of it. metric: by
+    which evaluations are compared, None: the task's own."""
 
     losses: list[float] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
     seconds: float = 0.0
     examples: int = 0
+    metric: str | None = None
 
     @property
     def speed(self) -> float:
@@ -39,7 +71,7 @@ class History:
         """The best evaluation, the first of several; None without any."""
         best = None
         for evaluation in self.evaluations:
-            if best is None or evaluation.better_than(best):
+            if best is None or evaluation.better_than(best, self.metric):
                 best = evaluation
         return best
 

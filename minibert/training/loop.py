@@ -120,7 +120,7 @@ class _Run:
             logger.warning("this CPU emulates bf16, which is far slower than precision='fp32'")
         self.evaluate_every = recipe.evaluate_every or task.steps_per_epoch
         self.steps = Steps(model, task, recipe, self.ranks, self.folder)
-        self.history = History()
+        self.history = History(metric=recipe.metric)
         self.signals: list[int] = []  # that this process was sent
         self.ranks_signals: list[int] = []  # that some rank was sent, as all of them have read
         self.best_weights: dict[str, Tensor] | None = None
@@ -236,22 +236,30 @@ class _Run:
         result = self.ranks.broadcast(result)
         if not isinstance(result, Evaluation):
             raise ValueError(f"evaluate returned {shown(result)}; it must return an Evaluation")
-        # Plain numbers, for the state is read back without numpy's.
-        result = Evaluation(int(result.step), float(result.loss), float(result.accuracy))
-        for name, value in (("loss", result.loss), ("accuracy", result.accuracy)):
-            if not math.isfinite(value):
-                raise FloatingPointError(
-                    f"the {name} of the evaluation after step {step} is {value}; "
-                    f"{self.steps.remedy(step)}"
-                )
+        result = self._checked(result)
         self.history.evaluations.append(result)
         announce(logger, self._line(step, result))
-        self._write(
-            {"step": step, "evaluation": {"loss": result.loss, "accuracy": result.accuracy}}
-        )
+        self._write({"step": step, "evaluation": {"loss": result.loss, **result.metrics}})
         if self.recipe.keep_best and self.history.best is result:
             weights = self.model.state_dict()
             self.best_weights = {name: tensor.clone() for name, tensor in weights.items()}
+
+    def _checked(self, result: Evaluation) -> Evaluation:
+        """An evaluation in plain numbers, for the state is read back without numpy's."""
+        metrics = {str(name): float(value) for name, value in result.metrics.items()}
+        result = Evaluation(int(result.step), float(result.loss), metrics)
+        for name, value in {"loss": result.loss, **metrics}.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"the {name} of the evaluation after step {result.step} is {value}; "
+                    f"{self.steps.remedy(result.step)}"
+                )
+        known = ("loss", *metrics)
+        if self.recipe.metric not in (None, *known):
+            raise ValueError(
+                f"metric is {shown(self.recipe.metric)}; the evaluations have {', '.join(known)}"
+            )
+        return result
 
     def _line(self, step: int, result: Evaluation | None = None) -> str:
         """What is told of an epoch: the mean training loss of its steps, and the evaluation."""
@@ -259,9 +267,8 @@ class _Run:
         if recent := self.history.losses[-min(self.task.steps_per_epoch, self.evaluate_every) :]:
             parts.append(f"training loss {sum(recent) / len(recent):.3f}")
         if result is not None:
-            parts.append(
-                f"development accuracy {result.accuracy:.2%}, development loss {result.loss:.3f}"
-            )
+            named = dict.fromkeys((result.metric, self.recipe.metric or result.metric, "loss"))
+            parts += [f"development {result.told(name)}" for name in named]
         done = round(step / self.task.steps_per_epoch, 2)
         when = f"epoch {done:g} of {self.recipe.epochs}" if step else "before training"
         return f"{when}: {', '.join(parts)}"

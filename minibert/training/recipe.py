@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from minibert._checks import shown
 from minibert.checkpoint.arguments import check_choice, real_number, switch, whole_number
 
 # Settings that are real numbers: what is allowed, in words and as a rule. A step of AdamW moves a
@@ -34,7 +35,8 @@ class Recipe:
     activations twice instead of keeping them, for less memory; it changes nothing.
     evaluate_every: steps from one evaluation to the next, None: an epoch. patience: stop after so
     many evaluations without a better one, None: never. keep_best: end with the weights of the best
-    evaluation, by accuracy, then by loss.
+    evaluation. metric: by which evaluations are better, "loss" or one that they have, None: the
+    task's own; where it is the same, by loss.
 
     numpy's numbers become Python's. Raises `ValueError` for a value that cannot be trained with.
 
@@ -56,6 +58,7 @@ class Recipe:
     evaluate_every: int | None = None
     patience: int | None = None
     keep_best: bool = False
+    metric: str | None = None
 
     def __post_init__(self) -> None:
         checked: dict[str, Any] = {}
@@ -67,6 +70,11 @@ class Recipe:
             checked[name] = real_number(name, getattr(self, name), allowed, holds)
         for name in ("checkpoint", "keep_best"):
             checked[name] = switch(name, getattr(self, name))
+        if self.metric is not None and not (self.metric and isinstance(self.metric, str)):
+            raise ValueError(
+                f"metric is {shown(self.metric)}; it must be the name of a metric, such as "
+                "'accuracy', or None for the task's own"
+            )
         checked["seed"] = whole_number("seed", self.seed, 0, 2**32 - 1)
         check_choice("precision for training", self.precision, ("fp32", "bf16"))
         if checked["lr"] * checked["weight_decay"] > 1:

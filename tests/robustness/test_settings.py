@@ -390,7 +390,7 @@ def test_an_evaluation_that_is_no_number_ends_the_run(tokenizer, tmp_path):
     losses = iter([0.7, math.nan])
 
     def evaluate(step):
-        return minibert.training.loop.Evaluation(step, next(losses), 0.5)
+        return minibert.training.loop.Evaluation(step, next(losses), {"accuracy": 0.5})
 
     with pytest.raises(FloatingPointError, match=r"evaluation after step 3 is nan; lower lr \(now"):
         fit(small_model(), tokenizer, evaluate, epochs=2)
@@ -398,7 +398,7 @@ def test_an_evaluation_that_is_no_number_ends_the_run(tokenizer, tmp_path):
 
 def test_an_evaluation_that_is_no_number_before_training_names_the_start(tokenizer):
     def evaluate(step):
-        return minibert.training.loop.Evaluation(step, math.inf, 0.5)
+        return minibert.training.loop.Evaluation(step, math.inf, {"accuracy": 0.5})
 
     with pytest.raises(FloatingPointError, match="after step 0 is inf; no step was made yet"):
         fit(small_model(), tokenizer, evaluate)

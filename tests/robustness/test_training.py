@@ -82,7 +82,7 @@ def test_only_the_main_thread_exchanges_the_handlers_of_logging():
 
 def test_an_evaluation_that_draws_leaves_the_callers_random_state_alone(task):
     def evaluate(step):
-        return Evaluation(step, 1.0, torch.rand(()).item())
+        return Evaluation(step, 1.0, {"accuracy": torch.rand(()).item()})
 
     drawn = []
     for seed in (1, 2):
@@ -232,7 +232,12 @@ def test_an_evaluation_must_be_one(task):
     with pytest.raises(ValueError, match="evaluate returned None; it must return an Evaluation"):
         train(small_model(), task, ONCE, lambda step: None)
     with pytest.raises(FloatingPointError, match="the accuracy of the evaluation after step 0"):
-        train(small_model(), task, ONCE, lambda step: Evaluation(step, 1.0, float("nan")))
+        train(
+            small_model(),
+            task,
+            ONCE,
+            lambda step: Evaluation(step, 1.0, {"accuracy": float("nan")}),
+        )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])

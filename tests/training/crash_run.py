@@ -54,7 +54,9 @@ def run(folder, resume=False, **changes):
     def evaluate(step):
         logits, wanted = task.logits(model, task.batch(0))
         accuracy = (logits.argmax(1) == wanted).float().mean().item()
-        return Evaluation(step, torch.nn.functional.cross_entropy(logits, wanted).item(), accuracy)
+        return Evaluation(
+            step, torch.nn.functional.cross_entropy(logits, wanted).item(), {"accuracy": accuracy}
+        )
 
     save_every = changes.pop("save_every", 5)
     recipe = Recipe(**{"epochs": EPOCHS, "lr": 1e-3, "evaluate_every": 7, **changes})

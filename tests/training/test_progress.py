@@ -66,7 +66,7 @@ def test_each_epoch_is_a_line(caplog, evaluated):
         model,
         Classification(examples, tokenizer, 8),
         Recipe(epochs=2, lr=1e-4),
-        (lambda step: Evaluation(step, 0.25, 0.5)) if evaluated else None,
+        (lambda step: Evaluation(step, 0.25, {"accuracy": 0.5})) if evaluated else None,
     )
     found = ", development accuracy 50.00%, development loss 0.250" if evaluated else ""
     first, second = (sum(history.losses[i : i + 3]) / 3 for i in (0, 3))

@@ -99,7 +99,7 @@ def checks(ranks, out):
     calls = []
     def evaluate(step):
         calls.append(step)
-        return Evaluation(step, ranks.rank + 0.5, 0.25 if step else 0.125)
+        return Evaluation(step, ranks.rank + 0.5, {"accuracy": 0.25 if step else 0.125})
     results["evaluated"] = run(evaluate, patience=2, keep_best=True)
     results["evaluated"]["calls"] = calls
 

@@ -91,7 +91,7 @@ def run(examples, tokenizer, spoilt=(None, None), interrupt=None, folder=None, r
     task.spoilt, task.interrupt, task.found = spoilt, interrupt, []
 
     def evaluate(step):
-        return Evaluation(step, task.model.classifier.weight.sum().item(), 0.5)
+        return Evaluation(step, task.model.classifier.weight.sum().item(), {"accuracy": 0.5})
 
     try:
         ended = train(

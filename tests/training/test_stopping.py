@@ -14,7 +14,7 @@ def scripted(model, results, seen):
     def evaluate(step):
         accuracy, loss = results[len(seen)]
         seen.append(state(model))
-        return Evaluation(step, loss, accuracy)
+        return Evaluation(step, loss, {"accuracy": accuracy})
 
     return evaluate
 

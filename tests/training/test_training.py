@@ -115,7 +115,7 @@ def test_training_learns_and_writes_down_what_happened(examples, tokenizer):
 
     def evaluate(step):
         seen.append(step)
-        return Evaluation(step, 0.5, 0.5)
+        return Evaluation(step, 0.5, {"accuracy": 0.5})
 
     history = fit(model, tokenizer, examples, evaluate, epochs=20, lr=3e-3)
     assert len(history.losses) == 20 * 3 and history.examples == 20 * 24
