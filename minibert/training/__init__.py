@@ -13,6 +13,7 @@ signals     Ctrl-C and SIGTERM, noted
 ranks       several processes that train one model
 finetune    a classifier: which of its weights learn, and how it is evaluated on the way
 frozen      a head on an encoder that is not trained
+metrics     how good predictions are, in the numbers that people report
 report      the learning curve
 model_card  the model's card
 """
