@@ -8,7 +8,7 @@ leaves out a class that is neither among the texts nor predicted, as scikit-lear
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from minibert._checks import shown
 from minibert.checkpoint.config_json import ProblemType
 
-_OF_A_CLASS = ("precision", "recall", "f1")  # as in "f1:LABEL"
+OF_A_CLASS = ("precision", "recall", "f1")  # as in "f1:LABEL"
 _MACRO = ("precision_macro", "recall_macro", "f1_macro")
 # The first is the task's own: it chooses where nobody chose a metric.
 METRICS: dict[ProblemType, tuple[str, ...]] = {
@@ -59,16 +59,21 @@ def check_metric(name: object, problem: ProblemType, labels: Sequence[str]) -> N
     allowed = ["loss", *METRICS[problem]]
     kind, of_a_class, label = name.partition(":") if isinstance(name, str) else ("", "", "")
     if problem != "regression":
-        if of_a_class and kind in _OF_A_CLASS and label not in labels:
+        if of_a_class and kind in OF_A_CLASS and label not in labels:
             known = ", ".join(map(shown, labels[:10])) + (", ..." if len(labels) > 10 else "")
             raise ValueError(f"metric is {shown(name)}; there is no such label, they are {known}")
-        allowed += [f"{each}:LABEL" for each in _OF_A_CLASS]
+        allowed += [f"{each}:LABEL" for each in OF_A_CLASS]
     if name not in allowed and not (of_a_class and f"{kind}:LABEL" in allowed):
         raise ValueError(
             f"metric is {shown(name)}; for {problem} it must be one of {', '.join(allowed)}"
         )
     if name not in _NEEDS_NOTHING:
         scikit_learn(f"metric {name!r}")
+
+
+def of_the_whole(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics that are not of one class."""
+    return {name: value for name, value in metrics.items() if ":" not in name}
 
 
 def scikit_learn(purpose: str) -> Any:
@@ -104,7 +109,7 @@ def classification_metrics(
         sklearn = scikit_learn("these metrics")
     except ImportError:
         return found
-    by_class = of_classes(sklearn, truth, predicted, len(labels))
+    by_class = _of_classes(sklearn, truth, predicted, len(labels))
     precision, recall, f1, support = by_class
     if problem == "single_label_classification":
         met = (support > 0) | (np.bincount(predicted, minlength=len(labels)) > 0)
@@ -116,11 +121,11 @@ def classification_metrics(
         met = np.ones(len(labels), dtype=bool)
         both = (_wider(truth), _wider(predicted))
         found["f1_micro"] = float(sklearn.f1_score(*both, average="micro", **_DEFINED))
-    for name, values in zip(_OF_A_CLASS, by_class, strict=False):
+    for name, values in zip(OF_A_CLASS, by_class, strict=False):
         found[f"{name}_macro"] = float(values[met].mean())
     found["f1_weighted"] = float(f1 @ support / support.sum()) if support.any() else 0.0
     found = {name: found[name] for name in METRICS[problem]}
-    for name, values in zip(_OF_A_CLASS, by_class, strict=False):
+    for name, values in zip(OF_A_CLASS, by_class, strict=False):
         found |= {f"{name}:{label}": float(v) for label, v in zip(labels, values, strict=True)}
     return found
 
@@ -136,7 +141,7 @@ def decided(problem: ProblemType, scores: np.ndarray, threshold: float = 0.5) ->
     return scores if problem == "regression" else (scores >= threshold).astype(np.int64)
 
 
-def of_classes(
+def _of_classes(
     sklearn: Any, truth: np.ndarray, predicted: np.ndarray, classes: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(L,) precision, recall, F1 and number of texts of each class."""
