@@ -15,6 +15,7 @@ import numpy as np
 
 from minibert._checks import shown
 from minibert.checkpoint.config_json import ProblemType
+from minibert.training.history import ERRORS
 
 OF_A_CLASS = ("precision", "recall", "f1")  # as in "f1:LABEL"
 _MACRO = ("precision_macro", "recall_macro", "f1_macro")
@@ -30,8 +31,7 @@ METRICS: dict[ProblemType, tuple[str, ...]] = {
     "multi_label_classification": ("accuracy", "f1_micro", *_MACRO, "f1_weighted"),
     "regression": ("r2", "pearson", "spearman", "mean_squared_error", "mean_absolute_error"),
 }
-_ERRORS = ("loss", "mean_squared_error", "mean_absolute_error")
-_NEEDS_NOTHING = ("accuracy", "r2", "pearson", *_ERRORS)
+_NEEDS_NOTHING = ("accuracy", "r2", "pearson", *ERRORS)
 
 
 def is_error(name: str) -> bool:
@@ -40,12 +40,7 @@ def is_error(name: str) -> bool:
     >>> is_error("mean_squared_error"), is_error("f1_macro")
     (True, False)
     """
-    return name in _ERRORS
-
-
-def better(name: str, value: float, other: float) -> bool:
-    """Whether a value of this metric is better than another; equal ones are not."""
-    return value < other if is_error(name) else value > other
+    return name in ERRORS
 
 
 def check_metric(name: object, problem: ProblemType, labels: Sequence[str]) -> None:
@@ -180,15 +175,20 @@ def _r2(truth: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """(L,) the share of the variance of each column that is explained; of a constant column 1 if
     every prediction is right, 0 if not, as scikit-learn has it."""
     left = np.square(errors).sum(axis=0)
-    total = np.square(truth - truth.mean(axis=0)).sum(axis=0)
+    total = np.square(_centred(truth)).sum(axis=0)
     constant = total == 0
     return np.where(constant, left == 0, 1 - left / np.where(constant, 1, total))
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:
     """Pearson's, the mean over the columns; 0 where all numbers of one are the same."""
-    # A mean of equal numbers may differ from them in the last bit; numbers minus their first do not
-    one, other = one - one[0], other - other[0]
-    one, other = one - one.mean(axis=0), other - other.mean(axis=0)
+    one, other = _centred(one), _centred(other)
     sizes = np.linalg.norm(one, axis=0) * np.linalg.norm(other, axis=0)  # (L,)
     return float(((one * other).sum(axis=0) / np.where(sizes == 0, 1, sizes)).mean())
+
+
+def _centred(numbers: np.ndarray) -> np.ndarray:
+    """Less the mean of its column; of equal numbers exact zeros, from which their mean, which is
+    rounded, may differ."""
+    numbers = numbers - numbers[0]
+    return numbers - numbers.mean(axis=0)

@@ -55,8 +55,8 @@ def plot_history(
     left.set(xlabel="step", ylabel=loss, title="Loss", ylim=(0, None))
     left.legend()
     if metric is None:
-        metric = next((own for e in history.evaluations for own in e.metrics), "accuracy")
-    values = [e.loss if metric == "loss" else e.metrics[metric] for e in history.evaluations]
+        metric = history.evaluations[0].metric if history.evaluations else "accuracy"
+    values = [evaluation.value(metric) for evaluation in history.evaluations]
     right.plot(steps, values, "o-", label=evaluated)
     if to_beat is not None:
         right.axhline(to_beat, color="grey", linestyle="--", label=baseline)
@@ -112,7 +112,7 @@ def plot_calibration(report: Report) -> Figure:
     curve.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfectly calibrated")
     curve.plot(found.probability, found.right, "o-", label="this model")
     title = f"Calibration: expected error {found.error:.3f}"
-    curve.set(ylabel="share right", title=title, xlim=(0, 1), ylim=(0, 1))
+    curve.set(ylabel="share right", title=title, xlim=(0, 1), ylim=(-0.02, 1.02))
     curve.legend()
     histogram.bar(found.probability, found.decisions, width=0.05)
     histogram.set(xlabel="probability of the decision", ylabel="decisions")

@@ -109,7 +109,11 @@ class Report:
             support = truth.sum(axis=0)
             calibration = _calibration(truth.ravel() == 1, scores.ravel())
         classes = tuple(
-            ClassResult(label, *(metrics[f"{name}:{label}"] for name in OF_A_CLASS), int(texts))
+            ClassResult(
+                label,
+                **{name: metrics[f"{name}:{label}"] for name in OF_A_CLASS},
+                support=int(texts),
+            )
             for label, texts in zip(labels, support, strict=True)
             if len(metrics) > len(whole)  # there is scikit-learn
         )
@@ -246,5 +250,6 @@ def _aligned(rows: Rows) -> str:
 def markdown(rows: Rows) -> str:
     """A table in Markdown."""
     head, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    ruler = ["---", *("---:" for _ in head[1:])]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ruler, *body))
+    ruler = f"|---|{'---:|' * (len(head) - 1)}"
+    first, *rest = (f"| {' | '.join(row)} |" for row in (head, *body))
+    return "\n".join([first, ruler, *rest])
