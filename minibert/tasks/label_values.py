@@ -1,4 +1,5 @@
-"""What a classifier takes as labels: strings, integers or booleans, one for each text.
+"""What a classifier takes as labels: strings, integers or booleans, one for each text or several;
+or numbers.
 
 They come as a list, or in anything that is as good as one: an array, a column, a tensor of whole
 numbers. Tables and sets are refused, and so is every value whose meaning would be a guess: a float
@@ -8,6 +9,8 @@ whole numbers into floats.
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
@@ -23,7 +26,12 @@ Label = str | int | bool
 
 LONGEST = 1000  # characters of a label; Python prints numbers of a few thousand digits at most
 _GIVE = "give a list with a label for each text"
-REGRESSION = "to predict numbers, train BertForClassification with problem_type='regression'"
+REGRESSION = "to predict numbers, set problem_type='regression'"
+_NUMBER = (
+    "a finite number with problem_type='regression': float(label) of strings; leave out texts "
+    "without one"
+)
+_SEVERAL = "for several labels a text, set problem_type='multi_label_classification'"
 
 
 def checked_labels(labels: Iterable[Any], name: str) -> list[Label]:
@@ -38,7 +46,49 @@ def checked_labels(labels: Iterable[Any], name: str) -> list[Label]:
     return [_plain(value, f"{name}: number {i}") for i, value in enumerate(_listed(labels, name))]
 
 
-def _listed(labels: Iterable[Any], name: str) -> list[Any]:
+def checked_label_sets(labels: Iterable[Any], name: str) -> list[list[Label]]:
+    """The labels of each text: a list, tuple or set of them, none twice; an empty one is allowed.
+
+    Raises `ValueError` for the first text whose labels are not that.
+
+    >>> checked_label_sets([{"late"}, ["broken", "late"], ()], "labels")
+    [['late'], ['broken', 'late'], []]
+    """
+    shape = getattr(labels, "shape", ())
+    if isinstance(shape, tuple) and len(shape) == 2:
+        raise ValueError(
+            f"{name} has shape {shown(tuple(shape))}; give a list of labels for each text: of rows "
+            "of 0 and 1 those that MultiLabelBinarizer().inverse_transform(rows) gives"
+        )
+    found = []
+    for i, each in enumerate(_listed(labels, name)):
+        if not isinstance(each, list | tuple | set | frozenset | np.ndarray):
+            raise ValueError(
+                f"{name}: number {i} is {shown(each)}, of type {type(each).__name__}; give a list, "
+                "tuple or set of labels for each text"
+            )
+        ordered = sorted(each, key=str) if isinstance(each, set | frozenset) else each
+        values = checked_labels(ordered, f"{name}, number {i}")
+        if len(set(values)) < len(values):
+            raise ValueError(f"{name}: number {i} is {shown(each)}; give each label once")
+        found.append(values)
+    return found
+
+
+def checked_numbers(labels: Iterable[Any], name: str, allowed: str = _NUMBER) -> list[float]:
+    """The labels as Python's floats. Raises `ValueError` for the first that is no finite number;
+    allowed: what it must be."""
+    found = []
+    for i, value in enumerate(_listed(labels, name, tensors_of_floats=True)):
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
+        number = float(value) if is_number else math.nan
+        if not math.isfinite(number):
+            raise ValueError(f"{name}: number {i} is {shown(value)}; each must be {allowed}")
+        found.append(number)
+    return found
+
+
+def _listed(labels: Iterable[Any], name: str, tensors_of_floats: bool = False) -> list[Any]:
     """The labels in a list, none of them looked at yet."""
     kind = f"{name} is of type {type(labels).__name__}"
     shape = getattr(labels, "shape", None)  # of arrays, tensors, columns and tables alike
@@ -54,7 +104,8 @@ def _listed(labels: Iterable[Any], name: str) -> list[Any]:
     if isinstance(labels, set | frozenset):
         raise ValueError(f"{kind}, which has no order; {_GIVE}")
     if isinstance(labels, Tensor):
-        if labels.layout != torch.strided or labels.is_meta or not _is_whole(labels):
+        dense = labels.layout == torch.strided and not labels.is_meta
+        if not dense or not (_is_whole(labels) or tensors_of_floats):
             raise ValueError(
                 f"{name} is a tensor of {_dtype(labels)}; it must hold whole numbers or booleans: "
                 f"where they are ids of classes, give labels.long(); {REGRESSION}"
@@ -114,7 +165,6 @@ def _why_not(value: Any) -> str:
     if isinstance(value, list | tuple | set | frozenset | Mapping | np.ndarray | Tensor):
         return (
             f"of type {kind}; give one label for each text, of a one-hot row the place of its 1; "
-            "for several labels a text, train BertForClassification with "
-            "problem_type='multi_label_classification'"
+            f"{_SEVERAL}"
         )
     return f"of type {kind}; labels must be all str, all int or all bool; give str(label)"

@@ -144,12 +144,12 @@ class Labels:
         weights = torch.zeros(len(self.ids), dtype=torch.float32, device="cpu")
         for label, weight in zip(labels, wanted.values(), strict=True):
             weights[self.ids[label]] = real_number(
-                f"class_weight of {shown(label)}", weight, _WEIGHT, _is_weight
+                f"class_weight of {shown(label)}", weight, _WEIGHT, is_weight
             )
         return weights
 
 
-def check_as_many(texts: int, labels: Sequence[Label], name: str) -> None:
+def check_as_many(texts: int, labels: Sequence[Any], name: str) -> None:
     """Raise `ValueError` unless there are as many labels as texts, and some."""
     if len(labels) != texts or not texts:
         raise ValueError(
@@ -177,7 +177,7 @@ _WEIGHT = (
 )
 
 
-def _is_weight(weight: float) -> bool:
+def is_weight(weight: float) -> bool:
     return SMALLEST_WEIGHT <= weight <= LARGEST_WEIGHT
 
 

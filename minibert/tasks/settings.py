@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 from minibert._checks import warn
 from minibert.checkpoint.arguments import check_choice, whole_number
 from minibert.engine.progress import announce
 from minibert.tasks.estimator import Classifier
-from minibert.text.truncation import TRUNCATIONS, Truncation
 from minibert.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -31,42 +29,78 @@ _FEW_STEPS = 30  # fewer are warned of
 SHORTEST = 3  # tokens: one beside [CLS] and [SEP]
 
 
+def told(line: str) -> dict[str, str]:
+    """What a setting is, in one line: the metadata of its field, from which the command line takes
+    its help."""
+    return {"help": line}
+
+
 @dataclass(eq=False, kw_only=True)
 class Settings(Classifier):
-    """What a TextClassifier is given; its docstring has what one line does not say."""
+    """What every task that learns is given; the docstrings of the tasks say what one line does
+    not."""
 
-    model: str | Path = field(default="minilm-l6", kw_only=False)
-    epochs: int | None = None  # times every text is taken
-    batch_size: int = 32  # texts a step
-    lr: float = 5e-5  # the highest learning rate
-    max_length: int = 128  # tokens
-    precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 0  # of the new head, the order of texts and dropout
-    device: str | None = None  # as for torch
-    trained_layers: int | None = None
-    layer_decay: float = 1.0
-    weights: Literal["pretrained", "random"] = "pretrained"
-    class_weight: Literal["balanced"] | Mapping[Any, float] | None = None
-    truncation: Truncation = "head"
-    patience: int | None = None  # evaluations without a better one, after which to stop
-    keep_best: bool = False  # end with the weights of the best evaluation, not the last
-    accumulate: int = 1  # parts in which a batch is computed
-    checkpoint: bool = False  # compute activations twice instead of keeping them
+    model: str | Path = field(
+        default="minilm-l6", kw_only=False, metadata=told("folder, alias or hub name to start from")
+    )
+    epochs: int | None = field(
+        default=None, metadata=told("passes over the training data; by default 3 or more")
+    )
+    batch_size: int = field(default=32, metadata=told("examples a step"))
+    lr: float = field(default=5e-5, metadata=told("the highest learning rate"))
+    warmup: float = field(
+        default=0.06, metadata=told("share of the steps in which the learning rate rises")
+    )
+    weight_decay: float = field(default=0.01, metadata=told("of matrices, as AdamW has it"))
+    max_length: int | None = field(default=None, metadata=told("tokens of a row"))
+    precision: Literal["fp32", "bf16"] = field(
+        default="fp32", metadata=told("of the products with weights")
+    )
+    seed: int = field(default=0, metadata=told("of the new head, the order and dropout"))
+    device: str | None = field(
+        default=None, metadata=told("cpu, cuda, mps; by default cuda where there is one")
+    )
+    trained_layers: int | None = field(
+        default=None, metadata=told("train only the head and the last k layers")
+    )
+    layer_decay: float = field(
+        default=1.0, metadata=told("factor of the learning rate for each layer down")
+    )
+    weights: Literal["pretrained", "random", "loaded"] = field(
+        default="pretrained", metadata=told("random: the shape of the model without what it knows")
+    )
+    metric: str | None = field(
+        default=None, metadata=told("by which patience and keep_best choose")
+    )
+    patience: int | None = field(
+        default=None, metadata=told("stop after so many evaluations without a better one")
+    )
+    keep_best: bool = field(
+        default=False, metadata=told("end with the weights of the best evaluation, not the last")
+    )
+    accumulate: int = field(
+        default=1, metadata=told("parts a batch is computed in, for less memory")
+    )
+    checkpoint: bool = field(
+        default=False, metadata=told("compute activations twice, for less memory")
+    )
 
-    def _recipe(self, texts: int, has_validation: bool) -> Recipe:
-        """How to train on so many texts, or a `ValueError` for settings that cannot be used."""
+    _USUAL_LENGTH: ClassVar[int] = 128  # tokens, where max_length is None
+    _EXAMPLES: ClassVar[str] = "texts"  # what they are called
+
+    def _recipe(self, examples: int, has_validation: bool) -> Recipe:
+        """How to train on so many examples, or a `ValueError` for settings that cannot be used."""
         batch_size = whole_number("batch_size", self.batch_size, 1)
-        self._limits()
-        if self.trained_layers is not None:
-            whole_number("trained_layers", self.trained_layers, 0)
-        check_choice("weights", self.weights, ("pretrained", "random"))
+        self._check_settings()
         settings = self.get_params()
         if self.epochs is None:
-            settings["epochs"] = _enough_epochs(texts, batch_size)
+            settings["epochs"] = _enough_epochs(examples, batch_size)
         both = settings.keys() & {each.name for each in fields(Recipe)}
         recipe = Recipe(**{name: settings[name] for name in both})
         if (recipe.patience is not None or recipe.keep_best) and not has_validation:
-            raise ValueError("patience and keep_best need validation texts; give fit some")
+            raise ValueError(
+                f"patience and keep_best need validation {self._EXAMPLES}; give fit some"
+            )
         if recipe.lr > _HIGH_LR and self.trained_layers != 0 and self.weights != "random":
             warn(
                 f"lr={recipe.lr:g} is high for fine-tuning a whole BERT: above {_HIGH_LR:g} "
@@ -74,28 +108,48 @@ class Settings(Classifier):
             )
         return recipe
 
-    def _limits(self) -> tuple[int, Truncation]:
-        """To how many tokens texts are cut, and where; a `ValueError` if it cannot be."""
-        check_choice("truncation", self.truncation, TRUNCATIONS)
-        return whole_number("max_length", self.max_length, SHORTEST), self.truncation
+    def _check_settings(self) -> None:
+        """Raise `ValueError` for a setting that no training could use."""
+        self._limit()
+        if self.trained_layers is not None:
+            whole_number("trained_layers", self.trained_layers, 0)
+        if self.weights == "loaded":
+            raise ValueError(
+                f"weights is 'loaded': this {type(self).__name__}, or the one it was cloned from, "
+                f"was loaded from {self.model}, and may have learned from the very "
+                f"{self._EXAMPLES} it is to be tested on. To train that model further, give it to "
+                f"a new one: {type(self).__name__}({str(self.model)!r}); or start from another"
+            )
+        check_choice("weights", self.weights, ("pretrained", "random"))
 
-    def _tell_steps(self, epochs: int, texts: int, steps_per_epoch: int) -> None:
-        """Say how many epochs were chosen for few texts, or warn that those given are few."""
+    def _limit(self, longest: int | None = None) -> int:
+        """The tokens of a row, of a model that takes up to `longest`, None: of any. A `ValueError`
+        for a setting that cannot be."""
+        if self.max_length is None:
+            usual = self._USUAL_LENGTH
+            return usual if longest is None else min(usual, longest)
+        number = whole_number("max_length", self.max_length, SHORTEST)
+        if longest is not None and number > longest:
+            raise ValueError(f"max_length is {number}; this model takes {SHORTEST} to {longest}")
+        return number
+
+    def _tell_steps(self, epochs: int, examples: int, steps_per_epoch: int) -> None:
+        """Say how many epochs were chosen for few examples, or warn that those given are few."""
         steps = epochs * steps_per_epoch
         if self.epochs is None and epochs > _EPOCHS:
             announce(
                 logger,
-                f"{texts} texts make few steps an epoch, {steps_per_epoch}, so epochs={epochs} is "
-                f"taken, which makes {steps}; set epochs to change it",
+                f"{examples} {self._EXAMPLES} make few steps an epoch, {steps_per_epoch}, so "
+                f"epochs={epochs} is taken, which makes {steps}; set epochs to change it",
             )
         elif self.epochs is not None and steps < _FEW_STEPS:
             warn(
-                f"epochs={epochs} makes only {steps} steps of {texts} texts, too few to learn "
-                f"much; leave epochs out, or set epochs={_enough_epochs(texts, self.batch_size)} "
-                f"for some {_STEPS} steps"
+                f"epochs={epochs} makes only {steps} steps of {examples} {self._EXAMPLES}, too few "
+                "to learn much; leave epochs out, or set "
+                f"epochs={_enough_epochs(examples, self.batch_size)} for some {_STEPS} steps"
             )
 
 
-def _enough_epochs(texts: int, batch_size: int) -> int:
-    """The usual number of epochs or, of few texts, as many as make enough steps."""
-    return max(_EPOCHS, math.ceil(_STEPS / max(1, math.ceil(texts / batch_size))))
+def _enough_epochs(examples: int, batch_size: int) -> int:
+    """The usual number of epochs or, of few examples, as many as make enough steps."""
+    return max(_EPOCHS, math.ceil(_STEPS / max(1, math.ceil(examples / batch_size))))

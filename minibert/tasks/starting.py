@@ -9,12 +9,10 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from minibert._checks import shown, warn
-from minibert.checkpoint.config_json import ProblemType
 from minibert.checkpoint.files import CONFIG, read_config
 from minibert.checkpoint.names import Names
 from minibert.checkpoint.schema import in_file
@@ -23,30 +21,30 @@ from minibert.engine.progress import announce
 from minibert.engine.seeds import seeded
 from minibert.heads import BertForClassification
 from minibert.tasks.labels import Labels
+from minibert.tasks.problems import Problem
 
 logger = logging.getLogger(__name__)
 
-_PROBLEM: ProblemType = "single_label_classification"
-
 
 def starting_model(
-    folder: Path, labels: Labels, weights: Literal["pretrained", "random"], seed: int
+    folder: Path, problem: Problem, weights: str, seed: int
 ) -> BertForClassification:
-    """The model to fine-tune, its outputs in the order of the labels.
+    """The model to fine-tune, its outputs in the order of the problem's labels, in its targets.
 
     weights: "random" takes the folder's shape only. seed: of what is new; the caller's generators
     are left alone. Warns of a trained head that is discarded.
     """
+    labels, problem_type = problem.labels, problem.problem_type
     config = read_config(folder, BertConfig.from_dict)
     with in_file(folder / CONFIG):
         found = Labels.read(config)
-    keep = weights == "pretrained" and config.problem == _PROBLEM and found.same_as(labels)
+    keep = weights == "pretrained" and config.problem == problem_type and problem.fits(found)
     with seeded(seed):
         model = BertForClassification.from_pretrained(
             folder,
             labels=(found if keep else labels).names,
             new_head=not keep,
-            problem_type=_PROBLEM,
+            problem_type=problem_type,
         )
         if weights == "random":
             model.init_weights(model)
@@ -63,7 +61,9 @@ def starting_model(
         )
     elif "classifier.weight" not in report.newly_initialised:
         announce(logger, f"{folder} has a head for the same labels, which is trained further")
-    _sort_outputs(model, labels.names)
+        problem.begin(model.classifier)
+        if problem_type != "regression":  # whose single output may have any name
+            _sort_outputs(model, labels.names)
     return model
 
 

@@ -2,51 +2,59 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from minibert._checks import shown, warn
-from minibert.checkpoint.arguments import whole_number
-from minibert.checkpoint.files import CONFIG, read_config
-from minibert.checkpoint.folders import new_model_folder
+from minibert._checks import shown
+from minibert.checkpoint.arguments import check_choice, real_number, whole_number
+from minibert.checkpoint.config_json import ProblemType
+from minibert.checkpoint.files import CONFIG
 from minibert.checkpoint.hub import find_folder
-from minibert.checkpoint.schema import Rule, get, in_file, whole
-from minibert.config import BertConfig
-from minibert.engine.optimize import Engine
-from minibert.engine.rule import Precision, check_precision
-from minibert.engine.streams import Stream, check_vocabulary, encode_texts, find_device
+from minibert.checkpoint.schema import Rule, get, in_file, number, whole
+from minibert.engine.long_texts import CUTTINGS, Cutting, check_cutting, mean_by_tokens
+from minibert.engine.rule import Precision
+from minibert.engine.streams import Stream, encode_texts, find_device
 from minibert.heads import BertForClassification
-from minibert.tasks.label_values import Label, checked_labels
-from minibert.tasks.labels import KIND, Labels, check_as_many
-from minibert.tasks.settings import SHORTEST, Settings
+from minibert.tasks.finetuned import FineTuned, Start, check_load
+from minibert.tasks.label_values import checked_numbers
+from minibert.tasks.labels import check_as_many, is_weight
+from minibert.tasks.problems import PROBLEMS, OneLabel, Problem, read_problem
+from minibert.tasks.settings import told
 from minibert.tasks.starting import starting_model
-from minibert.text.inputs import Text, check_text, listed
-from minibert.text.truncation import TRUNCATIONS
-from minibert.text.writing import write_tokenizer
-from minibert.tokenizer import Tokenizer
-from minibert.training.batches import Classification, Examples
-from minibert.training.finetune import finetune, logits_of
+from minibert.text.inputs import Text, listed
+from minibert.text.windows import STRIDE
+from minibert.tokenizer import Row, Tokenizer
+from minibert.training.batches import (
+    LARGEST_WEIGHT,
+    SMALLEST_WEIGHT,
+    Classification,
+    Examples,
+    losses,
+)
+from minibert.training.finetune import finetune_classifier, logits_of
 from minibert.training.history import History
 from minibert.training.loop import run_arguments
-from minibert.training.model_card import Fit, hub_name, licence_of, model_card
-from minibert.training.optimizer import check_own_layers
-from minibert.training.ranks import Ranks
+from minibert.training.metrics import check_metric, classification_metrics
+from minibert.training.recipe import Recipe
+from minibert.training.results import Report
 
-# Keys of config.json by which a saved classifier remembers to how many tokens its texts were cut,
-# and where. Other readers keep them and pay no attention.
-_MAX_LENGTH, _TRUNCATION = "minibert_max_length", "minibert_truncation"
-_IS_TRUNCATION = Rule(
-    lambda value: isinstance(value, str) and value in TRUNCATIONS, f"one of {TRUNCATIONS}"
-)
+# Keys of config.json by which a saved classifier remembers how texts were cut, and from which
+# probability on a label counts. Other readers keep them and pay no attention.
+_TRUNCATION, _STRIDE = "minibert_truncation", "minibert_stride"
+_THRESHOLD = "minibert_threshold"
+_IS_CUTTING = Rule(lambda value: isinstance(value, str) and value in CUTTINGS, f"one of {CUTTINGS}")
+_SHARE = "from 0 to 1"
+_WEIGHT = f"from {SMALLEST_WEIGHT:g} to {LARGEST_WEIGHT:g}; leave out texts that do not count"
 
 
-class TextClassifier(Settings):
+@dataclass(eq=False, kw_only=True)
+class TextClassifier(FineTuned):
     """A classifier for texts, or (text, pair) tuples: BERT or one of its variants.
 
     It follows scikit-learn's conventions without needing scikit-learn. `model` is what to start
@@ -54,8 +62,15 @@ class TextClassifier(Settings):
     pair is a tuple, not a string with separators between ("a </s></s> b"): such a string is taken
     for one text, and a name of a special token in it for that token.
 
+    problem_type is what is to be said of each text, in the words of config.json: one of several
+    labels (single_label_classification); any number of them (multi_label_classification: labels are
+    lists, tuples or sets, and a label is predicted from a probability of `threshold` on); or a
+    number (regression).
+
     From a classifier of the same labels, training goes on with its head; any other head is replaced
-    by a new one, with a warning where it was a trained one. Each `fit` starts from `model` anew.
+    by a new one, with a warning where it was a trained one. Each `fit` starts from `model` anew. A
+    classifier that was loaded, or a clone of one, refuses to be fitted, for in a cross-validation
+    it would start from what it learned of the texts it is tested on.
 
     epochs=None takes 3 epochs or, of few texts, as many as make 100 steps, and says so: small data
     needs as many steps as large data. An explicit number is taken as it is.
@@ -66,16 +81,20 @@ class TextClassifier(Settings):
     ALBERT's layers share their weights, so it takes neither k nor a layer_decay below 1.
     weights="random" takes the model's shape without what it knows, to compare with.
 
-    class_weight says how much texts of each class count, {label: weight}; "balanced" counts a class
-    as much as it is rare. truncation says what to keep of texts longer than max_length tokens,
-    special ones included: the "head", or "head+tail", a quarter of the room for the beginning and
-    the rest for the end. precision="bf16" trains in bfloat16 with fp32 weights; `load` has one for
-    predictions. device=None takes CUDA where there is one. patience and keep_best, which need
-    validation data, and accumulate and checkpoint, for less memory, are those of
-    `minibert.training.recipe.Recipe`.
+    max_length=None takes 128 tokens, special ones included, or what the model takes if that is
+    less. truncation says what to keep of longer texts: the "head"; or "head+tail", a quarter of the
+    room for the beginning and the rest for the end; or all, in "windows" that share `stride`
+    tokens. Then a text's scores are those of the mean of its windows' outputs, by their tokens, and
+    in training each text counts as much as any other, whatever its length.
 
-    After `fit` or `load`: `classes_`, the labels in the order of probabilities; `model_`,
-    `tokenizer_`; `history_` (losses and evaluations) after `fit` only.
+    class_weight says how much texts of each class count, {label: weight}; "balanced" counts a class
+    as much as it is rare. precision="bf16" trains in bfloat16 with fp32 weights; `load` has one for
+    predictions. device=None takes CUDA where there is one. metric says by which of the metrics of
+    `minibert.training.metrics` patience and keep_best choose, which need validation data. They, and
+    accumulate and checkpoint, for less memory, are those of `minibert.training.recipe.Recipe`.
+
+    After `fit` or `load`: `classes_`, the labels in the order of probabilities (not of numbers);
+    `model_`, `tokenizer_`; `history_` (losses and evaluations) after `fit` only.
 
     >>> classifier = TextClassifier("minilm-l6", epochs=5, seed=1)
     >>> classifier
@@ -84,77 +103,120 @@ class TextClassifier(Settings):
     1
     """
 
+    problem_type: ProblemType = field(
+        default="single_label_classification",
+        metadata=told("what to say of a text: one label, several, or a number"),
+    )
+    class_weight: Literal["balanced"] | Mapping[Any, float] | None = field(
+        default=None, metadata=told("how much each class counts; balanced: as much as it is rare")
+    )
+    truncation: Cutting = field(
+        default="head", metadata=told("what is read of texts longer than max_length")
+    )
+    stride: int = field(default=STRIDE, metadata=told("tokens that two windows share"))
+    threshold: float = field(
+        default=0.5, metadata=told("of several labels: the probability from which one counts")
+    )
+
+    model_class = BertForClassification
+
     @torch.inference_mode(False)
     def fit(
         self,
         texts: Iterable[Text],
-        labels: Iterable[Label],
-        validation: tuple[Iterable[Text], Iterable[Label]] | None = None,
+        labels: Iterable[Any],
+        validation: tuple[Iterable[Text], Iterable[Any]] | None = None,
         *,
+        sample_weight: Iterable[float] | None = None,
         folder: str | Path | None = None,
         resume: bool = False,
         save_every: int = 500,
     ) -> TextClassifier:
-        """Fine-tune the model; labels may be strings, integers or booleans.
+        """Fine-tune the model; labels may be strings, integers or booleans, several for each text
+        or numbers, see `problem_type`.
 
         validation: texts and labels to evaluate on before training and after each epoch; they
-        influence the result only through `patience` and `keep_best`. folder, resume, save_every:
-        for a run that survives a crash, see `minibert.training.loop.train`. Raises `ValueError` for
-        data or settings that cannot be used, before anything is trained; warns if there are few
-        steps, or if the trained model predicts one class only. Raises `FloatingPointError` when
-        training fails because a loss or the weights are no longer numbers.
+        influence the result only through `patience` and `keep_best`. sample_weight: how much each
+        text counts. folder, resume, save_every: for a run that survives a crash, see
+        `minibert.training.loop.train`. Raises `ValueError` for data or settings that cannot be
+        used, before anything is trained; warns if there are few steps, or if the trained model says
+        the same of every text. Raises `FloatingPointError` when training fails because a loss or
+        the weights are no longer numbers.
         """
-        texts, labels = listed(texts), checked_labels(labels, "labels")
-        held = None if validation is None else _texts_and_labels(validation)
+        check_choice("problem_type", self.problem_type, get_args(ProblemType))
+        kind = PROBLEMS[self.problem_type]
+        texts, labels = listed(texts), kind.listed(labels, "labels")
+        held = None if validation is None else _texts_and_labels(validation, kind)
         recipe = self._recipe(len(texts), held is not None)
         run_arguments(folder, resume, save_every)
         check_as_many(len(texts), labels, "labels")
-        known = Labels.of(labels)
-        ids = known.ids_of(labels, len(texts), "labels")
-        weights = known.weights(self.class_weight, ids)
-        held_ids = [] if held is None else known.ids_of(held[1], len(held[0]), "validation labels")
-        start = find_folder(self.model)
-        model, tokenizer = self._new_model(start, known)
-        max_length = model.config.extra[_MAX_LENGTH]
-
-        rows = encode_texts(tokenizer, texts, max_length, "training texts", self.truncation)
-        examples = Examples([row for each in rows for row in each], ids)
-        task = Classification(examples, tokenizer, int(self.batch_size), recipe.seed, weights)
-        held_out = None
+        problem = kind.of(labels)
+        targets = problem.targets(labels, len(texts), "labels")
+        class_weights = self._class_weights(problem, targets)
+        weights = _checked_weights(sample_weight, len(texts))
+        held_targets = []
         if held is not None:
-            rows = encode_texts(tokenizer, held[0], max_length, "validation texts", self.truncation)
-            held_out = Examples([row for each in rows for row in each], held_ids)
-            task.settings["validation"] = held_out.fingerprint  # it decides when to stop
-        pretrained = self.weights == "pretrained"  # of random weights only the shape is another's
-        # While it is there: others may move the folder during the training.
-        licence = licence_of(start) if pretrained else None
-        base_model = hub_name(self.model) if pretrained else None
+            held_targets = problem.targets(held[1], len(held[0]), "validation labels")
+        if self.metric is not None:
+            check_metric(self.metric, self.problem_type, problem.labels.names)
+        start = self._start()
+        check_cutting(self.truncation, self.stride, start.max_length)
+        model = starting_model(start.folder, problem, self.weights, int(self.seed))
+        model = model.to(start.device)
+        self._problem = problem
+        model.config = self._described(model.config)
+
+        rows = self._rows(start, texts, "training texts")
+        examples = _examples(rows, targets, weights)
+        task = Classification(
+            examples,
+            start.tokenizer,
+            int(self.batch_size),
+            recipe.seed,
+            class_weights,
+            self.problem_type,
+        )
+        held_rows, seen = None, list[np.ndarray]()
+        if held is not None:
+            held_rows = self._rows(start, held[0], "validation texts")
+            # It decides when to stop.
+            task.settings["validation"] = _examples(held_rows, held_targets, None).fingerprint
         self._tell_steps(recipe.epochs, len(texts), task.steps_per_epoch)
-        history = finetune(
+        history = finetune_classifier(
             model,
             task,
             recipe,
-            held_out=held_out,
+            held_out=None if held_rows is None else [row for each in held_rows for row in each],
+            judge=None if held_rows is None else self._judge(held_rows, held_targets, seen),
             trained_layers=self.trained_layers,
             folder=folder,
             resume=resume,
             save_every=save_every,
         )
-        self.model_, self.tokenizer_, self.classes_ = model, tokenizer, known.classes
-        self._engine = Engine()
-        self.history_: History = history
-        settings = {**self.get_params(), **asdict(recipe), "max_length": max_length}
-        del settings["evaluate_every"]  # an epoch, always
-        self._fit = Fit(
-            classes=Counter(map(str, labels)),
-            held_out=0 if held_out is None else len(held_out),
-            settings=settings,
-            processes=Ranks().world_size,
-            base_model=base_model,
-            licence=licence,
+        problem.end(model.classifier)
+        self._set_classes()
+        scores = None
+        if held_rows is not None:
+            scores = kept_scores(history, recipe, seen)
+            if scores is None:
+                scores = self._scores_of(model, start.tokenizer, held_rows)
+        self._end(
+            start,
+            model,
+            recipe,
+            history,
+            classes=problem.counts(targets),
+            texts=len(texts),
+            contents=problem.contents(targets),
+            held_out=len(held_targets),
+            report=None if scores is None else self._report(held_targets, scores),
+            purpose=problem.made_to,
         )
         # Held-out texts of one label would look the same if the model were perfect.
-        self._check_answers(held_out if held_out and len(set(held_out.labels)) > 1 else examples)
+        if scores is None or len({str(target) for target in held_targets}) < 2:
+            some = rows[:: max(1, len(rows) // 256)]
+            scores = self._scores_of(model, start.tokenizer, some)
+        self._check_scores(scores)
         return self
 
     def predict_proba(self, texts: Iterable[Text]) -> np.ndarray:
@@ -165,24 +227,33 @@ class TextClassifier(Settings):
         before it are the error's attribute `finished`. An error of the iterable itself has it, too,
         and so has Ctrl-C, for the work that was complete.
         """
-        return self._probabilities(texts)
+        self._check_fitted()
+        if self._problem.problem_type == "regression":
+            raise ValueError("this model predicts numbers, which have no probabilities; predict")
+        return self._scores(texts)
+
+    def predict_log_proba(self, texts: Iterable[Text]) -> np.ndarray:
+        """The logarithms of `predict_proba`; minus infinity of a probability of 0."""
+        with np.errstate(divide="ignore"):
+            return _of_finished(np.log, self.predict_proba, texts)
 
     def predict(self, texts: Iterable[Text]) -> np.ndarray:
-        """The most probable label of each text, (texts,), of the kind given to `fit`.
+        """What is said of each text, (texts,): the most probable label, of the kind given to `fit`;
+        of several labels a tuple of those that are probable enough; of numbers float32.
 
-        texts and errors as for `predict_proba`, where `finished` holds labels instead.
+        texts and errors as for `predict_proba`, where `finished` holds predictions instead.
         """
-        try:
-            return self._labels.most_probable(self._probabilities(texts))
-        except BaseException as error:
-            if hasattr(error, "finished"):
-                error.finished = self._labels.most_probable(error.finished)
-            raise
+        self._check_fitted()
+        threshold = self._checked_threshold()
+        return _of_finished(
+            lambda scores: self._problem.predictions(scores, threshold), self._scores, texts
+        )
 
     def stream(
         self, texts: Iterable[Text], window: int | None = None
     ) -> Iterator[tuple[Text, np.ndarray]]:
-        """Each text with its probabilities, (L,), as soon as they are known: for endless streams.
+        """Each text with its probabilities, or numbers, (L,), as soon as they are known: for
+        endless streams.
 
         window: how many texts are read ahead and computed together at most; None takes 4096, which
         is fast, and 1 answers each text before the next is read. Errors, those of `predict_proba`,
@@ -192,31 +263,21 @@ class TextClassifier(Settings):
             window = whole_number("window", window, 1)
         return self._stream().stream(texts, window)
 
-    def score(self, texts: Iterable[Text], labels: Iterable[Label]) -> float:
-        """Accuracy, 0 to 1, of texts as for `predict` and labels that training had."""
-        texts = listed(texts)
-        wanted = self._labels.ids_of(labels, len(texts), "labels")
-        return float((self._probabilities(texts).argmax(axis=1) == wanted).mean())
+    def score(self, texts: Iterable[Text], labels: Iterable[Any]) -> float:
+        """Accuracy, 0 to 1, of texts as for `predict` and labels that training had; of several
+        labels a text the share with all of them right; of numbers R^2, at most 1."""
+        return self.evaluate(texts, labels).metrics[self._problem.metric]
 
-    def save(self, folder: str | Path, overwrite: bool = False, data: str = "") -> None:
-        """Write a model folder that transformers and `load` open; whole or not at all, never over
-        the folder this program runs in.
+    def evaluate(self, texts: Iterable[Text], labels: Iterable[Any]) -> Report:
+        """How good the predictions are, class by class: see `minibert.training.results.Report`.
 
-        The tokenizer's files carry the length to which texts are cut; transformers' pipeline cuts
-        them, too, if it is called with truncation=True. After `fit` there is a model card,
-        README.md, with recipe and results; data: what the texts are, to be told there.
+        Precision, recall, F1 and calibration need scikit-learn (`pip install -e '.[metrics]'`);
+        without it the report has what needs nothing.
         """
         self._check_fitted()
-        check_text(data, "data")
-        self.model_.config = config = self._described(self.model_.config, self._labels)
-        vocabulary = replace(self.tokenizer_.vocabulary, model_max_length=config.extra[_MAX_LENGTH])
-        with new_model_folder(folder, overwrite) as unfinished:
-            self.model_.write_files(unfinished)
-            write_tokenizer(vocabulary, unfinished)
-            if hasattr(self, "history_"):
-                name = Path(folder).resolve().name
-                card = model_card(name, self.model_.config, self._fit, self.history_, data)
-                (unfinished / "README.md").write_text(card, encoding="utf-8")
+        texts = listed(texts)
+        targets = self._problem.targets(labels, len(texts), "labels")
+        return self._report(targets, self._scores(texts))
 
     @classmethod
     def load(
@@ -233,114 +294,201 @@ class TextClassifier(Settings):
         precision: what predictions are computed in, see `minibert.optimize`; `model_` and what
         `save` writes are in fp32 whatever it is.
         """
-        check_precision(precision)
-        if max_length is not None:
-            max_length = whole_number("max_length", max_length, SHORTEST)
-        where = find_device(device)
+        check_load(max_length, precision)
+        find_device(device)
         folder = find_folder(dir_or_name)
         model = BertForClassification.from_pretrained(folder)
         _check_is_classifier(model, dir_or_name)
         config = model.config
-        longest = config.max_length
-        _check_room(config, dir_or_name)
         with in_file(folder / CONFIG):
-            labels = Labels.read(config)
-            trained_length = get(config.extra, _MAX_LENGTH, whole(SHORTEST), longest)
-            truncation = get(config.extra, _TRUNCATION, _IS_TRUNCATION, "head")
+            problem = read_problem(config)
+            truncation = get(config.extra, _TRUNCATION, _IS_CUTTING, "head")
+            stride = get(config.extra, _STRIDE, whole(0), STRIDE)
+            is_share = number(_is_share, _SHARE)
+            threshold = get(config.extra, _THRESHOLD, is_share, 0.5)
         self = cls(
             model=dir_or_name,
-            max_length=trained_length if max_length is None else max_length,
             precision=precision,  # type: ignore[arg-type]
             device=device,
+            weights="loaded",
+            problem_type=problem.problem_type,
             truncation=truncation,
+            stride=stride,
+            threshold=threshold,
         )
-        tokenizer = Tokenizer.from_pretrained(folder)
-        check_vocabulary(tokenizer, config)
-        self.classes_ = labels.classes
-        self.model_, self.tokenizer_ = model.to(where), tokenizer
-        self._engine = Engine(precision)
+        self._problem = problem
+        self._set_classes()
+        self._open(dir_or_name, folder, model, max_length, precision)
         return self
 
-    def _probabilities(self, texts: Iterable[Text]) -> np.ndarray:
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        check_choice("truncation", self.truncation, CUTTINGS)
+        self._checked_threshold()
+
+    def _checked_threshold(self) -> float:
+        return real_number("threshold", self.threshold, _SHARE, _is_share)
+
+    def _class_weights(self, problem: Problem, targets: list[Any]) -> Tensor | None:
+        if self.class_weight is not None and not isinstance(problem, OneLabel):
+            raise ValueError(
+                f"class_weight is for one label a text, not for {self.problem_type}; give fit "
+                "sample_weight, a number for each text"
+            )
+        return problem.labels.weights(self.class_weight, targets)
+
+    def _rows(self, start: Start, texts: Sequence[Text], name: str) -> list[list[Row]]:
+        return encode_texts(
+            start.tokenizer, texts, start.max_length, name, self.truncation, self.stride
+        )
+
+    def _judge(
+        self, rows: list[list[Row]], targets: list[Any], seen: list[np.ndarray]
+    ) -> Callable[[Tensor], tuple[float, Mapping[str, float]]]:
+        """What the outputs of held-out rows are worth: their loss, and metrics by name. seen: is
+        given the scores of each evaluation."""
+        problem, labels = self._problem, torch.tensor(targets, device="cpu")
+
+        def judge(logits: Tensor) -> tuple[float, Mapping[str, float]]:
+            logits = mean_by_tokens(logits, rows)
+            loss = losses(self.problem_type, logits, labels, reduction="mean")
+            seen.append(problem.in_labels(problem.scores(logits).numpy()))
+            metrics = classification_metrics(
+                self.problem_type,
+                problem.truth(targets),
+                seen[-1],
+                problem.labels.names,
+                self.threshold,
+            )
+            return loss.item(), metrics
+
+        return judge
+
+    def _scores_of(
+        self, model: BertForClassification, tokenizer: Tokenizer, rows: list[list[Row]]
+    ) -> np.ndarray:
+        """(texts, L) of a trained model."""
+        logits = logits_of(model, tokenizer, [row for each in rows for row in each])
+        return self._problem.scores(mean_by_tokens(logits, rows)).numpy()
+
+    def _report(self, targets: list[Any], scores: np.ndarray) -> Report:
+        problem, threshold = self._problem, self._checked_threshold()
+        names, truth = problem.labels.names, problem.truth(targets)
+        return Report.of(problem.problem_type, truth, scores, names, threshold)
+
+    def _scores(self, texts: Iterable[Text]) -> np.ndarray:
         return self._stream().collect(texts)
 
     def _stream(self) -> Stream:
         """The fitted model as it stands, for texts to go through."""
         self._check_fitted()
-        max_length, truncation = self._limits()
         model = self._engine.optimized(self.model_)
+        max_length = self._limit(model.config.max_length)
+        check_cutting(self.truncation, self.stride, max_length)
         return Stream(
             model,
             self.tokenizer_,
-            compute=lambda batch: model(**batch).logits.float().softmax(dim=-1),
+            compute=lambda batch: model(**batch).logits,
             width=model.config.num_labels,
-            max_length=min(max_length, model.config.max_length),
-            truncation=truncation,
+            max_length=max_length,
+            truncation=self.truncation,
+            stride=self.stride,
+            finish=self._problem.scores,
         )
 
-    @property
-    def _labels(self) -> Labels:
-        self._check_fitted()
-        return Labels(self.classes_)
+    def _set_classes(self) -> None:
+        if self._problem.problem_type != "regression":
+            self.classes_ = self._problem.labels.classes
 
-    def _new_model(self, folder: Path, labels: Labels) -> tuple[BertForClassification, Tokenizer]:
-        """The model to train, with a head for these labels, and its tokenizer."""
-        device = find_device(self.device)
-        config = read_config(folder, BertConfig.from_dict)
-        _check_room(config, folder)
-        if self.trained_layers or self.layer_decay != 1:
-            check_own_layers(config)
-        if (self.trained_layers or 0) > (layers := config.num_hidden_layers):
-            raise ValueError(
-                f"trained_layers is {self.trained_layers}; the model has {layers}, and None trains "
-                "everything"
-            )
-        model = starting_model(folder, labels, self.weights, int(self.seed))
-        tokenizer = Tokenizer.from_pretrained(folder)
-        check_vocabulary(tokenizer, model.config)
-        model.config = self._described(model.config, labels)
-        return model.to(device), tokenizer
+    def _remembered(self) -> Mapping[str, Any]:
+        remembered = {**self._problem.remembered, _TRUNCATION: self.truncation}
+        if self.truncation == "windows":
+            remembered[_STRIDE] = int(self.stride)
+        if self._problem.problem_type == "multi_label_classification":
+            remembered[_THRESHOLD] = self._checked_threshold()
+        return remembered
 
-    def _described(self, config: BertConfig, labels: Labels) -> BertConfig:
-        """The config with what a saved classifier remembers: its labels' kind, and how texts are
-        cut."""
-        max_length, truncation = self._limits()
-        remembered = {
-            KIND: labels.kind,
-            _MAX_LENGTH: min(max_length, config.max_length),
-            _TRUNCATION: truncation,
-        }
-        return replace(config, extra={**config.extra, **remembered})
-
-    def _check_answers(self, examples: Examples) -> None:
-        """Raise `FloatingPointError` for scores that are no numbers; warn if all name one class."""
-        rows = examples.rows[:: max(1, len(examples) // 256)]
-        scores = logits_of(self.model_, self.tokenizer_, rows)
-        if not bool(scores.isfinite().all()):
+    def _check_scores(self, scores: np.ndarray) -> None:
+        """Raise `FloatingPointError` for scores that are no numbers; warn if all texts get the same
+        answer."""
+        if not np.isfinite(scores).all():
             raise FloatingPointError(
                 f"the trained model gives scores that are not finite; lower lr (now {self.lr}) and "
                 "train again"
             )
-        found = scores.argmax(dim=1).unique()
-        if len(found) == 1:
-            warn(
-                f"the trained model calls every text {self.classes_.tolist()[int(found)]!r}, so "
-                "it has learned nothing; try a lower lr, more epochs, another seed or more data"
-            )
+        self._problem.warn_of_sameness(scores, self.threshold)
 
-    def _check_fitted(self) -> None:
-        if not self.__sklearn_is_fitted__():
-            raise ValueError("this TextClassifier is not trained; call fit, or TextClassifier.load")
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        if self.problem_type == "regression":
+            from sklearn.utils import RegressorTags
+
+            tags.estimator_type, tags.classifier_tags = "regressor", None
+            tags.regressor_tags = RegressorTags()
+        elif self.problem_type == "multi_label_classification":
+            tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _is_share(value: float) -> bool:
+    return 0 <= value <= 1
+
+
+def _of_finished(
+    convert: Callable[[np.ndarray], np.ndarray],
+    compute: Callable[[Iterable[Text]], np.ndarray],
+    texts: Iterable[Text],
+) -> np.ndarray:
+    """What is computed of the texts, converted; so is what an error has finished."""
+    try:
+        return convert(compute(texts))
+    except BaseException as error:
+        if hasattr(error, "finished"):
+            error.finished = convert(error.finished)
+        raise
+
+
+def kept_scores(history: History, recipe: Recipe, seen: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Of the scores of each evaluation those of the weights that were kept; None if this process
+    has not seen them, as that of a run that was resumed."""
+    if not history.evaluations:
+        return None
+    kept = (history.best if recipe.keep_best else None) or history.evaluations[-1]
+    back = len(history.evaluations) - history.evaluations.index(kept)
+    return seen[-back] if back <= len(seen) else None
+
+
+def _examples(
+    rows: list[list[Row]], targets: Sequence[Any], weights: Sequence[float] | None
+) -> Examples:
+    """An example for each row; the windows of a text share its weight."""
+    flat = [row for each in rows for row in each]
+    owners = [i for i, each in enumerate(rows) for _ in each]
+    shared = None
+    if weights is not None or len(flat) > len(rows):
+        shared = [(1.0 if weights is None else weights[i]) / len(rows[i]) for i in owners]
+    return Examples(flat, [targets[i] for i in owners], shared)
+
+
+def _checked_weights(weights: Iterable[float] | None, texts: int) -> list[float] | None:
+    """The weight of each text. Raises `ValueError` unless there are as many positive numbers."""
+    if weights is None:
+        return None
+    values = checked_numbers(weights, "sample_weight", "a finite number")
+    check_as_many(texts, values, "sample_weight")
+    return [
+        real_number(f"sample_weight: number {i}", value, _WEIGHT, is_weight)
+        for i, value in enumerate(values)
+    ]
 
 
 def _check_is_classifier(model: BertForClassification, name: str | Path) -> None:
-    """Raise `ValueError` for a model that cannot tell which of several classes a text is of."""
+    """Raise `ValueError` for a model that has not learned to say something of a text."""
     config = model.config
-    if config.problem != "single_label_classification" or config.num_labels < 2:
+    if config.problem != "regression" and config.num_labels < 2:
         raise ValueError(
             f"{name} has {config.num_labels} label(s) and is made for {config.problem}; "
-            "TextClassifier tells two or more classes apart, of which one is right; use "
-            "BertForClassification for other problems"
+            "TextClassifier tells two or more classes apart; use BertForClassification"
         )
     if model.load_report and model.load_report.newly_initialised:
         raise ValueError(
@@ -353,20 +501,11 @@ def _check_is_classifier(model: BertForClassification, name: str | Path) -> None
         raise ValueError(f"{name} names some labels twice: {config.labels}")
 
 
-def _check_room(config: BertConfig, name: str | Path) -> None:
-    """Raise `ValueError` for a model without room for a token of a text."""
-    if config.max_length < SHORTEST:
-        raise ValueError(
-            f"{name} has positions for {config.max_length} token(s); a classifier of "
-            f"texts needs at least {SHORTEST}, one beside [CLS] and [SEP]; take another model"
-        )
-
-
-def _texts_and_labels(validation: Any) -> tuple[list[Text], list[Label]]:
+def _texts_and_labels(validation: Any, kind: type[Problem]) -> tuple[list[Text], list[Any]]:
     """The two parts of validation data, each a list. Raises `ValueError` for other than two."""
     if not isinstance(validation, tuple | list) or len(validation) != 2:
         raise ValueError(
             f"validation is {shown(validation)}; give a tuple of two lists, (texts, labels)"
         )
     texts, labels = validation
-    return listed(texts), checked_labels(labels, "validation labels")
+    return listed(texts), kind.listed(labels, "validation labels")

@@ -41,7 +41,12 @@ class ClassificationOfVectors(Classification):
 
     def __init__(self, task: Classification, vectors: Tensor) -> None:
         super().__init__(
-            task.examples, task.tokenizer, task.batch_size, task.seed, task.class_weights
+            task.examples,
+            task.tokenizer,
+            task.batch_size,
+            task.seed,
+            task.class_weights,
+            task.problem,
         )
         self.settings |= task.settings
         self.vectors = vectors

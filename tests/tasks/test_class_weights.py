@@ -9,6 +9,8 @@ from sklearn.utils.class_weight import compute_class_weight
 
 import minibert
 from minibert.tasks.labels import Labels
+from minibert.tasks.problems import OneLabel
+from minibert.tasks.starting import starting_model
 from tests.conftest import TEXTS, small_model
 from tests.tasks.conftest import LABELS, new
 from tests.training.conftest import STILL
@@ -47,7 +49,7 @@ def test_class_weights_reach_the_loss(start, layers):
     labels = ["good"] * 6 + ["bad"] * 18
     weighted = new(folder, **settings).fit(TEXTS, labels)
     plain = new(folder, **{**settings, "class_weight": None}).fit(TEXTS, labels)
-    model, _ = weighted._new_model(folder, Labels(weighted.classes_))
+    model = starting_model(folder, OneLabel(Labels(weighted.classes_)), "pretrained", 0)
     batch = weighted.tokenizer_(TEXTS)
     with torch.no_grad():
         logits = model.eval()(**batch).logits

@@ -144,7 +144,7 @@ def test_heads_of_other_tasks_are_refused(fitted, tmp_path):
     config = json.loads(path.read_text())
     for changes, message in (
         ({"architectures": ["BertForTokenClassification"]}, "no trained classifier.*another task"),
-        ({"problem_type": "multi_label_classification"}, "multi_label"),
+        ({"id2label": {"0": "only"}, "problem_type": "multi_label_classification"}, "1 label"),
     ):
         path.write_text(json.dumps({**config, **changes}))
         with pytest.raises(ValueError, match=message):

@@ -28,7 +28,7 @@ def test_a_model_with_one_answer_is_reported(start, monkeypatch, validation, col
             model.classifier.bias.copy_(torch.tensor([first.median().item(), 0.0]))
         return minibert.tasks.text_classifier.History()
 
-    monkeypatch.setattr(minibert.tasks.text_classifier, "finetune", fake)
+    monkeypatch.setattr(minibert.tasks.text_classifier, "finetune_classifier", fake)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         new(start, epochs=10).fit(TEXTS, LABELS, validation)

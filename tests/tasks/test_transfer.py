@@ -10,7 +10,6 @@ import torch
 import minibert
 import minibert.tasks.text_classifier
 from minibert import TextClassifier
-from minibert.tasks.labels import Labels
 from minibert.training.recipe import Recipe
 from tests.conftest import TEXTS
 from tests.tasks.conftest import HALF, LABELS, new
@@ -111,19 +110,16 @@ def test_a_rate_that_ruins_trained_weights_is_warned_of(start, planned, changes,
 
 
 @pytest.mark.filterwarnings("ignore:.*were cut")
-def test_truncation_is_applied_everywhere_and_survives_a_folder(start, planned, tmp_path):
+def test_truncation_is_applied_everywhere_and_survives_a_folder(
+    start, planned, monkeypatch, tmp_path
+):
     texts = [f"{LETTERS} {'good' if i % 2 else 'bad'} end" for i in range(24)]
     settings = {"truncation": "head+tail", "max_length": 8}
     kept = "a n o p good end"  # of texts[1]: a quarter of 6, then the rest
     _, task, _ = planned(new(start, **settings), texts, validation=(texts, LABELS))
     assert task.examples.rows[1].ids == task.tokenizer.encode_batch([kept])[0].ids
-    model, tokenizer = new(start, **settings)._new_model(start, Labels.of(LABELS))
-    classifier = new(start, **settings)
-    classifier.model_, classifier.tokenizer_ = model, tokenizer
-    classifier.classes_, classifier._engine = (
-        np.array(["bad", "good"]),
-        minibert.tasks.text_classifier.Engine(),
-    )
+    monkeypatch.undo()  # train after all
+    classifier = new(start, **settings).fit(texts, LABELS)
     classifier.save(tmp_path / "m")
     again = TextClassifier.load(tmp_path / "m")
     assert again.truncation == "head+tail" and again.max_length == 8
