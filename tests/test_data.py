@@ -74,7 +74,7 @@ def test_sample_copies_nothing_from_sst2(shared):
             'text,label\ny,2\n"x,1\n',
             "line 3: a quotation mark in this row is never",
         ),
-        ("a.txt", "text\tlabel\nx\t1\n", "neither"),
+        ("a.txt", "text\tlabel\nx\t1\n", "is none of .tsv"),
     ],
 )
 def test_bad_tables_are_named_with_the_line(tmp_path, name, content, message):
