@@ -2,7 +2,8 @@
 
 A missing value is an empty cell, or one of spaces, as pandas writes it; None, NaN and NA where the
 source has such values. "NA" and "None" are texts like others, and labels, too. But a label `nan`,
-`NaN` or `<NA>` is what `astype(str)` made of a missing one, and no class: it counts as missing.
+`NaN` or `<NA>` is what `astype(str)` made of a missing one, and no class: it counts as missing. An
+empty list of labels is none of them, and not missing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from minibert._checks import shown, warn
 from minibert.checkpoint.arguments import switch
 from minibert.checkpoint.schema import in_file
-from minibert.data.delimited import LABEL_COLUMNS, TEXT_COLUMNS
+from minibert.data.delimited import LABEL_COLUMNS, TEXT_COLUMNS, column_name
 from minibert.data.table import Table
 from minibert.text.inputs import Text, check_text
 
@@ -51,11 +52,14 @@ def choose(
     skip_empty = switch("skip_empty", skip_empty)
     asked = {"text": text, "pair": pair, "label": label if labelled else None}
     _check_names(asked)
-    if _are_numbers(table, asked):
+    numbered = _are_numbers(table, asked)
+    if numbered:
         table = table.without_header()
     with in_file(table.name):
+        if not len(table):
+            raise ValueError("it has no rows; it needs a header and a row for each text")
         places = _places(table, asked, ("text", "label") if labelled else ("text",))
-        _check_no_names(table, places)
+        _check_first_row(table, places) if numbered else _check_no_header_again(table, places)
         table = _complete(table, places, skip_empty)
         firsts = _strings(table, places["text"], "text")
         texts: list[Text] = list(firsts)
@@ -81,12 +85,15 @@ def _check_names(asked: Mapping[str, Any]) -> None:
 
 
 def _are_numbers(table: Table, asked: Mapping[str, str | int | None]) -> bool:
-    """Whether the columns of a file are asked for by numbers that are none of its names."""
+    """Whether the columns of a file without a header are asked for. It has one where pandas wrote
+    its own names for columns without any, 0, 1 and so on."""
     names = [str(name) for name in asked.values() if name is not None]
+    given = [name for name in table.columns if name]  # the index has none
     return (
         table.header is not None
         and bool(names)
-        and all(name.isdecimal() and name not in table.columns for name in names)
+        and all(name.isdecimal() for name in names)
+        and given != list(map(str, range(len(given))))
     )
 
 
@@ -126,24 +133,44 @@ def _usual(table: Table, role: str, taken: set[int]) -> int:
     )
 
 
-def _check_no_names(table: Table, places: Mapping[str, int]) -> None:
-    """Raise `ValueError` for a row of names: a header where there should be none, or a second."""
+def _check_first_row(table: Table, places: Mapping[str, int]) -> None:
+    """Raise `ValueError` if the first row of a file without a header is one, by its usual names;
+    warn if it may be one, since nothing else has its label."""
+    first = table.rows[0]
+    for role, at in places.items():
+        if at < len(first) and column_name(first[at]).lower() in _USUAL.get(role, ()):
+            raise ValueError(
+                f"its first row has the names of its columns; give {role}={shown(first[at])}"
+            )
+    at = places.get("label", len(first))
+    if at < len(first) and not _is_number(first[at]):
+        if sum(first[at] in row[at : at + 1] for row in table.rows) == 1 < len(table):
+            warn(
+                f"{table.name}: no row but the first has the label {shown(first[at])}; if that "
+                "row has the names of the columns, give names, not numbers"
+            )
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_no_header_again(table: Table, places: Mapping[str, int]) -> None:
+    """Raise `ValueError` for a second header, as joined files have."""
     if table.header is None:
-        first = table.rows[0] if table.columns and table.columns[0] == "column 1" else ()
-        for role, at in places.items():
-            if at < len(first) and str(first[at]).strip().lower() in _USUAL.get(role, ()):
-                raise ValueError(
-                    f"its first row has the names of its columns; give {role}={shown(first[at])}"
-                )
         return
     names = [name.lower() for name in table.columns]
+    at = places["text"]
     for i, row in enumerate(table.rows):
-        if (
-            len(row) == len(names) > 1
-            and row[places["text"]].strip('\ufeff" ').lower() == names[places["text"]]
-            and [cell.strip('\ufeff" ').lower() for cell in row] == names
-        ):
-            raise ValueError(f"{table.where([i])} has the names of the columns again; take it out")
+        if len(row) == len(names) > 1 and column_name(row[at]).lower() == names[at]:
+            if [column_name(cell).lower() for cell in row] == names:
+                raise ValueError(
+                    f"{table.where([i])} has the names of the columns again; take it out"
+                )
 
 
 # --- rows -> texts and labels ---------------------------------------------------------------------
@@ -165,8 +192,6 @@ def _complete(table: Table, places: Mapping[str, int], skip_empty: bool) -> Tabl
             if _is_missing(row[at], role):
                 gaps[role].append(i)
     lacking = set(short).union(*gaps.values())
-    if not len(table):
-        raise ValueError("it has no rows; it needs a header and a row for each text")
     if not lacking:
         return table
     what = [f"{table.where(rows)}: the {role} is empty" for role, rows in gaps.items() if rows]

@@ -27,7 +27,7 @@ def frame_columns(frame: Any) -> Columns:
 
     Raises `ValueError` for what has no rows to count, as a stream has, and two columns of a name.
     """
-    names = list(_names(frame) or ())
+    names = list(_names(frame))
     if len(set(map(str, names))) < len(names):
         twice = next(name for name in names if names.count(name) > 1 or not isinstance(name, str))
         raise ValueError(f"it has two columns called {shown(twice)}; rename all but one")

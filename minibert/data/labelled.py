@@ -75,7 +75,7 @@ def warn_of_look_alikes(labels: Iterable[Any], name: str) -> None:
     for label in counts:
         alike.setdefault(" ".join(label.casefold().split()), []).append(label)
     groups = [
-        " and ".join(f"{shown(label)} ({counts[label]} texts)" for label in sorted(group))
+        " and ".join(f"{shown(label)} ({counts[label]})" for label in sorted(group))
         for group in alike.values()
         if len(group) > 1
     ]

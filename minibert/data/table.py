@@ -111,7 +111,7 @@ class Table:
                 return names.index(wanted)
             if wanted in names:
                 raise ValueError(
-                    f"{self.name}: it has two columns called {shown(wanted)}; rename all but one"
+                    f"{self.name}: it has two columns called {shown(name)}; rename all but one"
                 )
         raise ValueError(
             f"{self.name}: there is no column {shown(name)}; it has the columns {self.listed()}"
@@ -128,7 +128,7 @@ class Table:
         if len(places) > _NAMED:
             some.append(f"{len(places) - _NAMED} more")
         names = " and ".join(part for part in (", ".join(some[:-1]), some[-1]) if part)
-        from_zero = " (the first is 0)" if self.unit == "row" else ""
+        from_zero = " (from 0)" if self.unit == "row" else ""
         return f"{self.unit}{'s' if len(places) > 1 else ''} {names}{from_zero}"
 
 
