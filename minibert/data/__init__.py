@@ -15,7 +15,7 @@ from typing import Any
 from minibert._checks import shown
 from minibert.checkpoint.arguments import whole_number
 from minibert.checkpoint.places import path_of
-from minibert.data.columns import Chosen, choose
+from minibert.data.choosing import Chosen, choose
 from minibert.data.folders import DEVELOPMENT, SOURCES, find_part
 from minibert.data.frames import is_frame
 from minibert.data.labelled import LabelledTexts, hold_out, warn_of_look_alikes

@@ -6,6 +6,7 @@ is `table[name]` in all of them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -28,9 +29,9 @@ def frame_columns(frame: Any) -> Columns:
     Raises `ValueError` for what has no rows to count, as a stream has, and two columns of a name.
     """
     names = list(_names(frame))
-    if len(set(map(str, names))) < len(names):
-        twice = next(name for name in names if names.count(name) > 1 or not isinstance(name, str))
-        raise ValueError(f"it has two columns called {shown(twice)}; rename all but one")
+    for name, number in Counter(map(str, names)).items():
+        if number > 1:
+            raise ValueError(f"it has two columns called {shown(name)}; rename all but one")
     try:
         columns = [_values(frame[name]) for name in names]
     except (TypeError, NotImplementedError) as error:

@@ -1,7 +1,8 @@
 """A table in memory, whatever it was read from: names of columns, rows, and where each row stood.
 
 Cells are as the source has them: strings in CSV and TSV, the values of JSON, None where a row of
-JSON or Parquet has none. Which column holds the texts is another idea, see `columns.py`.
+JSON or Parquet has none. Which column holds the texts is another idea, see `columns.py`; which rows
+have one, `choosing.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from minibert.data.json_rows import json_rows
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 PARQUET_SUFFIX = ".parquet"
 SUFFIXES = (*SEPARATORS, *JSON_SUFFIXES, PARQUET_SUFFIX)
+
 _NAMED, _LISTED = 5, 9  # rows and columns that an error names
 
 
