@@ -61,7 +61,8 @@ def read_texts(source: str) -> Texts:
     parts = data.load(source)
     labels = sorted(set(parts[0].labels) | set(parts[1].labels))
     train, development = (
-        Part(list(part.texts), [labels.index(label) for label in part.labels]) for part in parts
+        Part(list(map(str, part.texts)), [labels.index(label) for label in part.labels])
+        for part in parts
     )
     return Texts(train, development, labels)
 

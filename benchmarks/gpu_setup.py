@@ -35,7 +35,7 @@ def has_real_texts(bench: Bench) -> bool:
 @cache
 def made_up_words() -> list[str]:
     """The words of the bundled sample."""
-    sample = " ".join(data.load("sample")[0].texts).lower()
+    sample = " ".join(map(str, data.load("sample")[0].texts)).lower()
     return sorted(set(re.findall("[a-z]+", sample)))
 
 

@@ -47,7 +47,7 @@ def parse_json(text: str) -> Any:
     return data
 
 
-_TOO_DEEP = f"it has more than {DEEPEST} levels of objects and lists, and no model's file has"
+_TOO_DEEP = f"it has more than {DEEPEST} levels of objects and lists, which no file of ours needs"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -71,6 +71,8 @@ def _check_depth(data: Any) -> None:
     """Level by level, because a recursion would itself be too deep."""
     level = _nested([data])
     for _ in range(DEEPEST):
+        if not level:
+            return
         level = [
             child
             for value in level

@@ -130,7 +130,7 @@ def need(data: Mapping[str, Any], key: str, rule: Rule) -> Any:
 
 
 @contextmanager
-def in_file(path: Path) -> Iterator[None]:
+def in_file(path: str | Path) -> Iterator[None]:
     """A `ValueError` inside begins with the file's name, once."""
     try:
         yield

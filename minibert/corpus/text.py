@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minibert.checkpoint.places import path_of
-from minibert.data import read_table
+from minibert.data import read_texts
+from minibert.data.table import SUFFIXES
 
 # The most that is read at a time, in characters: a longer line is cut, and with it perhaps a word.
 LINE = 1 << 20
-TABLES = (".tsv", ".csv")
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _HEADING = re.compile(r"(= )+.+( =)+")
@@ -36,8 +36,8 @@ class Sentence(NamedTuple):
 
 @dataclass(frozen=True)
 class TextFile:
-    """A UTF-8 text, or a .tsv or .csv with a text column (see `minibert.data`), each text of which
-    is a document of its own; a table is read as a whole. size in bytes and mtime_ns: as they were
+    """A UTF-8 text, or a table with a text column (see `minibert.data`), each text of which is a
+    document of its own; a table is read as a whole. size in bytes and mtime_ns: as they were
     when work on it began."""
 
     path: str
@@ -82,8 +82,8 @@ class TextFile:
         self.check_unchanged()
 
     def _lines(self) -> Iterator[str]:
-        if Path(self.path).suffix.lower() in TABLES:
-            for text in read_table(Path(self.path)).texts:
+        if Path(self.path).suffix.lower() in SUFFIXES:
+            for text in map(str, read_texts(Path(self.path))):
                 yield from (" ".join(text.split()), "")
             return
         try:

@@ -80,9 +80,17 @@ def test_large_vocabularies_have_larger_ids(text, tokenizer, tmp_path):
     assert corpus.tokens.dtype == np.uint32 and 66_099 in corpus.tokens
 
 
-def test_tables_give_a_document_a_row(tmp_path, tokenizer):
-    path = tmp_path / "table.tsv"
-    path.write_text("sentence\tlabel\nthe cat\t1\nThe dog. The tea\t0\n", encoding="utf-8")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("table.tsv", "sentence\tlabel\nthe cat\t1\nThe dog. The tea\t0\n"),
+        ("no labels.csv", "text\nthe cat\nThe dog. The tea\n"),
+        ("table.jsonl", '{"text": "the cat"}\n{"text": "The dog. The tea"}\n'),
+    ],
+)
+def test_tables_give_a_document_a_row(tmp_path, tokenizer, name, content):
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
     corpus = Corpus.build([TextFile.at(path)], tokenizer, tmp_path / "corpus")
     assert corpus.documents.tolist() == [0, 1, 3]
 

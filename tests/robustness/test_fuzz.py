@@ -215,13 +215,14 @@ def test_tables(fuzz, tmp_path):
     tab = "\n".join(["sentence\tlabel", *rows]) + "\n"
     quoted = '"text","label"\r\n"a ""fine"" film, it is","good"\r\n' + 'bad,"no\nway"\r\n' * 3
     wholes = [tab.encode(), quoted.encode(), tab.encode("utf-16"), quoted.encode("utf-8-sig")]
+    wholes.append("\n".join('{"text": "a \u00e9", "label": "b"}' for _ in range(4)).encode())
     some = st.one_of(*map(changed_bytes, wholes), st.binary(max_size=60))
 
     def read(data: bytes, suffix: str) -> None:
         (tmp_path / f"table{suffix}").write_bytes(data)
         minibert.data.load(tmp_path / f"table{suffix}")
 
-    fuzz(read, some, st.sampled_from([".tsv", ".csv"]))
+    fuzz(read, some, st.sampled_from([".tsv", ".csv", ".jsonl"]))
 
 
 def with_header(header: Any, rest: bytes) -> bytes:
