@@ -54,6 +54,8 @@ class Labels:
                 "bool: give str(label) for each, for example"
             )
         classes = sorted(set(values))
+        if not classes:
+            raise ValueError("there are no labels; a classifier needs at least two classes")
         if len(classes) < 2:
             raise ValueError(
                 f"every label is {_quoted(classes)}; a classifier needs at least two classes"

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minibert._checks import shown
 from minibert.checkpoint.arguments import check_choice, real_number, whole_number
 from minibert.checkpoint.config_json import ProblemType
 from minibert.checkpoint.files import CONFIG
@@ -22,26 +21,21 @@ from minibert.engine.rule import Precision
 from minibert.engine.streams import Stream, encode_texts, find_device
 from minibert.heads import BertForClassification
 from minibert.tasks.finetuned import FineTuned, Start, check_load
-from minibert.tasks.label_values import checked_numbers
-from minibert.tasks.labels import check_as_many, is_weight
+from minibert.tasks.labels import check_as_many
 from minibert.tasks.problems import PROBLEMS, OneLabel, Problem, read_problem
 from minibert.tasks.settings import told
 from minibert.tasks.starting import starting_model
+from minibert.tasks.training_data import checked_weights, examples_of, texts_and_labels
 from minibert.text.inputs import Text, listed
 from minibert.text.windows import STRIDE
 from minibert.tokenizer import Row, Tokenizer
 from minibert.training.batches import (
-    LARGEST_WEIGHT,
-    SMALLEST_WEIGHT,
     Classification,
-    Examples,
     losses,
 )
-from minibert.training.finetune import finetune_classifier, logits_of
-from minibert.training.history import History
+from minibert.training.finetune import finetune_classifier, kept_scores, logits_of
 from minibert.training.loop import run_arguments
 from minibert.training.metrics import check_metric, classification_metrics
-from minibert.training.recipe import Recipe
 from minibert.training.results import Report
 
 # Keys of config.json by which a saved classifier remembers how texts were cut, and from which
@@ -50,7 +44,6 @@ _TRUNCATION, _STRIDE = "minibert_truncation", "minibert_stride"
 _THRESHOLD = "minibert_threshold"
 _IS_CUTTING = Rule(lambda value: isinstance(value, str) and value in CUTTINGS, f"one of {CUTTINGS}")
 _SHARE = "from 0 to 1"
-_WEIGHT = f"from {SMALLEST_WEIGHT:g} to {LARGEST_WEIGHT:g}; leave out texts that do not count"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -146,14 +139,14 @@ class TextClassifier(FineTuned):
         check_choice("problem_type", self.problem_type, get_args(ProblemType))
         kind = PROBLEMS[self.problem_type]
         texts, labels = listed(texts), kind.listed(labels, "labels")
-        held = None if validation is None else _texts_and_labels(validation, kind)
+        held = None if validation is None else texts_and_labels(validation, kind)
         recipe = self._recipe(len(texts), held is not None)
         run_arguments(folder, resume, save_every)
         check_as_many(len(texts), labels, "labels")
         problem = kind.of(labels)
         targets = problem.targets(labels, len(texts), "labels")
         class_weights = self._class_weights(problem, targets)
-        weights = _checked_weights(sample_weight, len(texts))
+        weights = checked_weights(sample_weight, len(texts))
         held_targets = []
         if held is not None:
             held_targets = problem.targets(held[1], len(held[0]), "validation labels")
@@ -167,7 +160,7 @@ class TextClassifier(FineTuned):
         model.config = self._described(model.config)
 
         rows = self._rows(start, texts, "training texts")
-        examples = _examples(rows, targets, weights)
+        examples = examples_of(rows, targets, weights)
         task = Classification(
             examples,
             start.tokenizer,
@@ -180,7 +173,7 @@ class TextClassifier(FineTuned):
         if held is not None:
             held_rows = self._rows(start, held[0], "validation texts")
             # It decides when to stop.
-            task.settings["validation"] = _examples(held_rows, held_targets, None).fingerprint
+            task.settings["validation"] = examples_of(held_rows, held_targets, None).fingerprint
         self._tell_steps(recipe.epochs, len(texts), task.steps_per_epoch)
         history = finetune_classifier(
             model,
@@ -448,40 +441,6 @@ def _of_finished(
         raise
 
 
-def kept_scores(history: History, recipe: Recipe, seen: Sequence[np.ndarray]) -> np.ndarray | None:
-    """Of the scores of each evaluation those of the weights that were kept; None if this process
-    has not seen them, as that of a run that was resumed."""
-    if not history.evaluations:
-        return None
-    kept = (history.best if recipe.keep_best else None) or history.evaluations[-1]
-    back = len(history.evaluations) - history.evaluations.index(kept)
-    return seen[-back] if back <= len(seen) else None
-
-
-def _examples(
-    rows: list[list[Row]], targets: Sequence[Any], weights: Sequence[float] | None
-) -> Examples:
-    """An example for each row; the windows of a text share its weight."""
-    flat = [row for each in rows for row in each]
-    owners = [i for i, each in enumerate(rows) for _ in each]
-    shared = None
-    if weights is not None or len(flat) > len(rows):
-        shared = [(1.0 if weights is None else weights[i]) / len(rows[i]) for i in owners]
-    return Examples(flat, [targets[i] for i in owners], shared)
-
-
-def _checked_weights(weights: Iterable[float] | None, texts: int) -> list[float] | None:
-    """The weight of each text. Raises `ValueError` unless there are as many positive numbers."""
-    if weights is None:
-        return None
-    values = checked_numbers(weights, "sample_weight", "a finite number")
-    check_as_many(texts, values, "sample_weight")
-    return [
-        real_number(f"sample_weight: number {i}", value, _WEIGHT, is_weight)
-        for i, value in enumerate(values)
-    ]
-
-
 def _check_is_classifier(model: BertForClassification, name: str | Path) -> None:
     """Raise `ValueError` for a model that has not learned to say something of a text."""
     config = model.config
@@ -499,13 +458,3 @@ def _check_is_classifier(model: BertForClassification, name: str | Path) -> None
         )
     if len(set(config.labels)) < config.num_labels:
         raise ValueError(f"{name} names some labels twice: {config.labels}")
-
-
-def _texts_and_labels(validation: Any, kind: type[Problem]) -> tuple[list[Text], list[Any]]:
-    """The two parts of validation data, each a list. Raises `ValueError` for other than two."""
-    if not isinstance(validation, tuple | list) or len(validation) != 2:
-        raise ValueError(
-            f"validation is {shown(validation)}; give a tuple of two lists, (texts, labels)"
-        )
-    texts, labels = validation
-    return listed(texts), kind.listed(labels, "validation labels")
