@@ -113,7 +113,7 @@ class Settings(Classifier):
         self._limit()
         if self.trained_layers is not None:
             whole_number("trained_layers", self.trained_layers, 0)
-        if self.weights == "loaded":
+        if isinstance(self.weights, str) and self.weights == "loaded":
             raise ValueError(
                 f"weights is 'loaded': this {type(self).__name__}, or the one it was cloned from, "
                 f"was loaded from {self.model}, and may have learned from the very "

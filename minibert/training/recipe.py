@@ -70,7 +70,7 @@ class Recipe:
             checked[name] = real_number(name, getattr(self, name), allowed, holds)
         for name in ("checkpoint", "keep_best"):
             checked[name] = switch(name, getattr(self, name))
-        if self.metric is not None and not (self.metric and isinstance(self.metric, str)):
+        if self.metric is not None and not (isinstance(self.metric, str) and self.metric):
             raise ValueError(
                 f"metric is {shown(self.metric)}; it must be the name of a metric, such as "
                 "'accuracy', or None for the task's own"

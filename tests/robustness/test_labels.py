@@ -17,6 +17,8 @@ import minibert
 from minibert import TextClassifier
 from minibert.tasks.label_values import checked_labels
 from minibert.tasks.labels import KIND, Labels
+from minibert.tasks.problems import OneLabel
+from minibert.tasks.starting import starting_model
 from tests.conftest import TEXTS, small_model
 
 pytestmark = [
@@ -133,7 +135,7 @@ def test_what_is_as_good_as_a_list_is_one(given, values):
 
 # --- what is refused ------------------------------------------------------------------------------
 
-REGRESSION = "to predict numbers, train BertForClassification with problem_type='regression'"
+REGRESSION = "to predict numbers, set problem_type='regression'"
 GIVE = "give a list with a label for each text"
 NO_LIST = [
     (None, f"labels is None; {GIVE}"),
@@ -286,9 +288,9 @@ def begin(folder, labels, **settings):
     classifier = new(folder, **settings)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model, tokenizer = classifier._new_model(folder, Labels.of(labels))
+        model = starting_model(folder, OneLabel.of(labels), classifier.weights, 0)
     lost = [str(w.message) for w in caught if "has a head that was trained" in str(w.message)]
-    return model.eval(), tokenizer, lost
+    return model.eval(), minibert.Tokenizer.from_pretrained(folder), lost
 
 
 def test_a_head_for_the_same_labels_is_trained_on(trained):
