@@ -119,6 +119,13 @@ class Report:
         )
         return cls(problem, len(scores), tuple(labels), whole, classes, confusion, calibration)
 
+    def value(self, metric: str) -> float:
+        """A metric by its name, such as "f1_macro", or "f1:LABEL" of one class."""
+        name, of_a_class, label = metric.partition(":")
+        if not of_a_class:
+            return self.metrics[name]
+        return next(getattr(each, name) for each in self.classes if each.label == label)
+
     def as_dict(self) -> dict[str, Any]:
         """All of it, ready for JSON. "confusion" has {true label: {predicted label: texts}} where
         there are any."""
