@@ -25,8 +25,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import minibert
 from minibert import data
 from minibert._programs import LogToOutput, run_program
@@ -35,7 +33,6 @@ from minibert.checkpoint.folders import check_new_folder, new_files
 from minibert.text.inputs import Text
 from minibert.training.metrics import check_metric
 from minibert.training.report import add_to_model, plot_history
-from minibert.training.results import Report
 from minibert.training.state import LOG, held_run_folder, remove_run, told_of_states
 
 
@@ -142,7 +139,9 @@ def main() -> None:
             resume=arguments.resume,
         )
         for part, held_out in development.items():
-            print(f"\ndev{part}.tsv\n{report(task, classifier, *held_out)}")
+            report = classifier.evaluate(*held_out)
+            own = ", ".join(f"{name} {report.value(name):.4f}" for name in task.metrics)
+            print(f"\ndev{part}.tsv: {own}\n\n{report}")
         with told_of_states(states):
             classifier.save(output, arguments.overwrite, data=f"GLUE's {arguments.task}.")
         print(f"\nmodel saved to {output}")
@@ -173,10 +172,11 @@ def read_tests(folder: Path, task: Task) -> dict[str, list[Text]]:
         if not (folder / f"test{part}.tsv").is_file():
             continue
         table = data.Table.read(folder / f"test{part}.tsv")
-        tests[part] = [text or "" for text in table.column(task.test_text or str(task.text))]
+        texts = [text or "" for text in table.column(task.test_text or str(task.text))]
+        tests[part] = list(texts)
         if task.pair is not None:
             pairs = [pair or "" for pair in table.column(task.pair)]
-            tests[part] = list(zip(tests[part], pairs, strict=True))
+            tests[part] = list(zip(texts, pairs, strict=True))
     return tests
 
 
@@ -191,21 +191,6 @@ def check_task(task: Task, labels: list[Any], development: list[Any]) -> None:
             f"the development texts have the labels {', '.join(unknown[:9])}, and the training "
             f"texts {', '.join(names[:9])}; are both files of one task?"
         )
-
-
-def report(
-    task: Task, classifier: minibert.TextClassifier, texts: Sequence[Text], labels: list[Any]
-) -> str:
-    """The task's own metrics, and all there is to say of the predictions."""
-    if task.problem == "regression":
-        names, truth, scores = ["score"], np.array(labels), classifier.predict(texts)[:, None]
-    else:
-        names = classifier.classes_.tolist()
-        truth = np.array([names.index(label) for label in labels])
-        scores = classifier.predict_proba(texts)
-    found = Report.of(task.problem, truth, scores, names)
-    own = ", ".join(f"{name} {found.value(name):.4f}" for name in task.metrics)
-    return f"{own}\n\n{found}"
 
 
 def predict(task: Task, classifier: minibert.TextClassifier, texts: list[Text]) -> list[str]:
