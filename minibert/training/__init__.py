@@ -14,6 +14,7 @@ ranks       several processes that train one model
 finetune    a classifier: which of its weights learn, and how it is evaluated on the way
 frozen      a head on an encoder that is not trained
 metrics     how good predictions are, in the numbers that people report
-report      the learning curve
+results     predictions class by class, their confusion and calibration: text, Markdown, JSON
+report      pictures: the learning curve, confusion, calibration
 model_card  the model's card
 """

@@ -34,15 +34,6 @@ METRICS: dict[ProblemType, tuple[str, ...]] = {
 _NEEDS_NOTHING = ("accuracy", "r2", "pearson", *ERRORS)
 
 
-def is_error(name: str) -> bool:
-    """Whether less of this metric is better.
-
-    >>> is_error("mean_squared_error"), is_error("f1_macro")
-    (True, False)
-    """
-    return name in ERRORS
-
-
 def check_metric(name: object, problem: ProblemType, labels: Sequence[str]) -> None:
     """Raise `ValueError` for what is no metric of this task, "loss" included, and `ImportError` for
     one that needs scikit-learn where it is missing.

@@ -17,7 +17,7 @@ from minibert.checkpoint.sizes import SIZES
 from minibert.config import BertConfig
 from minibert.training.history import Evaluation, History
 from minibert.training.metrics import of_the_whole
-from minibert.training.results import LISTED, Report, markdown
+from minibert.training.results import LISTED, Report, markdown, told
 
 # The ids of metrics on the hub, where scikit-learn has another name. A mean over classes is an
 # argument there: "f1_macro" is f1 with the average macro.
@@ -209,14 +209,14 @@ def _results(config: BertConfig, fit: Fit, history: History) -> list[str]:
     loss = "mean squared error" if config.problem == "regression" else "loss, nats"
     rows = [["step", *columns, loss]]
     for evaluation in history.evaluations:
-        values = [_value(name, evaluation.metrics[name]) for name in columns]
+        values = [told(name, evaluation.metrics[name]) for name in columns]
         rows.append([str(evaluation.step), *values, f"{evaluation.loss:.4f}"])
     lines = [markdown(rows), ""]
     if fit.settings["keep_best"]:
         lines += [f"The weights are those of step {kept.step}, the best of these by {chosen}.", ""]
     measured = of_the_whole(kept.metrics)
     if len(measured) > 1:
-        rows = [[name, _value(name, value)] for name, value in measured.items()]
+        rows = [[name, told(name, value)] for name, value in measured.items()]
         lines += [markdown([["metric", f"step {kept.step}"], *rows]), ""]
     report = fit.report
     if report is not None and report.classes:
@@ -229,7 +229,3 @@ def _results(config: BertConfig, fit: Fit, history: History) -> list[str]:
         lines += ["### Calibration", "", f"Expected calibration error: {error:.4f}.", ""]
         lines += [markdown(report.calibration_rows()), ""]
     return lines[:-1]
-
-
-def _value(metric: str, value: float) -> str:
-    return f"{value:.2%}" if metric == "accuracy" else f"{value:.4f}"

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minibert.checkpoint.folders import new_files
-from minibert.training.history import History
-from minibert.training.metrics import is_error
+from minibert.training.history import ERRORS, History
 from minibert.training.results import Report
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def plot_history(
     if to_beat is not None:
         right.axhline(to_beat, color="grey", linestyle="--", label=baseline)
     # A correlation may be negative, and r2 before training any number below.
-    limits = (0, None) if is_error(metric) else (max(-1, min([0, *values])), 1)
+    limits = (0, None) if metric in ERRORS else (max(-1, min([0, *values])), 1)
     title, axis = _NAMED.get(metric, (metric, metric))
     right.set(xlabel="step", ylabel=axis, title=title, ylim=limits)
     right.legend()

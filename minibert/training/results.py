@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from minibert.checkpoint.config_json import ProblemType
+from minibert.training.history import ERRORS
 from minibert.training.metrics import (
     OF_A_CLASS,
     classification_metrics,
     decided,
-    is_error,
     of_the_whole,
     scikit_learn,
 )
@@ -119,23 +119,30 @@ class Report:
         )
         return cls(problem, len(scores), tuple(labels), whole, classes, confusion, calibration)
 
+    def value(self, metric: str) -> float:
+        """A metric by its name, such as "f1_macro", or "f1:LABEL" of one class."""
+        name, of_a_class, label = metric.partition(":")
+        if not of_a_class:
+            return self.metrics[name]
+        return next(getattr(each, name) for each in self.classes if each.label == label)
+
     def as_dict(self) -> dict[str, Any]:
         """All of it, ready for JSON. "confusion" has {true label: {predicted label: texts}} where
         there are any."""
-        told: dict[str, Any] = {"examples": self.examples, "metrics": self.metrics}
+        found: dict[str, Any] = {"examples": self.examples, "metrics": self.metrics}
         if self.classes:
-            told["labels"] = {each.label: asdict(each) for each in self.classes}
-            for each in told["labels"].values():
+            found["labels"] = {each.label: asdict(each) for each in self.classes}
+            for each in found["labels"].values():
                 del each["label"]
         if self.confusion is not None:
-            told["confusion"] = {
+            found["confusion"] = {
                 label: {self.labels[i]: int(row[i]) for i in row.nonzero()[0]}
                 for label, row in zip(self.labels, self.confusion, strict=True)
                 if row.any()
             }
         if self.calibration is not None:
-            told["calibration"] = asdict(self.calibration)
-        return told
+            found["calibration"] = asdict(self.calibration)
+        return found
 
     def __str__(self) -> str:
         """Tables for a terminal."""
@@ -157,7 +164,7 @@ class Report:
 
     def metric_rows(self) -> Rows:
         """The metrics of the whole."""
-        rows = [[name, _told(name, value)] for name, value in self.metrics.items()]
+        rows = [[name, told(name, value)] for name, value in self.metrics.items()]
         return [["metric", f"{self.examples} examples"], *rows]
 
     def class_rows(self) -> Rows:
@@ -187,7 +194,7 @@ class Report:
         bins = zip(found.probability, found.right, found.decisions, strict=True)
         return [
             ["probability", "right", "decisions"],
-            *([f"{told:.4f}", f"{right:.4f}", str(number)] for told, right, number in bins),
+            *([f"{chance:.4f}", f"{right:.4f}", str(number)] for chance, right, number in bins),
         ]
 
     @property
@@ -225,8 +232,9 @@ def _calibration(right: np.ndarray, probability: np.ndarray) -> Calibration | No
     return Calibration(error, tuple(means.tolist()), tuple(shares.tolist()), tuple(sizes.tolist()))
 
 
-def _told(name: str, value: float) -> str:
-    return f"{value:.4g}" if is_error(name) else f"{value:.4f}"  # errors have any size
+def told(name: str, value: float) -> str:
+    """A metric for people: accuracy in percent; of errors, which have any size, four digits."""
+    return f"{value:{'.2%' if name == 'accuracy' else '.4g' if name in ERRORS else '.4f'}}"
 
 
 def _cut(label: str) -> str:

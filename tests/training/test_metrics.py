@@ -12,7 +12,7 @@ from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 
 from minibert.training.history import Evaluation, History
-from minibert.training.metrics import METRICS, check_metric, classification_metrics, is_error
+from minibert.training.metrics import METRICS, check_metric, classification_metrics
 from minibert.training.report import (
     CALIBRATION,
     CONFUSION,
@@ -214,14 +214,6 @@ def test_a_metric_that_does_not_fit_is_refused_in_a_line(metric, problem, told):
     with pytest.raises(ValueError) as error:
         check_metric(metric, problem, LABELS)
     assert told in str(error.value) and "\n" not in str(error.value)
-
-
-def test_errors_are_better_when_lower():
-    assert [name for names in METRICS.values() for name in names if is_error(name)] == [
-        "mean_squared_error",
-        "mean_absolute_error",
-    ]
-    assert is_error("loss")
 
 
 def test_without_scikit_learn_the_tasks_own_metric_stays(monkeypatch):
