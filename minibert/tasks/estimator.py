@@ -35,8 +35,9 @@ class Estimator:
         return {name: getattr(self, name) for name in self._names()}
 
     def set_params(self: EstimatorT, **parameters: Any) -> EstimatorT:
-        """Change settings. `max_length` and `truncation` count for the next texts, the others from
-        the next `fit` on. Raises `ValueError` for a name that is none of theirs."""
+        """Change settings. Those that say how texts are read, `max_length` and `truncation`, count
+        for the next texts, and so do all of an encoder; others from the next `fit` on. Raises
+        `ValueError` for a name that is none of theirs."""
         for name, value in parameters.items():
             if name not in self._names():
                 raise ValueError(
