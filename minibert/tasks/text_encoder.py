@@ -21,11 +21,12 @@ from minibert.engine.host import send
 from minibert.engine.long_texts import Cutting, check_cutting
 from minibert.engine.optimize import Engine
 from minibert.engine.rule import Precision, check_precision
-from minibert.engine.streams import Stream, check_vocabulary, find_device
+from minibert.engine.streams import Stream, find_device
 from minibert.model import BertModel, BertOutput
 from minibert.tasks.estimator import Encoder
 from minibert.tasks.sentence_transformers import Pooling, SentenceFolder
 from minibert.tasks.settings import SHORTEST
+from minibert.tasks.trained import check_parts
 from minibert.text.inputs import Text
 from minibert.text.windows import STRIDE
 from minibert.tokenizer import Tokenizer
@@ -59,12 +60,7 @@ class TextEncoder(Encoder):
         stride: int = STRIDE,
         precision: Precision = "fp32",
     ) -> None:
-        if not isinstance(model, BertModel) or not isinstance(tokenizer, Tokenizer):
-            raise ValueError(
-                f"model is of type {type(model).__name__} and tokenizer {type(tokenizer).__name__};"
-                " give a BertModel and a Tokenizer, or open both with TextEncoder.load"
-            )
-        check_vocabulary(tokenizer, model.config)
+        check_parts(TextEncoder, model, BertModel, tokenizer)
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.pooling = pooling
