@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -16,6 +17,7 @@ from minibert.engine.rule import Precision, check_precision
 from minibert.engine.streams import check_vocabulary, find_device
 from minibert.tasks.settings import SHORTEST
 from minibert.text.inputs import check_text
+from minibert.text.writing import write_tokenizer
 from minibert.tokenizer import Tokenizer
 
 ModelT = TypeVar("ModelT", bound=Pretrained[BertConfig])
@@ -84,10 +86,12 @@ class Trained(Generic[ModelT]):
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Write model and tokenizer to a folder that transformers and `load` open, whole or not at
-        all; overwrite: as for `save_pretrained` of a model."""
+        all. The tokenizer's files carry max_length. overwrite: as for `save_pretrained` of a
+        model."""
+        vocabulary = replace(self.tokenizer.vocabulary, model_max_length=self.max_length)
         with new_model_folder(folder, overwrite) as unfinished:
             self.model.write_files(unfinished)
-            self.tokenizer.write_files(unfinished)
+            write_tokenizer(vocabulary, unfinished)
 
 
 def check_parts(task: type, model: Any, model_class: type[Pretrained], tokenizer: Any) -> None:
