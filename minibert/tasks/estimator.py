@@ -20,7 +20,7 @@ from minibert.checkpoint.arguments import check_choice
 from minibert.text.inputs import Text
 
 EstimatorT = TypeVar("EstimatorT", bound="Estimator")
-EncoderT = TypeVar("EncoderT", bound="Encoder")
+VectorizerT = TypeVar("VectorizerT", bound="Vectorizer")
 
 
 class Estimator:
@@ -82,7 +82,7 @@ class Classifier(Estimator):
         return hasattr(self, "model_")
 
 
-class Encoder(Estimator):
+class Vectorizer(Estimator):
     """The base of what turns texts into vectors: a transformer, as scikit-learn has the word.
 
     There is nothing to fit. `clone` gives another one with the same settings that shares the model:
@@ -104,7 +104,7 @@ class Encoder(Estimator):
     def _check(self) -> None:
         """Raise `ValueError` for settings that cannot be used."""
 
-    def fit(self: EncoderT, texts: Any, labels: Any = None) -> EncoderT:
+    def fit(self: VectorizerT, texts: Any, labels: Any = None) -> VectorizerT:
         """Check the settings. texts, labels: scikit-learn's; nothing is learned from them."""
         self._check()
         return self
@@ -127,7 +127,7 @@ class Encoder(Estimator):
         name = type(self).__name__.lower()
         return np.array([f"{name}{i}" for i in range(self.width)], dtype=object)
 
-    def set_output(self: EncoderT, *, transform: str | None = None) -> EncoderT:
+    def set_output(self: VectorizerT, *, transform: str | None = None) -> VectorizerT:
         """What `transform` gives: "default", an array, or "pandas", a table with the index of the
         texts if they are a column; None leaves it as it is."""
         if transform is not None:
@@ -142,7 +142,7 @@ class Encoder(Estimator):
             self._output = transform
         return self
 
-    def __sklearn_clone__(self: EncoderT) -> EncoderT:
+    def __sklearn_clone__(self: VectorizerT) -> VectorizerT:
         return copy.copy(self)
 
     def __sklearn_tags__(self) -> Any:

@@ -23,7 +23,7 @@ from minibert.engine.optimize import Engine
 from minibert.engine.rule import Precision, check_precision
 from minibert.engine.streams import Stream, find_device
 from minibert.model import BertModel, BertOutput
-from minibert.tasks.estimator import Encoder
+from minibert.tasks.estimator import Vectorizer
 from minibert.tasks.sentence_transformers import Pooling, SentenceFolder
 from minibert.tasks.settings import SHORTEST
 from minibert.tasks.trained import check_parts
@@ -34,7 +34,7 @@ from minibert.tokenizer import Tokenizer
 ANY = 2**31 - 1  # tokens: as long as the model takes, when there is none yet
 
 
-class TextEncoder(Encoder):
+class TextEncoder(Vectorizer):
     """A BERT that makes one vector of a text, or of a (text, pair) tuple.
 
     It is a transformer of scikit-learn's, too, without needing it: pooling, normalize, max_length,

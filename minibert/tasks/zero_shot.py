@@ -9,7 +9,7 @@ reference: the zero-shot-classification pipeline of transformers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ import torch
 from minibert._checks import shown
 from minibert.checkpoint.arguments import switch, whole_number
 from minibert.engine.rows import Batch
+from minibert.engine.rule import Precision
 from minibert.engine.streams import AnswerStream, Encoded
 from minibert.heads import BertForClassification
 from minibert.tasks.trained import Trained, single_text
@@ -50,8 +51,15 @@ class ZeroShotClassifier(Trained[BertForClassification]):
         "cross-encoder/nli-MiniLM2-L6-H768 or FacebookAI/roberta-large-mnli"
     )
 
-    def __init__(self, model: BertForClassification, tokenizer: Tokenizer, **settings: Any) -> None:
-        super().__init__(model, tokenizer, **settings)
+    def __init__(
+        self,
+        model: BertForClassification,
+        tokenizer: Tokenizer,
+        *,
+        max_length: int | None = None,
+        precision: Precision = "fp32",
+    ) -> None:
+        super().__init__(model, tokenizer, max_length=max_length, precision=precision)
         self._entailment, self._contradiction = _inference_ids(model.config.labels)
 
     def predict(

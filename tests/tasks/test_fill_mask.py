@@ -19,11 +19,10 @@ EACH = [
 ]
 
 
-def masked_lm(tokenizer, family=None, **changes):
-    """A small random model of this family, BERT itself if none is named, for this tokenizer."""
+def masked_lm(tokenizer, family="bert", **changes):
+    """A small random model of this family for this tokenizer."""
     sizes = {"vocab_size": max(tokenizer.tokens) + 1, "pad_token_id": tokenizer.pad_id, **changes}
-    config = (small_variant(family, **sizes) if family else small_model(**sizes)).config
-    return randomize(BertForMaskedLM(config), 0)
+    return randomize(BertForMaskedLM(small_variant(family, **sizes).config), 0)
 
 
 @pytest.fixture(scope="module", params=EACH, ids="-".join)
@@ -33,8 +32,7 @@ def both(request, tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp(family)
     if name != "BertTokenizer":
         tokenizer = Tokenizer.from_pretrained(write_folder(folder / "tokenizer", name))
-    model = masked_lm(tokenizer, None if family == "bert" else family)
-    FillMask(model, tokenizer).save(folder / "model")
+    FillMask(masked_lm(tokenizer, family), tokenizer).save(folder / "model")
     theirs = transformers.pipeline("fill-mask", str(folder / "model"), device="cpu")
     return FillMask.load(folder / "model"), theirs
 
@@ -79,8 +77,8 @@ def test_tokens_and_scores_are_those_of_transformers(both, parity):
     ours, theirs = both
     mask = ours.mask_token
     texts = [f"a good {mask} of it.", f"{mask} is it", f"{mask} and no {mask}, {mask}!", mask]
-    check(ours, theirs, texts, parity, top_k=5)
-    check(ours, theirs, texts, parity, top_k=1)
+    check(ours, theirs, texts[:3], parity, top_k=5)
+    check(ours, theirs, texts[3:], parity, top_k=1)
 
 
 def test_targets_are_those_of_transformers(both, parity):
@@ -89,8 +87,8 @@ def test_targets_are_those_of_transformers(both, parity):
         token for token in ours.tokenizer.ids if token not in ours.tokenizer.vocabulary.special
     ]
     texts = [f"a good {ours.mask_token} of it.", f"no {ours.mask_token} {ours.mask_token}"]
-    check(ours, theirs, texts, parity, targets=tokens[20:27])
-    check(ours, theirs, texts, parity, targets=tokens[20:27], top_k=3)
+    check(ours, theirs, texts, parity, targets=tokens[20:23])
+    check(ours, theirs, texts[:1], parity, targets=tokens[20:27], top_k=3)
 
 
 def test_a_word_is_found_as_the_tokenizer_has_it(both):

@@ -99,8 +99,8 @@ def test_no_texts_and_long_texts(encoder):
 @pytest.mark.parametrize("normalize", [True, False])
 def test_long_texts_are_read_in_windows(encoder, normalize, parity):
     """The mean of the windows, each by its tokens; texts that fit keep their vector to the bit."""
-    long = " ".join(f"number{i}" for i in range(90))
-    texts = ["short", "", long, ("a question", long)]
+    long = " ".join(f"number{i}" for i in range(70))
+    texts = ["short", "", long]
     settings = {"normalize": normalize, "max_length": 64, "stride": 8}
     whole = TextEncoder(encoder.model, encoder.tokenizer, truncation="windows", **settings)
     got = whole.encode(texts)  # without a warning
@@ -119,7 +119,6 @@ def test_long_texts_are_read_in_windows(encoder, normalize, parity):
     if normalize:
         wanted = torch.nn.functional.normalize(wanted, dim=0)
     parity.at_most("a long text in windows", np.abs(got[2] - wanted.numpy()).max())
-    assert np.abs(got[3] - got[2]).max() > 1e-3
 
 
 @pytest.mark.filterwarnings("ignore:1 of 1 texts are longer")

@@ -21,17 +21,13 @@ EACH = [
 ]
 
 ENGLISH = ("contradiction", "neutral", "entailment")
-LABELS = ["good", "bad", "a film", "number 3"]
+LABELS = ["good", "bad", "a film"]
 
 
-def inference_model(tokenizer, family=None, labels=ENGLISH, **changes):
-    """A small random model of this family, BERT itself if none is named, for this tokenizer."""
-    sizes = {"vocab_size": max(tokenizer.tokens) + 1, "pad_token_id": tokenizer.pad_id, **changes}
-    return (
-        small_variant(family, **sizes, labels=labels)
-        if family
-        else small_model(**sizes, labels=labels)
-    )
+def inference_model(tokenizer, family="bert", labels=ENGLISH):
+    """A small random model of this family for this tokenizer."""
+    sizes = {"vocab_size": max(tokenizer.tokens) + 1, "pad_token_id": tokenizer.pad_id}
+    return small_variant(family, **sizes, labels=labels)
 
 
 def both_of(model, tokenizer, folder):
@@ -51,8 +47,7 @@ def both(request, tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp(family)
     if name != "BertTokenizer":
         tokenizer = Tokenizer.from_pretrained(write_folder(folder / "tokenizer", name))
-    model = inference_model(tokenizer, None if family == "bert" else family)
-    return both_of(model, tokenizer, folder / "model")
+    return both_of(inference_model(tokenizer, family), tokenizer, folder / "model")
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +66,14 @@ def check(both, texts, labels, parity, template="This example is {}.", several=F
 
 
 def test_labels_and_scores_are_those_of_transformers(both, parity):
-    check(both, TEXTS[:4], LABELS, parity)
-    check(both, TEXTS[:4], LABELS, parity, several=True)
+    check(both, TEXTS[:2], LABELS, parity)
+    check(both, TEXTS[2:4], LABELS, parity, several=True)
     check(both, TEXTS[:2], ["good"], parity, template="it is {}, really!")
 
 
 @pytest.mark.filterwarnings("ignore:2 of 2 texts are longer")
 def test_only_the_text_is_cut(both, parity):
-    check(both, ["good film " * 50, "bad number " * 50], [*LABELS, "good film " * 5], parity)
+    check(both, ["good film " * 50, "bad number " * 50], ["good", "good film " * 5], parity)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +81,8 @@ def test_only_the_text_is_cut(both, parity):
 )
 def test_labels_are_known_by_their_names(tokenizer, tmp_path, labels, parity):
     both = both_of(inference_model(tokenizer, labels=labels), tokenizer, tmp_path / "model")
-    for several in (False, True):
-        check(both, TEXTS[:3], LABELS, parity, several=several)
+    check(both, TEXTS[:1], LABELS, parity)
+    check(both, TEXTS[:1], LABELS, parity, several=True)
 
 
 def test_contradiction_is_found_wherever_it_stands(tokenizer):
