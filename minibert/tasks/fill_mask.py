@@ -79,8 +79,9 @@ class FillMask(Trained[BertForMaskedLM]):
         """For each text a list for each of its masks, in order: the `top_k` likeliest tokens.
 
         texts: a list, or anything that can be iterated, read as it is needed. targets: only tell
-        how likely these are. Each must be one token: as the vocabulary writes it or, if it has no
-        such entry, a text that the tokenizer makes one token of (" word", in RoBERTa, begins one).
+        how likely these are, the `top_k` likeliest of them. Each must be one token: an entry of the
+        vocabulary or, where it has none of that name, a text that the tokenizer makes one token of.
+        In RoBERTa "film" continues a word, and " film" begins one.
 
         Raises `ValueError` for a text without a mask or an item that is no text, with the results
         of the texts before it as its attribute `finished`, and for targets that are several tokens
@@ -104,12 +105,12 @@ class FillMask(Trained[BertForMaskedLM]):
     def _stream(
         self, top_k: int, targets: Iterable[str] | None
     ) -> AnswerStream[str, Blanks, list[list[Fill]]]:
-        model, mask = self._engine.optimized(self.model), self.tokenizer.ids[self.mask_token]
         candidates = self._candidates(targets)
         top_k = whole_number("top_k", top_k, 1)
         if targets is None and top_k > len(candidates):
             raise ValueError(f"top_k is {top_k}; the vocabulary has {len(candidates)} tokens")
         top_k = min(top_k, len(candidates))
+        model, mask = self._engine.optimized(self.model), self.tokenizer.ids[self.mask_token]
         every = len(candidates) == model.config.vocab_size
         columns = torch.tensor(candidates, device=model.device)  # (K,)
 

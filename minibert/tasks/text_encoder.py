@@ -132,7 +132,8 @@ class TextEncoder(Vectorizer):
         )
 
     def encode(self, texts: Iterable[Text]) -> np.ndarray:
-        """Texts -> float32 (texts, C), in their order. Texts too long are cut, with one warning.
+        """Texts -> float32 (texts, C), in their order. Texts too long are cut, with one warning,
+        unless `truncation` has them read in windows.
 
         texts: a list, or anything that can be iterated, read as it is needed: a generator, an open
         file. Raises `ValueError` for an item that is not a text, and whatever the iterable raises;
@@ -143,7 +144,6 @@ class TextEncoder(Vectorizer):
         if self._engine.precision != self.precision:
             self._engine = Engine(self.precision)
         model = self._engine.optimized(self.model)
-        normalize = self.normalize
         stream = Stream(
             model,
             self.tokenizer,
@@ -152,7 +152,7 @@ class TextEncoder(Vectorizer):
             max_length=self._row_length,
             truncation=self.truncation,
             stride=int(self.stride),
-            finish=lambda vectors: F.normalize(vectors, dim=-1) if normalize else vectors,
+            finish=lambda vectors: F.normalize(vectors, dim=-1) if self.normalize else vectors,
         )
         return stream.collect(texts)
 

@@ -75,11 +75,11 @@ class Trained(Generic[ModelT]):
         folder = find_folder(dir_or_name)
         model: Any = cls.model_class.from_pretrained(folder)
         assert model.load_report is not None  # it was just loaded
-        if model.load_report.newly_initialised:
+        if missing := model.load_report.newly_initialised:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise ValueError(
-                f"{dir_or_name} has no trained weights for "
-                f"{model.load_report.told(model.load_report.newly_initialised)}; {cls.__name__} "
-                f"needs {cls.trained_ones}"
+                f"{dir_or_name} has no trained weights for {missing[0]}{more}; {cls.__name__} needs "
+                f"{cls.trained_ones}"
             )
         tokenizer = Tokenizer.from_pretrained(folder)
         return cls(model.to(where), tokenizer, max_length=max_length, precision=precision)
