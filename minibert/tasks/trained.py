@@ -78,8 +78,8 @@ class Trained(Generic[ModelT]):
         if missing := model.load_report.newly_initialised:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise ValueError(
-                f"{dir_or_name} has no trained weights for {missing[0]}{more}; {cls.__name__} needs "
-                f"{cls.trained_ones}"
+                f"{dir_or_name} has no trained weights for {missing[0]}{more}; "
+                f"{cls.__name__} needs {cls.trained_ones}"
             )
         tokenizer = Tokenizer.from_pretrained(folder)
         return cls(model.to(where), tokenizer, max_length=max_length, precision=precision)
