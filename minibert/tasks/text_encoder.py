@@ -18,18 +18,28 @@ from torch import Tensor
 from minibert.checkpoint.arguments import check_choice, switch, whole_number
 from minibert.checkpoint.hub import find_folder
 from minibert.engine.host import send
+from minibert.engine.long_texts import Cutting, check_cutting
 from minibert.engine.optimize import Engine
 from minibert.engine.rule import Precision, check_precision
-from minibert.engine.streams import Stream, check_vocabulary, find_device
+from minibert.engine.streams import Stream, find_device
 from minibert.model import BertModel, BertOutput
+from minibert.tasks.estimator import Vectorizer
 from minibert.tasks.sentence_transformers import Pooling, SentenceFolder
 from minibert.tasks.settings import SHORTEST
+from minibert.tasks.trained import check_parts
 from minibert.text.inputs import Text
+from minibert.text.windows import STRIDE
 from minibert.tokenizer import Tokenizer
 
+ANY = 2**31 - 1  # tokens: as long as the model takes, when there is none yet
 
-class TextEncoder:
+
+class TextEncoder(Vectorizer):
     """A BERT that makes one vector of a text, or of a (text, pair) tuple.
+
+    It is a transformer of scikit-learn's, too, without needing it: pooling, normalize, max_length,
+    truncation, stride and precision are settings that a search may vary; the clones it makes share
+    the model. To compare models, search over encoders: {"textencoder": [one, another]}.
 
     >>> from minibert import TextEncoder
     >>> encoder = TextEncoder.load("minilm-l6")
@@ -46,28 +56,21 @@ class TextEncoder:
         pooling: Pooling = "mean",
         normalize: bool = True,
         max_length: int | None = None,
+        truncation: Cutting = "head",
+        stride: int = STRIDE,
         precision: Precision = "fp32",
     ) -> None:
-        if not isinstance(model, BertModel) or not isinstance(tokenizer, Tokenizer):
-            raise ValueError(
-                f"model is of type {type(model).__name__} and tokenizer {type(tokenizer).__name__};"
-                " give a BertModel and a Tokenizer, or open both with TextEncoder.load"
-            )
-        _check_settings(pooling, normalize, max_length, precision)
-        if pooling == "pooler" and model.pooler is None:
-            raise ValueError("pooling is 'pooler' and this model has none; use 'mean' or 'cls'")
-        longest = model.config.max_length
-        if max_length is not None and max_length > longest:
-            raise ValueError(
-                f"max_length is {max_length}; this model takes {SHORTEST} to {longest}"
-            )
-        check_vocabulary(tokenizer, model.config)
+        check_parts(TextEncoder, model, BertModel, tokenizer)
         self.model = model.eval()
-        self._engine = Engine(precision)
         self.tokenizer = tokenizer
         self.pooling = pooling
-        self.normalize = bool(normalize)
-        self.max_length = longest if max_length is None else int(max_length)
+        self.normalize = normalize
+        self.max_length = model.config.max_length if max_length is None else max_length
+        self.truncation = truncation
+        self.stride = stride
+        self.precision = precision
+        self._engine = Engine(precision)
+        self._check()
 
     @classmethod
     def load(
@@ -77,6 +80,8 @@ class TextEncoder:
         normalize: bool | None = None,
         *,
         max_length: int | None = None,
+        truncation: Cutting = "head",
+        stride: int = STRIDE,
         precision: Precision = "fp32",
         device: str | None = None,
     ) -> TextEncoder:
@@ -84,7 +89,10 @@ class TextEncoder:
 
         pooling: "cls", the final vector of [CLS]; "mean", the mean over the real tokens, special
         ones included; "pooler", the pooled vector. normalize: scale each vector to length 1.
-        max_length: tokens a text is cut to. precision: see `minibert.optimize`.
+        max_length: tokens a text is cut to. truncation: what to keep of longer texts: "head",
+        "head+tail", or all of it with "windows": windows of max_length tokens, the next beginning
+        `stride` tokens before the last one ended; the vector is the mean of theirs, each counted by
+        its tokens, and then normalized. precision: see `minibert.optimize`.
 
         What is left out is read from the folder if sentence-transformers wrote it; if not, it is
         "mean", True and the longest row that the tokenizer's files or the model allow. Some models
@@ -97,6 +105,8 @@ class TextEncoder:
             "mean" if pooling is None else pooling,
             True if normalize is None else normalize,
             max_length,
+            truncation,
+            stride,
             precision,
         )
         where = find_device(device)
@@ -116,46 +126,84 @@ class TextEncoder:
             pooling=pooling,
             normalize=normalize,
             max_length=max_length,
+            truncation=truncation,
+            stride=stride,
             precision=precision,
         )
 
     def encode(self, texts: Iterable[Text]) -> np.ndarray:
-        """Texts -> float32 (texts, C), in their order. Texts too long are cut, with one warning.
+        """Texts -> float32 (texts, C), in their order. Texts too long are cut, with one warning,
+        unless `truncation` has them read in windows.
 
         texts: a list, or anything that can be iterated, read as it is needed: a generator, an open
         file. Raises `ValueError` for an item that is not a text, and whatever the iterable raises;
         the vectors of the texts before it are the error's attribute `finished`. After Ctrl-C it
         holds those that were complete.
         """
+        self._check()
+        if self._engine.precision != self.precision:
+            self._engine = Engine(self.precision)
         model = self._engine.optimized(self.model)
         stream = Stream(
             model,
             self.tokenizer,
-            compute=lambda batch: self._vectors(model(**batch), batch),
-            width=self.model.config.hidden_size,
-            max_length=self.max_length,
+            compute=lambda batch: self._pooled(model(**batch), batch),
+            width=self.width,
+            max_length=self._row_length,
+            truncation=self.truncation,
+            stride=int(self.stride),
+            finish=lambda vectors: F.normalize(vectors, dim=-1) if self.normalize else vectors,
         )
         return stream.collect(texts)
 
-    def _vectors(self, output: BertOutput, batch: dict[str, Tensor]) -> Tensor:
+    @property
+    def width(self) -> int:
+        return self.model.config.hidden_size
+
+    def __repr__(self) -> str:
+        settings = [f"{name}={value!r}" for name, value in self.get_params().items()]
+        return f"TextEncoder({', '.join(settings)})"
+
+    def _pooled(self, output: BertOutput, batch: dict[str, Tensor]) -> Tensor:
         """What the model made of a batch -> (B, C)."""
         if self.pooling == "cls":
-            vectors = output.last_hidden_state[:, 0]
-        elif self.pooling == "mean":
+            return output.last_hidden_state[:, 0]
+        if self.pooling == "mean":
             counts = batch["attention_mask"].sum(dim=1, keepdim=True)  # (B, 1)
             (counts,) = send([counts], output.last_hidden_state.device)
-            vectors = output.last_hidden_state.sum(dim=1) / counts  # zeros at padding add nothing
-        else:
-            assert output.pooler_output is not None  # the constructor looked
-            vectors = output.pooler_output
-        vectors = vectors.float()
-        return F.normalize(vectors, dim=-1) if self.normalize else vectors
+            return output.last_hidden_state.sum(dim=1) / counts  # zeros at padding add nothing
+        assert output.pooler_output is not None  # `_check` has looked
+        return output.pooler_output
+
+    @classmethod
+    def _names(cls) -> list[str]:
+        return ["pooling", "normalize", "max_length", "truncation", "stride", "precision"]
+
+    def _check(self) -> None:
+        _check_settings(**self.get_params())
+        if self.pooling == "pooler" and self.model.pooler is None:
+            raise ValueError("pooling is 'pooler' and this model has none; use 'mean' or 'cls'")
+        longest = self.model.config.max_length
+        if self._row_length > longest:
+            raise ValueError(
+                f"max_length is {self.max_length}; this model takes {SHORTEST} to {longest}"
+            )
+        check_cutting(self.truncation, self.stride, self._row_length)
+
+    @property
+    def _row_length(self) -> int:
+        """The most tokens of a row."""
+        longest = self.model.config.max_length
+        return longest if self.max_length is None else int(self.max_length)
 
 
-def _check_settings(pooling: Any, normalize: Any, max_length: Any, precision: Any) -> None:
+def _check_settings(
+    pooling: Any, normalize: Any, max_length: Any, truncation: Any, stride: Any, precision: Any
+) -> None:
     """Raise `ValueError` for a setting that no model could take."""
     check_precision(precision)
     check_choice("pooling", pooling, get_args(Pooling))
     switch("normalize", normalize)
     if max_length is not None:
         whole_number("max_length", max_length, SHORTEST)
+    check_cutting(truncation, stride, ANY if max_length is None else max_length)

@@ -71,6 +71,11 @@ def test_there_is_a_bar_though_the_output_is_no_terminal(fitted):
     assert "32/32" in shown["stderr"] or displayed, "as text, or as a widget where there are some"
 
 
+def test_a_classifier_is_shown_as_scikit_learn_draws_it(kernel, fitted):
+    _, (shown,) = run(kernel, "classifier")
+    assert "sk-estimator" in shown["text/html"] and "TextClassifier(" in shown["text/plain"]
+
+
 def test_the_learning_curve_is_shown_and_the_backend_left_alone(kernel, fitted):
     backend = "import matplotlib; print(matplotlib.get_backend(auto_select=False))"
     before, _ = run(kernel, backend)

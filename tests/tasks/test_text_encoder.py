@@ -12,6 +12,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 
 import minibert
 from minibert.tasks.text_encoder import TextEncoder
+from minibert.tokenizer import Row
 from tests.conftest import TEXTS
 
 SENTENCES = [
@@ -92,6 +93,40 @@ def test_no_texts_and_long_texts(encoder):
     assert encoder.encode([]).shape == (0, 384)
     with pytest.warns(UserWarning, match="1 of 2 texts are longer than 256 tokens"):
         encoder.encode(["short", "long " * 300])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("normalize", [True, False])
+def test_long_texts_are_read_in_windows(encoder, normalize, parity):
+    """The mean of the windows, each by its tokens; texts that fit keep their vector to the bit."""
+    long = " ".join(f"number{i}" for i in range(70))
+    texts = ["short", "", long]
+    settings = {"normalize": normalize, "max_length": 64, "stride": 8}
+    whole = TextEncoder(encoder.model, encoder.tokenizer, truncation="windows", **settings)
+    got = whole.encode(texts)  # without a warning
+    head = TextEncoder(encoder.model, encoder.tokenizer, max_length=64, normalize=normalize)
+    np.testing.assert_array_equal(got[:2], head.encode(texts[:2]))
+
+    ids = encoder.tokenizer.encode(texts[2]).ids[1:-1]
+    assert len(ids) > 2 * 62
+    starts = range(0, len(ids) - 8, 62 - 8)
+    batch = encoder.tokenizer.pad(
+        [Row([101, *ids[i : i + 62], 102], [0] * len(ids[i : i + 62] + [0, 0]), 0) for i in starts]
+    )
+    with torch.inference_mode():
+        tokens = encoder.model(**batch).last_hidden_state  # zeros at padding
+    wanted = tokens.sum(dim=(0, 1)) / batch["attention_mask"].sum()
+    if normalize:
+        wanted = torch.nn.functional.normalize(wanted, dim=0)
+    parity.at_most("a long text in windows", np.abs(got[2] - wanted.numpy()).max())
+
+
+@pytest.mark.filterwarnings("ignore:1 of 1 texts are longer")
+def test_head_and_tail_of_a_long_text(encoder):
+    text = " ".join(["start"] + ["and"] * 80 + ["end"])
+    kept = " ".join(["start"] + ["and"] * 60 + ["end"])  # 64 tokens with [CLS] and [SEP]
+    both = TextEncoder(encoder.model, encoder.tokenizer, max_length=64, truncation="head+tail")
+    np.testing.assert_allclose(both.encode([text]), encoder.encode([kept]), atol=1e-6)
 
 
 def test_a_bare_bert_is_pooled_by_the_mean_and_normalized(minilm, tmp_path):

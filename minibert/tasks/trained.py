@@ -1,0 +1,118 @@
+"""A trained model and its tokenizer, used as they are: what the tasks without a `fit` share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from minibert.checkpoint.arguments import whole_number
+from minibert.checkpoint.folders import new_model_folder
+from minibert.checkpoint.hub import find_folder
+from minibert.checkpoint.pretrained import Pretrained
+from minibert.config import BertConfig
+from minibert.engine.optimize import Engine
+from minibert.engine.rule import Precision, check_precision
+from minibert.engine.streams import check_vocabulary, find_device
+from minibert.tasks.settings import SHORTEST
+from minibert.text.inputs import check_text
+from minibert.text.writing import write_tokenizer
+from minibert.tokenizer import Tokenizer
+
+ModelT = TypeVar("ModelT", bound=Pretrained[BertConfig])
+
+
+class Trained(Generic[ModelT]):
+    """The base of such a task: how it is made, opened and saved.
+
+    model_class: what it takes. trained_ones: which checkpoints have that head, for an error.
+    """
+
+    model_class: ClassVar[type[Pretrained[BertConfig]]]
+    trained_ones: ClassVar[str]
+
+    def __init__(
+        self,
+        model: ModelT,
+        tokenizer: Tokenizer,
+        *,
+        max_length: int | None = None,
+        precision: Precision = "fp32",
+    ) -> None:
+        """max_length: tokens of a row; None: as many as the tokenizer's files or the model allow.
+        precision: what predictions are computed in, see `minibert.optimize`."""
+        check_parts(type(self), model, self.model_class, tokenizer)
+        _check_settings(max_length, precision)
+        longest = model.config.max_length
+        if max_length is None:
+            max_length = min(tokenizer.vocabulary.model_max_length or longest, longest)
+        if not SHORTEST <= max_length <= longest:
+            raise ValueError(
+                f"max_length is {max_length}; this model takes {SHORTEST} to {longest}"
+            )
+        self.model: ModelT = model.eval()
+        self.tokenizer = tokenizer
+        self.max_length = int(max_length)
+        self._engine = Engine(precision)
+
+    @classmethod
+    def load(
+        cls,
+        dir_or_name: str | Path,
+        *,
+        max_length: int | None = None,
+        precision: Precision = "fp32",
+        device: str | None = None,
+    ) -> Self:
+        """Open a folder, an alias or a hub model that has this head; the settings are those of the
+        constructor. device: None takes CUDA where there is one.
+
+        Raises `ValueError` for a checkpoint whose head is missing or of another task.
+        """
+        _check_settings(max_length, precision)
+        where = find_device(device)
+        folder = find_folder(dir_or_name)
+        model: Any = cls.model_class.from_pretrained(folder)
+        assert model.load_report is not None  # it was just loaded
+        if missing := model.load_report.newly_initialised:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise ValueError(
+                f"{dir_or_name} has no trained weights for {missing[0]}{more}; "
+                f"{cls.__name__} needs {cls.trained_ones}"
+            )
+        tokenizer = Tokenizer.from_pretrained(folder)
+        return cls(model.to(where), tokenizer, max_length=max_length, precision=precision)
+
+    def save(self, folder: str | Path, overwrite: bool = False) -> None:
+        """Write model and tokenizer to a folder that transformers and `load` open, whole or not at
+        all. The tokenizer's files carry max_length. overwrite: as for `save_pretrained` of a
+        model."""
+        vocabulary = replace(self.tokenizer.vocabulary, model_max_length=self.max_length)
+        with new_model_folder(folder, overwrite) as unfinished:
+            self.model.write_files(unfinished)
+            write_tokenizer(vocabulary, unfinished)
+
+
+def check_parts(task: type, model: Any, model_class: type[Pretrained], tokenizer: Any) -> None:
+    """Raise `ValueError` for what a task cannot be made of."""
+    if not isinstance(model, model_class) or not isinstance(tokenizer, Tokenizer):
+        raise ValueError(
+            f"model is of type {type(model).__name__} and tokenizer {type(tokenizer).__name__}; "
+            f"give a {model_class.__name__} and a Tokenizer, or open both with "
+            f"{task.__name__}.load"
+        )
+    check_vocabulary(tokenizer, model.config)
+
+
+def single_text(text: Any, position: int) -> Sequence[str]:
+    """The one string of a text. Raises `ValueError` with its position for a pair, too."""
+    if isinstance(text, tuple):
+        raise ValueError(f"text {position} is a tuple; give a string: there are no pairs here")
+    return (check_text(text, f"text {position}"),)
+
+
+def _check_settings(max_length: object, precision: Any) -> None:
+    check_precision(precision)
+    if max_length is not None:
+        whole_number("max_length", max_length, SHORTEST)
