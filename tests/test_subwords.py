@@ -20,7 +20,7 @@ from minibert.text.reading import read_vocabulary
 from minibert.text.vocabulary import BytePairVocabulary, Vocabulary
 from tests.conftest import small_model
 from tests.text import strategies
-from tests.text.agreement import check_row, check_texts
+from tests.text.agreement import check_roles, check_row, check_texts
 from tests.text.kinds import SPECIAL, split_files, write_folder
 
 # The class of transformers, what tokenizer_config.json has beside it, and another class there.
@@ -130,6 +130,10 @@ def test_batches_are_those_of_transformers(three, sample):
             assert all(torch.equal(got[name], wanted[name]) for name in got)
     got, wanted = ours(texts, texts[::-1]), rust(texts, texts[::-1])
     assert all(torch.equal(got[name], wanted[name]) for name in got)
+
+
+def test_the_roles_and_sizes_have_the_names_of_transformers(three):
+    check_roles(three)
 
 
 def test_each_family_has_its_frame(three):

@@ -72,8 +72,8 @@ class Rows:
         ids, type_ids = frame(
             a.tolist(),
             None if b is None else b.tolist(),
-            self.tokenizer.cls,
-            self.tokenizer.sep,
+            self.tokenizer.cls_token_id,
+            self.tokenizer.sep_token_id,
         )
         masked = mask_tokens(np.array(ids), self.kinds, random, self.whole_word)
         row = Row(masked.ids.tolist(), type_ids, dropped)
