@@ -29,6 +29,20 @@ def test_a_document_of_one_sentence_has_no_pair(tmp_path, tokenizer):
     assert tokenizer.decode(unmasked(example)).startswith("[CLS] the")
 
 
+def test_without_next_sentences_a_row_is_one_run_of_the_text(corpus, spans, tokenizer):
+    rows = Rows(corpus, spans[0], tokenizer, 24, next_sentence=False)
+    lengths = set()
+    for number in range(len(spans[0])):
+        example = rows.example(number, generator(number))
+        assert example.next_sentence == IGNORED and set(example.row.type_ids) == {0}
+        first, *run, last = unmasked(example)
+        assert (first, last) == (tokenizer.cls_token_id, tokenizer.sep_token_id)
+        text = " ".join(map(str, corpus.ids(*spans[0][number][:2])))
+        assert " ".join(map(str, run)) in text
+        lengths.add(len(example.row.ids))
+    assert max(lengths) == 24
+
+
 def test_held_out_documents_are_not_trained_on(spans, corpus):
     training, held_out = spans
     trained, kept = set(training.table[:, 2].tolist()), set(held_out.table[:, 2].tolist())
