@@ -14,7 +14,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from minibert._checks import shown
 from minibert.attention import (
     SelfAttention,
     fused_attention,
@@ -23,7 +22,7 @@ from minibert.attention import (
 )
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.engine.exchange import exchange
-from minibert.engine.optimize import is_optimized
+from minibert.engine.optimize import check_original
 from minibert.model import BertModel
 from minibert.packing import Packing, Record
 
@@ -41,11 +40,7 @@ def compilable(model: ModelT) -> ModelT:
 
     Raises `ValueError` for what is not a model of this library, or an optimized one.
     """
-    if not isinstance(model, Pretrained) or is_optimized(model):
-        raise ValueError(
-            f"compilable takes a model such as BertForClassification, not {shown(model)}; of an "
-            "optimized model give the one it was made from"
-        )
+    check_original(model, "compilable")
     for module in model.modules():
         if type(module) is BertModel:
             exchange(module, PackedOutside)

@@ -72,9 +72,9 @@ def test_a_compilable_model_computes_the_same_without_a_compiler():
 
 
 def test_what_cannot_be_compiled_is_refused():
-    with pytest.raises(ValueError, match="give the one it was made from"):
+    with pytest.raises(ValueError, match="give compilable the one it was made from"):
         compilable(minibert.optimize(small_model()))
-    with pytest.raises(ValueError, match="such as BertForClassification, not Linear"):
+    with pytest.raises(ValueError, match="such as BertForClassification, not a Linear"):
         compilable(torch.nn.Linear(2, 2))
 
 
