@@ -156,7 +156,7 @@ def train_and_save(
     tokenizer = start.tokenizer(made)
     corpus = Corpus(made)
 
-    training, held_out = open_spans(corpus, arguments.max_length)
+    training, held_out = open_spans(corpus, arguments.max_length, start.next_sentence)
     settings = (tokenizer, arguments.max_length, arguments.whole_word, start.next_sentence)
     rows = Rows(corpus, training, *settings)
     task = start.task(rows, arguments.steps, arguments.batch_size, arguments.seed)
@@ -264,7 +264,7 @@ def prepare_corpus(
         print(f"{learned}reading the texts", flush=True)
         start.learn(texts, folder)
         corpus = Corpus.build(texts, start.tokenizer(folder), folder)
-    make_spans(corpus, arguments.max_length)
+    make_spans(corpus, arguments.max_length, start.next_sentence)
 
 
 def figures(evaluation: Evaluation) -> str:
