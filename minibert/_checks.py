@@ -147,9 +147,9 @@ def given(arguments: Mapping[str, object]) -> dict[str, object]:
     anyway. Vectors in place of ids are refused."""
     if arguments.get("inputs_embeds") is not None:
         raise ValueError(
-            "inputs_embeds are vectors, and this model takes input_ids, by whose mask it packs "
-            "them; to change or to attribute to embeddings, hook into bert.embeddings of "
-            "minibert.engine.explaining.explainable(model), which gives (B, T, C)"
+            "inputs_embeds are vectors, and this model takes input_ids; for attributions give the "
+            "layer bert.embeddings of minibert.engine.explaining.explainable(model), whose vectors "
+            "stand as the batch does, (B, T, C), and which hooks may replace"
         )
     return {
         name: value

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from minibert._checks import shown
 from minibert.config import BertConfig
 from minibert.corpus.task import MaskedLM, PreTraining
 from minibert.corpus.text import TextFile
@@ -114,7 +113,7 @@ class FromModel:
         if report.newly_initialised:
             raise ValueError(
                 f"{dir_or_name} is no trained masked language model: it has no weights for "
-                f"{shown(report.told(report.newly_initialised))}; give one that has, such as "
+                f"{report.told(report.newly_initialised[:1])}; give one that has, such as "
                 "bert-base-uncased or roberta-base, or a folder that pre-training wrote"
             )
         check_vocabulary(self._tokenizer, self._model.config)
