@@ -271,7 +271,7 @@ def shape_model(folder: Path, shape: str, tokenizer: Any) -> None:
     """
     import minibert
 
-    config = minibert.BertConfig.from_size(shape, pad_token_id=tokenizer.pad_id)
+    config = minibert.BertConfig.from_size(shape, pad_token_id=tokenizer.pad_token_id)
     if max(tokenizer.tokens) >= config.vocab_size:
         raise ValueError(
             f"the tokenizer has ids up to {max(tokenizer.tokens)}, and {shape} embeddings for "

@@ -1,7 +1,8 @@
-"""Pre-train a small BERT from nothing but text, and see whether it learned more than frequencies.
+"""Pre-train a small BERT from nothing but text, or any masked language model further on a text.
 
     python examples/pretrain.py --text wikitext-2/valid.txt wikitext-2/test.txt SST-2/train.tsv
     python examples/pretrain.py --text book.txt --whole-word --steps 20000 --output output/book
+    python examples/pretrain.py --model roberta-base --text tickets.csv --output output/tickets
     torchrun --nproc-per-node 2 examples/pretrain.py --text book.txt      # one process a GPU
 
 A text is a UTF-8 file with documents between blank lines; of a .tsv or .csv each row's text is a
@@ -9,6 +10,11 @@ document. The marks of WikiText (` @-@ `, `<unk>`, ` = Title = `) are understood
 learned first, from all of it. One document in 20 is held out, and its masked tokens are guessed now
 and then; the figures stand beside those of a model that knows how frequent each token is and
 nothing else.
+
+With --model nothing is new: a BERT, RoBERTa, DistilBERT, ALBERT, ... that was trained to guess
+masked tokens goes on doing so, with its own vocabulary, on a text of the kind that it will read
+later (Gururangan et al. 2020, arXiv 2004.10964, "Don't Stop Pretraining"). Rows are then no pairs,
+and next sentence prediction is left out, in BERT as well; so its pooler is not kept.
 
 A run keeps its state and its corpus in `<output>.run`: after a crash, Ctrl-C or SIGTERM the same
 command with `--resume` goes on, and ends as if nothing had happened. A second program with the same
@@ -30,7 +36,6 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -42,12 +47,12 @@ from minibert._programs import LogToOutput, run_program
 from minibert.checkpoint.folders import check_new_folder, new_model_folder
 from minibert.corpus.rows import Rows
 from minibert.corpus.spans import SHORTEST, make_spans, open_spans
+from minibert.corpus.starting import FromModel, FromNothing, Start
 from minibert.corpus.store import Corpus
-from minibert.corpus.task import HeldOut, PreTraining, count_tokens
+from minibert.corpus.task import HeldOut, count_tokens
 from minibert.corpus.text import TextFile
-from minibert.corpus.vocabulary import SMALLEST_VOCABULARY, train_vocabulary
+from minibert.corpus.vocabulary import SMALLEST_VOCABULARY
 from minibert.engine.streams import find_device
-from minibert.tokenizer import WordPieceTokenizer
 from minibert.training.history import Evaluation, History
 from minibert.training.loop import train
 from minibert.training.ranks import Ranks, torchrun_ranks
@@ -62,6 +67,9 @@ from minibert.training.state import (
 )
 
 EVALUATIONS = 10  # in a run
+# What describes a new model, by its defaults; --model brings all of it.
+NEW = {"layers": 2, "hidden": 192, "heads": None, "dropout": 0.0, "vocabulary_size": 8000}
+LR, LR_OF_MODEL = 1e-3, 5e-5
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -72,14 +80,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--text", nargs="+", required=True, help="text files, .tsv or .csv")
     parser.add_argument("--steps", type=int, default=5000, help="steps of the optimizer")
     parser.add_argument("--batch-size", type=int, default=64, help="rows a step")
-    parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate")
+    rates = f"highest learning rate; by default {LR}, with --model {LR_OF_MODEL}"
+    parser.add_argument("--lr", type=float, default=argparse.SUPPRESS, help=rates)
     parser.add_argument("--max-length", type=int, default=64, help="tokens a row has at most")
     parser.add_argument("--whole-word", action="store_true", help="mask whole words")
-    parser.add_argument("--layers", type=int, default=2, help="of the model")
-    parser.add_argument("--hidden", type=int, default=192, help="width of the model")
-    parser.add_argument("--heads", type=int, help="attention heads; by default one for 64 numbers")
-    parser.add_argument("--dropout", type=float, default=0.0, help="while pre-training")
-    parser.add_argument("--vocabulary-size", type=int, default=8000, help="tokens, at most")
+    parser.add_argument("--model", help="folder or name of a masked LM that is to learn further")
     parser.add_argument("--seed", type=int, default=0, help="of weights, rows, masking, dropout")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
@@ -87,7 +92,21 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output", default="output/pretrained", help="new folder for the model")
     parser.add_argument("--overwrite", action="store_true", help="replace the model folder there")
     parser.add_argument("--device", help="cpu, cuda, mps; by default cuda where there is one")
-    return parser.parse_args()
+    new = parser.add_argument_group("a new model", argument_default=argparse.SUPPRESS)
+    new.add_argument("--layers", type=int, help=f"by default {NEW['layers']}")
+    new.add_argument("--hidden", type=int, help=f"its width; by default {NEW['hidden']}")
+    new.add_argument("--heads", type=int, help="of attention; by default one for 64 numbers")
+    new.add_argument("--dropout", type=float, help="while pre-training; by default none")
+    size = f"tokens, at most; by default {NEW['vocabulary_size']}"
+    new.add_argument("--vocabulary-size", type=int, help=size)
+    arguments = parser.parse_args()
+    if arguments.model is None:
+        defaults = {**NEW, "lr": LR}
+    else:
+        defaults = {"lr": LR_OF_MODEL}
+        if given := [option(name) for name in NEW if name in arguments]:
+            raise ValueError(f"--model brings its own shape; leave out {', '.join(given)}")
+    return argparse.Namespace(**{**defaults, **vars(arguments)})
 
 
 def main(ranks: Ranks) -> None:
@@ -110,16 +129,16 @@ def main(ranks: Ranks) -> None:
     )
     output = check_new_folder(arguments.output, arguments.overwrite)
     device = find_device(arguments.device)
-    config = make_config(arguments)  # refuses sizes that do not fit, before anything is read
+    start = make_start(arguments)  # refuses what does not fit, before anything is read
     texts = [TextFile.at(path) for path in arguments.text]
     with held_run_folder(arguments.output, ranks.rank) as states:
-        train_and_save(arguments, recipe, config, texts, device, states, output, ranks)
+        train_and_save(arguments, recipe, start, texts, device, states, output, ranks)
 
 
 def train_and_save(
     arguments: argparse.Namespace,
     recipe: Recipe,
-    config: minibert.BertConfig,
+    start: Start,
     texts: Sequence[TextFile],
     device: torch.device,
     states: Path,
@@ -129,38 +148,38 @@ def train_and_save(
     """The run itself, with its corpus and states in a folder of its own; the first of several
     processes saves and reports."""
     first = ranks.rank == 0
-    made = states / f"corpus-{arguments.vocabulary_size}"
+    made = states / start.corpus
     if first:
         prepare_run_folder(states, arguments.resume)
-        prepare_corpus(texts, made, arguments)
+        prepare_corpus(texts, made, start, arguments)
     ranks.wait_for_first()
-    tokenizer = WordPieceTokenizer.from_pretrained(made / "tokenizer")
+    tokenizer = start.tokenizer(made)
     corpus = Corpus(made)
-    config = replace(config, vocab_size=tokenizer.vocabulary.size)
 
-    training, held_out = open_spans(corpus, arguments.max_length)
-    settings = (tokenizer, arguments.max_length, arguments.whole_word)
+    training, held_out = open_spans(corpus, arguments.max_length, start.next_sentence)
+    settings = (tokenizer, arguments.max_length, arguments.whole_word, start.next_sentence)
     rows = Rows(corpus, training, *settings)
-    task = PreTraining(rows, arguments.steps, arguments.batch_size, arguments.seed)
-    task.settings["vocabulary_size"] = arguments.vocabulary_size
+    task = start.task(rows, arguments.steps, arguments.batch_size, arguments.seed)
+    task.settings |= start.settings
     evaluation = HeldOut(Rows(corpus, held_out, *settings))
-    unigram = evaluation.unigram(count_tokens(corpus, training, config.vocab_size))
+    vocabulary_size = tokenizer.vocabulary.size
+    unigram = evaluation.unigram(count_tokens(corpus, training, vocabulary_size))
     print(
         f"corpus: {corpus.number_of_documents} documents, {corpus.number_of_sentences} sentences, "
-        f"{len(corpus.tokens)} tokens of a vocabulary of {config.vocab_size}"
+        f"{len(corpus.tokens)} tokens of a vocabulary of {vocabulary_size}"
     )
+    pairs = f", {training.pairs} of them pairs" if start.next_sentence else ""
     print(
-        f"rows: {len(training)} for training, {training.pairs} of them pairs, each taken "
-        f"{task.passes:.2f} times; {len(evaluation.examples)} held out, with "
-        f"{len(evaluation.targets)} tokens to guess"
+        f"rows: {len(training)} for training{pairs}, each taken {task.passes:.2f} times; "
+        f"{len(evaluation.examples)} held out, with {len(evaluation.targets)} tokens to guess"
     )
     print(f"unigram baseline: {figures(unigram)}")
 
     torch.manual_seed(arguments.seed)
-    model = minibert.BertForPreTraining(config).to(device)
+    model = start.model(tokenizer).to(device)
     print(
         f"pre-training {sum(p.numel() for p in model.parameters()):,} weights: "
-        f"{config.num_hidden_layers} layers, {config.hidden_size} wide",
+        f"{model.config.num_hidden_layers} layers, {model.config.hidden_size} wide",
         flush=True,
     )
     history = train(
@@ -176,13 +195,16 @@ def train_and_save(
     if not first:
         return
     with told_of_states(states):
-        save(model, tokenizer, output, arguments)
+        tokenizer = start.finish(model, tokenizer)
+        with new_model_folder(output, arguments.overwrite) as unfinished:
+            model.write_files(unfinished)
+            tokenizer.write_files(unfinished)
     print(f"model saved to {arguments.output}")
     draw = partial(
         plot_history,
         history,
         unigram.accuracy,
-        training="training, masked tokens + next sentence",
+        training="training, masked tokens" + " + next sentence" * start.next_sentence,
         evaluated="held out, masked tokens",
         baseline="unigram baseline",
     )
@@ -197,19 +219,25 @@ def check(arguments: argparse.Namespace) -> None:
         "save_every": (1, 10**9),
         "batch_size": (1, 10**5),
         "max_length": (SHORTEST, 10**5),
-        "vocabulary_size": (SMALLEST_VOCABULARY, 10**6),
     }
+    if arguments.model is None:
+        ranges["vocabulary_size"] = (SMALLEST_VOCABULARY, 10**6)
     for name, (lowest, highest) in ranges.items():
         value = getattr(arguments, name)
         if not lowest <= value <= highest:
-            option = "--" + name.replace("_", "-")
-            raise ValueError(f"{option} is {value}; it must be {lowest} to {highest}")
+            raise ValueError(f"{option(name)} is {value}; it must be {lowest} to {highest}")
 
 
-def make_config(arguments: argparse.Namespace) -> minibert.BertConfig:
-    """The shape of the model; the size of the vocabulary is known only when it was learned."""
+def option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def make_start(arguments: argparse.Namespace) -> Start:
+    """The model given, or a new one of the shape asked for."""
+    if arguments.model is not None:
+        return FromModel(arguments.model, arguments.max_length)
     heads = arguments.heads
-    return minibert.BertConfig(
+    config = minibert.BertConfig(
         hidden_size=arguments.hidden,
         num_hidden_layers=arguments.layers,
         num_attention_heads=max(1, arguments.hidden // 64) if heads is None else heads,
@@ -220,20 +248,23 @@ def make_config(arguments: argparse.Namespace) -> minibert.BertConfig:
         attention_probs_dropout_prob=arguments.dropout,
         max_position_embeddings=arguments.max_length,
     )
+    return FromNothing(config, arguments.vocabulary_size)
 
 
-def prepare_corpus(texts: Sequence[TextFile], folder: Path, arguments: argparse.Namespace) -> None:
+def prepare_corpus(
+    texts: Sequence[TextFile], folder: Path, start: Start, arguments: argparse.Namespace
+) -> None:
     """Write the corpus, the table of its rows and its tokenizer; those of a run that is resumed are
     kept, if it got that far."""
     if arguments.resume and (folder / "corpus.json").is_file():
         corpus = Corpus(folder)
-        corpus.check_made_from(texts, WordPieceTokenizer.from_pretrained(folder / "tokenizer"))
+        corpus.check_made_from(texts, start.tokenizer(folder))
     else:
-        print("learning the vocabulary and reading the texts", flush=True)
-        tokenizer = WordPieceTokenizer(train_vocabulary(texts, arguments.vocabulary_size))
-        tokenizer.save_pretrained(folder / "tokenizer")
-        corpus = Corpus.build(texts, tokenizer, folder)
-    make_spans(corpus, arguments.max_length)
+        learned = "" if arguments.model else "learning the vocabulary and "
+        print(f"{learned}reading the texts", flush=True)
+        start.learn(texts, folder)
+        corpus = Corpus.build(texts, start.tokenizer(folder), folder)
+    make_spans(corpus, arguments.max_length, start.next_sentence)
 
 
 def figures(evaluation: Evaluation) -> str:
@@ -250,26 +281,6 @@ def report(history: History, unigram: Evaluation) -> None:
     print(f"held out, after training:   {figures(last)}")
     if last.loss >= unigram.loss:
         print("the model is no better than the baseline; more steps, or another lr")
-
-
-def save(
-    model: minibert.BertForPreTraining,
-    tokenizer: WordPieceTokenizer,
-    output: Path,
-    arguments: argparse.Namespace,
-) -> None:
-    """Write the model folder, with the dropout that fine-tuning is used to."""
-    usual = minibert.BertConfig()
-    model.config = replace(
-        model.config,
-        hidden_dropout_prob=usual.hidden_dropout_prob,
-        attention_probs_dropout_prob=usual.attention_probs_dropout_prob,
-    )
-    with new_model_folder(output, arguments.overwrite) as unfinished:
-        model.write_files(unfinished)
-        # transformers cuts a text only if the tokenizer says at what length.
-        longest = replace(tokenizer.vocabulary, model_max_length=arguments.max_length)
-        WordPieceTokenizer(longest).write_files(unfinished)
 
 
 def run() -> None:

@@ -141,6 +141,23 @@ def refuse_tracing() -> NoReturn:
     )
 
 
+def given(arguments: Mapping[str, object]) -> dict[str, object]:
+    """Those of a call's arguments that have a value: others pass None for what they do not give,
+    some of it under names that only transformers has. `return_dict=True` asks for what is done
+    anyway. Vectors in place of ids are refused."""
+    if arguments.get("inputs_embeds") is not None:
+        raise ValueError(
+            "inputs_embeds are vectors, and this model takes input_ids; for attributions give the "
+            "layer bert.embeddings of minibert.engine.explaining.explainable(model), whose vectors "
+            "stand as the batch does, (B, T, C), and which hooks may replace"
+        )
+    return {
+        name: value
+        for name, value in arguments.items()
+        if not (value is None or (name == "return_dict" and value is True))
+    }
+
+
 def check_devices(device: torch.device, arguments: Mapping[str, object]) -> None:
     """A model with weights, and all tensors on its device. Asked once PyTorch has failed, for there
     are wrappers that bring weights or tensors to a device as they are needed."""

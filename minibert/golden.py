@@ -172,7 +172,7 @@ def check_answers(folder: Path, published: Mapping[str, tuple[Answer, ...]]) -> 
     checks = []
     for text, answers in published.items():
         batch = tokenizer(text)
-        blank = batch["input_ids"] == tokenizer.ids[tokenizer.vocabulary.mask_token]
+        blank = batch["input_ids"] == tokenizer.mask_token_id
         with torch.inference_mode():
             scores = model(**batch, predict=blank).logits[0].softmax(dim=-1)  # (V,)
         ids = [answer.id for answer in answers]

@@ -81,7 +81,7 @@ class BertForMaskedLM(BertPretrained):
     >>> tokenizer = WordPieceTokenizer.from_pretrained("minilm-l6")
     >>> model = BertForMaskedLM(BertConfig.from_size("minilm-l6")).eval()  # random weights
     >>> batch = tokenizer("The woman worked as a [MASK].")
-    >>> blank = batch["input_ids"] == tokenizer.ids["[MASK]"]
+    >>> blank = batch["input_ids"] == tokenizer.mask_token_id
     >>> model(**batch, predict=blank).logits.shape  # a score for each token of the vocabulary
     torch.Size([1, 30522])
 

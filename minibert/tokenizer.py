@@ -34,6 +34,7 @@ from minibert.text.backends import BackendName, check_vocabulary_kind, make_back
 from minibert.text.inputs import Text, check_rows, check_text, id_list, listed, paired, text_parts
 from minibert.text.matched import all_ids
 from minibert.text.reading import read_vocabulary
+from minibert.text.roles import Roles
 from minibert.text.truncation import Item, Truncation, check_limit, truncate
 from minibert.text.vocabulary import Vocabulary, WordPieceVocabulary
 from minibert.text.writing import save_tokenizer, write_tokenizer
@@ -63,7 +64,7 @@ class Row(NamedTuple):
     dropped: int
 
 
-class Tokenizer:
+class Tokenizer(Roles):
     """A tokenizer of any kind: WordPiece (BERT, DistilBERT, ELECTRA), byte-level BPE (RoBERTa), or
     Unigram (XLM-R, CamemBERT, ALBERT; by Rust only).
 
@@ -83,9 +84,6 @@ class Tokenizer:
         self.backend = make_backend(backend, vocabulary)
         self.ids = all_ids(vocabulary)
         self.tokens = {i: token for token, i in self.ids.items()}
-        self.cls = self.ids[vocabulary.cls_token]
-        self.sep = self.ids[vocabulary.sep_token]
-        self.pad_id = self.ids[vocabulary.pad_token]
 
     @classmethod
     def from_pretrained(cls, dir_or_name: str | Path, backend: BackendName = "rust") -> Self:
@@ -123,6 +121,7 @@ class Tokenizer:
         verdict of a review tends to stand (Sun et al. 2019, arXiv 1905.05583).
         """
         max_length = check_limit(max_length, truncation)
+        cls, sep = self.cls_token_id, self.sep_token_id
         separators, segments = self.vocabulary.separators, self.vocabulary.segments
         parts = [text_parts(text, position) for position, text in enumerate(listed(texts))]
         pieces = iter(self.backend.ids([part for text in parts for part in text]))
@@ -131,7 +130,7 @@ class Tokenizer:
             first = next(pieces)
             second = next(pieces) if len(text) == 2 else None
             first, second, dropped = truncate(first, second, max_length, truncation, separators)
-            framed = frame(first, second, self.cls, self.sep, separators, segments)
+            framed = frame(first, second, cls, sep, separators, segments)
             rows.append(Row(*framed, dropped))
         return rows
 
@@ -147,7 +146,7 @@ class Tokenizer:
             return torch.from_numpy(batch)
 
         return {
-            "input_ids": filled((row.ids for row in rows), self.pad_id),
+            "input_ids": filled((row.ids for row in rows), self.pad_token_id),
             "token_type_ids": filled((row.type_ids for row in rows), 0),
             "attention_mask": torch.from_numpy(real.astype(np.int64)),
         }

@@ -18,7 +18,7 @@ from minibert.text.truncation import truncated_lengths
 from minibert.tokenizer import WordPieceTokenizer
 from minibert.wordpiece import Piece
 from tests.text import strategies
-from tests.text.agreement import check_decoding, check_row, check_texts
+from tests.text.agreement import check_decoding, check_roles, check_row, check_texts
 
 TEXTS = [
     "",
@@ -77,6 +77,15 @@ def sample(three):
 @pytest.mark.parametrize("text", TEXTS)
 def test_single_texts(three, text):
     check_decoding(three, check_row(three, text).ids)
+
+
+def test_the_roles_and_sizes_have_the_names_of_transformers(three):
+    check_roles(three)
+
+
+def test_a_role_cannot_be_changed_in_silence(three):
+    with pytest.raises(AttributeError, match="mask_token"):
+        three[0].mask_token = "[UNK]"
 
 
 @pytest.mark.parametrize("max_length", [None, 3, 4, 5, 8, 13, 50])

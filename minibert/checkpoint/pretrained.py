@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, NoReturn, Protocol, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from minibert._checks import check_devices, check_has_weights, refuse_tracing, warn
+from minibert._checks import check_devices, check_has_weights, given, refuse_tracing, warn
 from minibert.checkpoint.files import CONFIG, TOKENIZER_FILES, read_config, read_weights
 from minibert.checkpoint.folders import new_model_folder, write_weights
 from minibert.checkpoint.hub import find_folder
@@ -60,6 +60,7 @@ class Pretrained(nn.Module, Generic[ConfigT]):
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         if torch.jit.is_tracing() or torch.compiler.is_exporting():
             refuse_tracing()
+        named = given(named)
         first = next(self.parameters(), None)  # DataParallel's replicas have none
         if first is not None and first.is_meta:  # it would compute shapes without a word
             check_has_weights(first.device)

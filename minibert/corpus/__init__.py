@@ -6,5 +6,6 @@ masking       which tokens of a row the model has to guess
 store         the corpus: sentences as ids, mapped from the disk
 spans         which rows it gives, for training and held out
 rows          pairs of sentences, masked
-task          the two losses of a step, and the evaluation
+task          the losses of a step, and the evaluation
+starting      a new model, or one that is trained further
 """

@@ -19,9 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minibert._checks import IGNORED
-from minibert.text.vocabulary import WordPieceVocabulary
-from minibert.tokenizer import WordPieceTokenizer
-from minibert.wordpiece import CONTINUATION
+from minibert.tokenizer import Tokenizer
 
 SELECTED = 0.15  # the share of a row's tokens that is to be guessed
 MASKED, REPLACED = 0.8, 0.1  # shares of these; the rest stays
@@ -32,30 +30,20 @@ class TokenKinds:
     """What masking has to know of a vocabulary.
 
     mask: the id of [MASK]. special: (V,) bool, tokens that are neither guessed nor drawn.
-    continues: (V,) bool, pieces that go on with the word before them. ordinary: the ids of all
-    tokens that are not special.
+    ordinary: the ids of all tokens that are not special.
     """
 
     mask: int
     special: np.ndarray
-    continues: np.ndarray
     ordinary: np.ndarray
 
     @classmethod
-    def of(cls, tokenizer: WordPieceTokenizer) -> TokenKinds:
+    def of(cls, tokenizer: Tokenizer) -> TokenKinds:
         vocabulary = tokenizer.vocabulary
-        if not isinstance(vocabulary, WordPieceVocabulary):
-            raise ValueError(
-                f"the tokenizer has a {type(vocabulary).__name__}; pre-training here is BERT's, "
-                "whose words are told by the ## of WordPiece; give a WordPieceTokenizer"
-            )
         special = np.ones(vocabulary.size, dtype=bool)  # an id without a token cannot be drawn
-        continues = np.zeros(vocabulary.size, dtype=bool)
         for token, i in tokenizer.ids.items():
             special[i] = token in vocabulary.special
-            continues[i] = token.startswith(CONTINUATION)
-        mask = tokenizer.ids[vocabulary.mask_token]
-        return cls(mask, special, continues, ordinary=np.flatnonzero(~special))
+        return cls(tokenizer.mask_token_id, special, ordinary=np.flatnonzero(~special))
 
 
 class MaskedRow(NamedTuple):
@@ -67,10 +55,14 @@ class MaskedRow(NamedTuple):
 
 
 def mask_tokens(
-    ids: np.ndarray, kinds: TokenKinds, generator: np.random.Generator, whole_word: bool = False
+    ids: np.ndarray,
+    kinds: TokenKinds,
+    generator: np.random.Generator,
+    words: np.ndarray | None = None,
 ) -> MaskedRow:
     """Mask one row. ids: (T,) integers, [CLS] and [SEP] included; they are not changed.
 
+    words: (T,) bool, whether each token is the first of its word; whole words are then selected.
     At least one token is selected; none only where all are special. The result follows from the
     arguments alone, the state of the generator among them.
     """
@@ -79,8 +71,8 @@ def mask_tokens(
     if not len(candidates):
         return MaskedRow(seen, labels)
     wanted = max(1, round(SELECTED * len(candidates)))
-    if whole_word:
-        chosen = _choose_words(_words(ids, candidates, kinds), wanted, generator)
+    if words is not None:
+        chosen = _choose_words(_places(words, candidates), wanted, generator)
     else:
         chosen = generator.choice(candidates, wanted, replace=False)
     labels[chosen] = ids[chosen]
@@ -91,11 +83,11 @@ def mask_tokens(
     return MaskedRow(seen, labels)
 
 
-def _words(ids: np.ndarray, candidates: np.ndarray, kinds: TokenKinds) -> list[np.ndarray]:
+def _places(words: np.ndarray, candidates: np.ndarray) -> list[np.ndarray]:
     """The places of each word's pieces. A word also begins after a special token: where a row was
     cut at its front, its first piece may be the end of a word."""
     after_special = np.diff(candidates, prepend=-1) > 1
-    begins = after_special | ~kinds.continues[ids[candidates]]
+    begins = after_special | words[candidates]
     return np.split(candidates, np.flatnonzero(begins)[1:])
 
 

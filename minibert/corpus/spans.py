@@ -55,8 +55,10 @@ class Spans:
         return self[drawn if drawn < start else drawn + stop - start]
 
 
-def make_spans(corpus: Corpus, max_length: int) -> tuple[Spans, Spans]:
+def make_spans(corpus: Corpus, max_length: int, pairs: bool = True) -> tuple[Spans, Spans]:
     """(training, held out): all documents of the corpus cut into rows of `max_length` tokens.
+
+    pairs: whether rows are to be pairs of sentences, as far as there are two.
 
     Of 20 documents one is held out; only those of two sentences or more, if there are 20 of them: a
     sentence that stands alone may be part of another one, as SST-2's phrases are, and would then
@@ -72,37 +74,43 @@ def make_spans(corpus: Corpus, max_length: int) -> tuple[Spans, Spans]:
     training, kept = (path.with_name(f".{path.name}") for path in tables)
     alone = training.with_name(f"{training.name}-alone")
     considered = 0
-    with open(training, "wb") as pairs, open(alone, "wb") as lone, open(kept, "wb") as held_out:
+    with open(training, "wb") as several, open(alone, "wb") as lone, open(kept, "wb") as held_out:
         for document in range(corpus.number_of_documents):
             first, end = corpus.documents[document : document + 2].tolist()
             held = False
             if not enough or end - first > 1:
                 held = considered % HELD_OUT_EVERY == 0
                 considered += 1
-            for start, stop in _cut(corpus, first, end, max_length):
-                file = held_out if held else pairs if stop - start > 1 else lone
+            for start, stop in _cut(corpus, first, end, max_length, pairs):
+                file = held_out if held else several if stop - start > 1 else lone
                 file.write(np.array([start, stop, document], dtype=np.int64).tobytes())
-    with open(training, "ab") as pairs, open(alone, "rb") as lone:
-        shutil.copyfileobj(lone, pairs)
+    with open(training, "ab") as several, open(alone, "rb") as lone:
+        shutil.copyfileobj(lone, several)
     alone.unlink()
     for unfinished, path in zip((training, kept), tables, strict=True):
         unfinished.replace(path)
-    return open_spans(corpus, max_length)
+    return open_spans(corpus, max_length, pairs)
 
 
-def open_spans(corpus: Corpus, max_length: int) -> tuple[Spans, Spans]:
+def open_spans(corpus: Corpus, max_length: int, pairs: bool = True) -> tuple[Spans, Spans]:
     """(training, held out), as `make_spans` left them in the corpus's folder."""
     table, kept = (_map_table(path) for path in _tables(corpus, max_length))
-    pairs = bisect_left(range(len(table)), True, key=lambda row: table[row, 1] - table[row, 0] < 2)
+    several = bisect_left(
+        range(len(table)), True, key=lambda row: table[row, 1] - table[row, 0] < 2
+    )
     # Pairs of one document only would find no second half in another.
-    if not (len(table) and len(kept)) or (pairs and table[0, 2] == table[pairs - 1, 2]):
+    alone = pairs and several and table[0, 2] == table[several - 1, 2]
+    if alone or not (len(table) and len(kept)):
+        why, least = "", "two documents"
+        if pairs:
+            why = ", and the second half of a pair comes from another"
+            least = "three documents of two sentences"
         raise ValueError(
             f"the text is too small: {corpus.number_of_sentences} sentences in "
-            f"{corpus.number_of_documents} documents, of which one is held out, and the second "
-            "half of a pair comes from another; give at least three documents of two sentences, "
-            "separated by blank lines, and better some thousand sentences"
+            f"{corpus.number_of_documents} documents, of which one is held out{why}; give at least "
+            f"{least}, separated by blank lines, and better some thousand sentences"
         )
-    return Spans(table, pairs), Spans(kept, len(kept))
+    return Spans(table, several), Spans(kept, len(kept))
 
 
 def _tables(corpus: Corpus, max_length: int) -> tuple[Path, Path]:
@@ -115,11 +123,16 @@ def _map_table(path: Path) -> np.ndarray:
     return np.asarray(np.memmap(path, dtype=np.int64, mode="r")).reshape(-1, len(Span._fields))
 
 
-def _cut(corpus: Corpus, first: int, end: int, max_length: int) -> Iterator[tuple[int, int]]:
-    """Runs of sentences that fill a row; two of them at least, if the document has two."""
+def _cut(
+    corpus: Corpus, first: int, end: int, max_length: int, pairs: bool
+) -> Iterator[tuple[int, int]]:
+    """Runs of sentences that fill a row; for pairs two at least, if the document has two."""
+    room = max_length - (3 if pairs else 2)
     while first < end:
-        stop = max(corpus.fill(first, max_length - 3, end), first + 2)
-        if stop >= end - 1:  # a last sentence by itself would have no partner
-            stop = end
+        stop = corpus.fill(first, room, end)
+        if pairs:
+            stop = max(stop, first + 2)
+            if stop >= end - 1:  # a last sentence by itself would have no partner
+                stop = end
         yield first, stop
         first = stop

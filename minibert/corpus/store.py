@@ -3,10 +3,11 @@
 They are written down one sentence after another:
 
     tokens      the ids of all sentences, uint16, or uint32 for a vocabulary of more than 65,536
+    words       bool: whether each token is the first of its word, as the tokenizer cuts words
     sentences   int64: sentence s is tokens[sentences[s] : sentences[s + 1]]
     documents   int64: document d is the sentences from documents[d] to documents[d + 1]
 
-After that the three files are mapped, and only the pages that are looked at come into memory.
+After that the four files are mapped, and only the pages that are looked at come into memory.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,21 +27,19 @@ from minibert.checkpoint.locks import only_writer
 from minibert.checkpoint.places import in_words, make_folder
 from minibert.checkpoint.replacing import flush
 from minibert.corpus.masking import TokenKinds
-from minibert.corpus.text import Sentence, TextFile
-from minibert.tokenizer import WordPieceTokenizer
+from minibert.corpus.text import UNKNOWN, TextFile
+from minibert.tokenizer import Tokenizer
 
-# How much is tokenized at a time, in characters.
-WINDOW = 1 << 22
 _META = "corpus.json"  # written last: a folder that has it is whole
 _UNFINISHED = f".{_META}"  # there while a corpus is built, and what a killed process leaves
-_ARRAYS = ("tokens", "sentences", "documents")
+_ARRAYS = ("tokens", "words", "sentences", "documents")
 
 
 class Corpus:
     """Sentences and documents as ids, mapped from a folder that `build` wrote.
 
-    tokens, sentences, documents: the arrays of the module's text. texts: what it was made from.
-    several: how many documents have two sentences or more. fingerprint: SHA-256 of the three arrays
+    tokens, words, sentences, documents: the arrays of the module's text. texts: what it was made
+    from. several: how many documents have two sentences or more. fingerprint: SHA-256 of the arrays
     as they were built.
     """
 
@@ -54,6 +54,7 @@ class Corpus:
             self.several: int = self.meta["several"]
             self.fingerprint: str = self.meta["fingerprint"]
             self.tokens = self._map("tokens", np.dtype(self.meta["dtype"]))
+            self.words = self._map("words", np.dtype(np.bool_))
             self.sentences = self._map("sentences", np.dtype(np.int64))
             self.documents = self._map("documents", np.dtype(np.int64))
         except (KeyError, TypeError) as error:
@@ -70,6 +71,11 @@ class Corpus:
     def number_of_sentences(self) -> int:
         return len(self.sentences) - 1
 
+    def places(self, first: int, stop: int) -> range:
+        """Where the tokens of the sentences first .. stop - 1 stand."""
+        start, end = self.sentences[[first, stop]].tolist()
+        return range(start, end)
+
     def ids(self, first: int, stop: int) -> np.ndarray:
         """The tokens of the sentences first .. stop - 1, as one (n,)."""
         return self.tokens[self.sentences[first] : self.sentences[stop]]
@@ -81,7 +87,7 @@ class Corpus:
         reached = first + int(np.searchsorted(self.sentences[first : end + 1], needed))
         return min(max(reached, first + 1), end)
 
-    def check_made_from(self, texts: Sequence[TextFile], tokenizer: WordPieceTokenizer) -> None:
+    def check_made_from(self, texts: Sequence[TextFile], tokenizer: Tokenizer) -> None:
         """Raise `ValueError` if this is the corpus of other texts or of another vocabulary, or if a
         file was damaged since it was built."""
         if self.texts != list(texts):
@@ -100,9 +106,7 @@ class Corpus:
             raise ValueError(f"{self.folder} is damaged; delete it, and it will be made again")
 
     @classmethod
-    def build(
-        cls, texts: Sequence[TextFile], tokenizer: WordPieceTokenizer, folder: str | Path
-    ) -> Corpus:
+    def build(cls, texts: Sequence[TextFile], tokenizer: Tokenizer, folder: str | Path) -> Corpus:
         """Read the texts and write the corpus, over an earlier one in this folder.
 
         A sentence without a token that could be guessed is left out. Raises `ValueError` if a text
@@ -120,7 +124,7 @@ class Corpus:
     def _map(self, name: str, dtype: np.dtype[Any]) -> np.ndarray:
         path = self.folder / name
         # Of n sentences or documents there are n + 1 bounds.
-        expected = (self.meta[name] + (name != "tokens")) * dtype.itemsize
+        expected = (self.meta[name] + (name in ("sentences", "documents"))) * dtype.itemsize
         if not path.is_file() or path.stat().st_size != expected:
             raise ValueError(f"{path} is missing or damaged; it must have {expected} bytes")
         # As a plain array over the mapped file: numpy's own subclass is slow to index.
@@ -152,7 +156,7 @@ def _is_corpus(path: Path) -> bool:
         return False
 
 
-def _build(texts: Sequence[TextFile], tokenizer: WordPieceTokenizer, folder: Path) -> None:
+def _build(texts: Sequence[TextFile], tokenizer: Tokenizer, folder: Path) -> None:
     large = tokenizer.vocabulary.size > np.iinfo(np.uint16).max + 1
     dtype = np.dtype(np.uint32 if large else np.uint16)
     counts = _write(_encoded(texts, tokenizer), folder, dtype)
@@ -180,51 +184,45 @@ def _fingerprint(folder: Path) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def vocabulary_fingerprint(tokenizer: WordPieceTokenizer) -> str:
-    """SHA-256 of the tokens with their ids, and of whether capitals count."""
-    content = [sorted(tokenizer.ids.items()), tokenizer.vocabulary.lower_case]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+def vocabulary_fingerprint(tokenizer: Tokenizer) -> str:
+    """SHA-256 of all that decides which ids a text has."""
+    content = {**asdict(tokenizer.vocabulary), "ids": tokenizer.ids}
+    for name in ("special", "added", "tokenizer_class", "model_max_length"):
+        del content[name]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=list).encode()).hexdigest()
 
 
 class _Encoded(NamedTuple):
+    """A sentence. words: whether each token is the first of its word. begins: as in `Sentence`."""
+
     ids: list[int]
+    words: list[bool]
     begins: bool
 
 
-def _encoded(texts: Sequence[TextFile], tokenizer: WordPieceTokenizer) -> Iterator[_Encoded]:
-    """Sentences as ids, tokenized many at a time."""
-    special = TokenKinds.of(tokenizer).special
+def _encoded(texts: Sequence[TextFile], tokenizer: Tokenizer) -> Iterator[_Encoded]:
+    """Sentences as ids, those left out that have none to be guessed."""
+    special, unknown = TokenKinds.of(tokenizer).special, tokenizer.unk_token
     for text in texts:
         begins = False  # kept for the next sentence, if this one is left out
-        for window in _windows(text.sentences()):
-            for sentence, ids in zip(
-                window, tokenizer.backend.ids([s.text for s in window]), strict=True
-            ):
-                begins = begins or sentence.begins
-                if not all(special[i] for i in ids):
-                    yield _Encoded(ids, begins)
-                    begins = False
-
-
-def _windows(sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
-    """Lists of sentences with some `WINDOW` characters each."""
-    window: list[Sentence] = []
-    characters = 0
-    for sentence in sentences:
-        window.append(sentence)
-        characters += len(sentence.text)
-        if characters >= WINDOW:
-            yield window
-            window, characters = [], 0
-    if window:
-        yield window
+        for sentence in text.sentences():
+            begins = begins or sentence.begins
+            # Byte pairs count the space before a sentence; only a document begins without one.
+            line = sentence.text if begins else " " + sentence.text
+            pieces = tokenizer.backend.pieces(line.replace(UNKNOWN, unknown))
+            ids = [tokenizer.ids[piece.token] for piece in pieces]
+            if not all(special[i] for i in ids):
+                numbers = [None, *(piece.word for piece in pieces)]
+                yield _Encoded(ids, [a != b for a, b in pairwise(numbers)], begins)
+                begins = False
 
 
 def _write(sentences: Iterable[_Encoded], folder: Path, dtype: np.dtype[Any]) -> dict[str, int]:
-    """Write the three files; how many of each there are, and documents of several sentences."""
+    """Write the files; how many of each there are, and documents of several sentences."""
     tokens = number = documents = several = in_document = 0
     with (
         open(folder / "tokens", "wb") as token_file,
+        open(folder / "words", "wb") as word_file,
         open(folder / "sentences", "wb") as sentence_file,
         open(folder / "documents", "wb") as document_file,
     ):
@@ -234,6 +232,7 @@ def _write(sentences: Iterable[_Encoded], folder: Path, dtype: np.dtype[Any]) ->
                 documents += 1
                 in_document = 0
             token_file.write(np.array(sentence.ids, dtype=dtype).tobytes())
+            word_file.write(bytes(sentence.words))
             sentence_file.write(np.int64(tokens).tobytes())
             tokens += len(sentence.ids)
             number += 1
@@ -243,6 +242,7 @@ def _write(sentences: Iterable[_Encoded], folder: Path, dtype: np.dtype[Any]) ->
         document_file.write(np.int64(number).tobytes())
     return {
         "tokens": tokens,
+        "words": tokens,
         "sentences": number,
         "documents": documents,
         "several": several,

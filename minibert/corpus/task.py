@@ -9,6 +9,7 @@ Paper: Devlin et al. 2019, section 3.1 and A.2.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +23,8 @@ from minibert.corpus.store import Corpus
 from minibert.engine.host import placed, send
 from minibert.engine.rows import BATCH_TOKENS, batches_by_length
 from minibert.model import at_least_fp32
-from minibert.pretraining import BertForPreTraining, PreTrainingOutput
-from minibert.tokenizer import WordPieceTokenizer
+from minibert.pretraining import BertForMaskedLM, BertForPreTraining
+from minibert.tokenizer import Tokenizer
 from minibert.training.batches import Task
 from minibert.training.history import Evaluation
 
@@ -39,8 +40,8 @@ def generator(*entropy: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(entropy))
 
 
-class PreTraining(Task[PreTrainingExample]):
-    """Masked language model and next sentence prediction, for `BertForPreTraining`.
+class MaskedLM(Task[PreTrainingExample]):
+    """Masked language model, for `BertForMaskedLM`.
 
     A run has `steps` steps of `batch_size` rows, and for the training loop that is one epoch. The
     rows come in random order, all of them once before any comes again; `passes` is how often.
@@ -79,18 +80,10 @@ class PreTraining(Task[PreTrainingExample]):
     def loss(
         self, model: nn.Module, part: list[PreTrainingExample], whole: list[PreTrainingExample]
     ) -> Tensor:
-        """The mean over all masked tokens of `whole`, plus the mean over all its pairs, of which
-        `part` has its share; cross-entropies in nats."""
-        output, labels, next_sentence = run_model(model, self.rows.tokenizer, part)
-        masked = F.cross_entropy(at_least_fp32(output.prediction_logits), labels, reduction="sum")
-        next_sentence_logits = at_least_fp32(output.seq_relationship_logits)  # (B, 2)
-        pairs = F.cross_entropy(
-            next_sentence_logits, next_sentence, ignore_index=IGNORED, reduction="sum"
-        )
-        masked_tokens = sum(label != IGNORED for example in whole for label in example.labels)
-        number_of_pairs = sum(example.next_sentence != IGNORED for example in whole)
-        # Without any the sums are zero, and so is their mean.
-        return masked / max(1, masked_tokens) + pairs / max(1, number_of_pairs)
+        """The mean over all masked tokens of `whole`, of which `part` has its share; cross-entropy
+        in nats."""
+        output, labels, _ = run_model(model, self.rows.tokenizer, part)
+        return masked_loss(output[0], labels, whole)
 
     def _order_of(self, epoch: int) -> np.ndarray:
         """All rows in the order of this epoch. One order is remembered, the last."""
@@ -100,11 +93,36 @@ class PreTraining(Task[PreTrainingExample]):
         return self._order
 
 
+class PreTraining(MaskedLM):
+    """Masked language model and next sentence prediction, for `BertForPreTraining`."""
+
+    def loss(
+        self, model: nn.Module, part: list[PreTrainingExample], whole: list[PreTrainingExample]
+    ) -> Tensor:
+        """The mean over all masked tokens of `whole`, plus the mean over all its pairs, of which
+        `part` has its share; cross-entropies in nats."""
+        output, labels, next_sentence = run_model(model, self.rows.tokenizer, part)
+        next_sentence_logits = at_least_fp32(output[1])  # (B, 2)
+        pairs = F.cross_entropy(
+            next_sentence_logits, next_sentence, ignore_index=IGNORED, reduction="sum"
+        )
+        number_of_pairs = sum(example.next_sentence != IGNORED for example in whole)
+        # Without any the sum is zero, and so is its mean.
+        return masked_loss(output[0], labels, whole) + pairs / max(1, number_of_pairs)
+
+
+def masked_loss(scores: Tensor, labels: Tensor, whole: list[PreTrainingExample]) -> Tensor:
+    """What these masked tokens, (R, V) and (R,), add to the mean over all those of `whole`."""
+    masked_tokens = sum(label != IGNORED for example in whole for label in example.labels)
+    # Without any the sum is zero, and so is its mean.
+    return F.cross_entropy(at_least_fp32(scores), labels, reduction="sum") / max(1, masked_tokens)
+
+
 def run_model(
-    model: nn.Module, tokenizer: WordPieceTokenizer, examples: Sequence[PreTrainingExample]
-) -> tuple[PreTrainingOutput, Tensor, Tensor]:
-    """The model's output for the masked tokens only: prediction_logits (R, V) and
-    seq_relationship_logits (B, 2); the labels (R,) and (B,) that belong to them."""
+    model: nn.Module, tokenizer: Tokenizer, examples: Sequence[PreTrainingExample]
+) -> tuple[tuple[Any, ...], Tensor, Tensor]:
+    """The model's output for the masked tokens only: first their scores (R, V), then, of a model
+    for pairs, those of the pairs (B, 2); the labels (R,) and (B,) that belong to them."""
     batch = tokenizer.pad([example.row for example in examples])
     length = batch["input_ids"].shape[1]
     padded = [ex.labels + [IGNORED] * (length - len(ex.labels)) for ex in examples]
@@ -115,7 +133,7 @@ def run_model(
     batch |= {"predict": predict}
     output = model(**placed(model, batch))
     next_sentence = torch.tensor([ex.next_sentence for ex in examples], device="cpu")  # (B,)
-    masked, pairs = send([labels[predict], next_sentence], output.prediction_logits.device)
+    masked, pairs = send([labels[predict], next_sentence], output[0].device)
     return output, masked, pairs
 
 
@@ -136,7 +154,7 @@ class HeldOut:
             raise ValueError("there is no token to guess in the text that is held out")
 
     @torch.inference_mode()
-    def evaluate(self, model: BertForPreTraining, step: int) -> Evaluation:
+    def evaluate(self, model: BertForPreTraining | BertForMaskedLM, step: int) -> Evaluation:
         """Mean cross-entropy in nats and accuracy over the masked tokens; the model must be in
         evaluation mode, as the training loop puts it."""
         rows = [example.row for example in self.examples]
@@ -145,7 +163,7 @@ class HeldOut:
             output, labels, _ = run_model(
                 model, self.tokenizer, [self.examples[i] for i in indices]
             )
-            logits = at_least_fp32(output.prediction_logits)  # (R, V)
+            logits = at_least_fp32(output[0])  # (R, V)
             loss += F.cross_entropy(logits, labels, reduction="sum").item()
             right += (logits.argmax(dim=1) == labels).sum().item()
         return Evaluation(step, loss / len(self.targets), {"accuracy": right / len(self.targets)})

@@ -21,6 +21,7 @@ from minibert.data.table import SUFFIXES
 
 # The most that is read at a time, in characters: a longer line is cut, and with it perhaps a word.
 LINE = 1 << 20
+UNKNOWN = "[UNK]"  # in a sentence: a word that nobody knows, by BERT's name for it
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _HEADING = re.compile(r"(= )+.+( =)+")
@@ -135,4 +136,4 @@ def clean(line: str) -> str:
     >>> clean("a two @-@ part story of <unk> with 1 @,@ 000 pages ")
     'a two-part story of [UNK] with 1,000 pages'
     """
-    return _REJOINED.sub(r"\1", line).replace("<unk>", "[UNK]").strip()
+    return _REJOINED.sub(r"\1", line).replace("<unk>", UNKNOWN).strip()

@@ -8,6 +8,8 @@ rule        which body serves a precision on a device
 probe       a body is tried before it is trusted
 attention   a kernel for packed rows, on GPUs
 graphs      small batches on GPUs, launched at once
+compiling   what torch.compile needs to take a model whole
+explaining  what tools of attribution need
 progress    what long work shows while it runs
 memory      what the process does with memory it has freed
 forks       processes that are forked from this one

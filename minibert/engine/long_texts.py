@@ -53,7 +53,12 @@ def _windows(
     for start, end in spans(len(pieces[long]), room, stride):
         first, *second = [part[start:end] if i == long else part for i, part in enumerate(pieces)]
         framed = frame(
-            first, second[0] if second else None, tokenizer.cls, tokenizer.sep, separators, segments
+            first,
+            second[0] if second else None,
+            tokenizer.cls_token_id,
+            tokenizer.sep_token_id,
+            separators,
+            segments,
         )
         rows.append(Row(*framed, dropped))
     return rows

@@ -57,13 +57,7 @@ def optimize(model: ModelT, precision: Precision = "fp32") -> ModelT:
     Raises `ValueError` for what is not such a model or cannot be copied, and for weights that the
     precision's number format cannot hold.
     """
-    if not isinstance(model, Pretrained):
-        raise ValueError(
-            f"optimize takes a model such as BertForClassification, not a {type(model).__name__}; "
-            "a TextClassifier or TextEncoder is loaded with precision= instead"
-        )
-    if is_optimized(model):
-        raise ValueError("this model is optimized already; optimize the one it was made from")
+    check_original(model, "optimize")
     check_has_weights(model.device)
     keep_freed_memory()
     survive_fork()
@@ -140,6 +134,20 @@ def _copy(model: ModelT) -> ModelT:
 def is_optimized(model: torch.nn.Module) -> bool:
     """Whether `optimize` made this model."""
     return any(isinstance(module, Body) for module in model.modules())
+
+
+def check_original(model: object, function: str) -> None:
+    """Raise `ValueError` for what this function cannot take: no model, or an optimized one."""
+    if not isinstance(model, Pretrained):
+        raise ValueError(
+            f"{function} takes a model such as BertForClassification, not a "
+            f"{type(model).__name__}; a TextClassifier has one, model_, and a TextEncoder, too, is "
+            "loaded with precision= instead of optimized"
+        )
+    if is_optimized(model):
+        raise ValueError(
+            f"this model is optimized already; give {function} the one it was made from"
+        )
 
 
 class Engine:

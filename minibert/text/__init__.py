@@ -12,6 +12,7 @@ source           what these three hand on
 added            tokens that joined the vocabulary later
 frame            the special tokens around a text and its pair, as a file states them
 vocabulary       what the files say, in one plain object
+roles            what can be asked about it, by the names of transformers
 matched          tokens that are found in a text before anything is cut
 backends         two ways to cut a text into pieces:
 python_backends  ours

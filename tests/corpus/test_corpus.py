@@ -8,9 +8,10 @@ import pytest
 from minibert.corpus.store import Corpus
 from minibert.corpus.text import TextFile, clean
 from minibert.corpus.vocabulary import train_vocabulary
-from minibert.tokenizer import WordPieceTokenizer
+from minibert.tokenizer import Tokenizer, WordPieceTokenizer
 from tests.conftest import ROOT
 from tests.corpus.conftest import text_of
+from tests.text.kinds import write_folder
 
 
 def test_marks_of_wikitext_are_understood(tmp_path, tokenizer):
@@ -51,6 +52,25 @@ def test_corpus_has_the_tokens_of_the_text(text, tokenizer, corpus):
     again.check_made_from([TextFile.at(text)], tokenizer)
 
 
+@pytest.mark.parametrize("name", ["RobertaTokenizer", "AlbertTokenizer"])
+def test_any_tokenizer_gives_tokens_and_words_as_they_are_in_running_text(tmp_path, name):
+    path = tmp_path / "a.txt"
+    documents = ["Don't stop. A fine-grained <unk>!", "Unaffordable caf\u00e9s"]
+    path.write_text("\n\n".join(documents), encoding="utf-8")
+    tokenizer = Tokenizer.from_pretrained(write_folder(tmp_path / "files", name))
+    corpus = Corpus.build([TextFile.at(path)], tokenizer, tmp_path / "corpus")
+    found = 0
+    for number, document in enumerate(documents):
+        row = tokenizer.encode(document)
+        first, stop = corpus.documents[number : number + 2]
+        places = corpus.places(first, stop)
+        assert corpus.tokens[places.start : places.stop].tolist() == row.ids[1:-1]
+        begins = np.diff(np.array(row.word_ids[1:-1]), prepend=-1) != 0
+        assert corpus.words[places.start : places.stop].tolist() == begins.tolist()
+        found += len(begins) - begins.sum()
+    assert found, "some words have several pieces"
+
+
 def test_a_damaged_corpus_is_refused(text, tokenizer, tmp_path):
     damaged = Corpus.build([TextFile.at(text)], tokenizer, tmp_path)
     content = bytearray((tmp_path / "tokens").read_bytes())
@@ -63,10 +83,7 @@ def test_a_damaged_corpus_is_refused(text, tokenizer, tmp_path):
         Corpus(tmp_path)
 
 
-def test_windows_and_cut_lines_lose_nothing(text, tokenizer, corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("minibert.corpus.store.WINDOW", 100)
-    small = Corpus.build([TextFile.at(text)], tokenizer, tmp_path / "small")
-    assert small.fingerprint == corpus.fingerprint
+def test_cut_lines_lose_nothing(text, tokenizer, corpus, tmp_path, monkeypatch):
     monkeypatch.setattr("minibert.corpus.text.LINE", 50)
     cut = Corpus.build([TextFile.at(text)], tokenizer, tmp_path / "cut")
     letters = tokenizer.decode(cut.tokens.tolist()).replace(" ", "").replace("#", "")

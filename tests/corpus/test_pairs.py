@@ -70,7 +70,7 @@ def pairs(numbered):
         number = turn % spans.pairs
         example = numbered.rows.example(number, generator(turn))
         ids = unmasked(example)
-        end = ids.index(numbered.tokenizer.sep)
+        end = ids.index(numbered.tokenizer.sep_token_id)
         found.append(
             Pair(
                 ids,
@@ -86,7 +86,7 @@ def pairs(numbered):
 
 
 def test_a_row_is_cls_first_sep_second_sep(numbered, pairs):
-    cls, sep = numbered.tokenizer.cls, numbered.tokenizer.sep
+    cls, sep = numbered.tokenizer.cls_token_id, numbered.tokenizer.sep_token_id
     for pair in pairs:
         assert pair.ids[0] == cls and pair.ids[-1] == sep and pair.ids.count(sep) == 2
         first = pair.ids.index(sep) + 1

@@ -29,6 +29,28 @@ def test_a_document_of_one_sentence_has_no_pair(tmp_path, tokenizer):
     assert tokenizer.decode(unmasked(example)).startswith("[CLS] the")
 
 
+def test_without_next_sentences_a_row_is_one_run_of_the_text(tmp_path, tokenizer):
+    path = tmp_path / "a.txt"
+    path.write_text(text_of(2), encoding="utf-8")
+    corpus = Corpus.build([TextFile.at(path)], tokenizer, tmp_path / "corpus")
+    with pytest.raises(ValueError, match="too small.* three documents of two sentences"):
+        make_spans(corpus, 24)
+    training, _ = make_spans(corpus, 24, pairs=False)
+    rows = Rows(corpus, training, tokenizer, 24, next_sentence=False)
+    stops = [corpus.documents[1]]
+    for number in range(len(training)):
+        example = rows.example(number, generator(number), as_it_stands=True)
+        assert example.next_sentence == IGNORED and set(example.row.type_ids) == {0}
+        first, *run, last = unmasked(example)
+        assert (first, last) == (tokenizer.cls_token_id, tokenizer.sep_token_id)
+        start, stop, _ = training[number]
+        assert " ".join(map(str, run)) in " ".join(map(str, corpus.ids(start, stop)))
+        assert len(example.row.ids) == 24 or stop == corpus.documents[2]
+        assert start == stops[-1], "the rows have all of the text"
+        stops.append(stop)
+    assert stops[-1] == corpus.documents[2]
+
+
 def test_held_out_documents_are_not_trained_on(spans, corpus):
     training, held_out = spans
     trained, kept = set(training.table[:, 2].tolist()), set(held_out.table[:, 2].tolist())

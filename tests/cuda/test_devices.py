@@ -112,8 +112,10 @@ from minibert.training.recipe import Recipe
 from minibert import BertConfig, BertForClassification
 
 class Padding(WordPieceTokenizer):
+    pad_token_id = 0
+
     def __init__(self):
-        self.pad_id = 0
+        pass
 
 def run(device, **recipe):
     torch.manual_seed(0)

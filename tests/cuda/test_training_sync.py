@@ -36,8 +36,10 @@ SIZES = {"vocab_size": 60, "num_attention_heads": 3}
 class Padding(WordPieceTokenizer):
     """All that training needs of a tokenizer once its texts are rows."""
 
+    pad_token_id = 0
+
     def __init__(self):
-        self.pad_id = 0
+        pass
 
 
 class WithoutCorpus(PreTraining):

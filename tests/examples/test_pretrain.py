@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -10,24 +11,28 @@ import torch
 import transformers
 
 import minibert
-from minibert.tokenizer import WordPieceTokenizer
-from tests.conftest import ROOT
+from minibert.corpus.text import TextFile
+from minibert.corpus.vocabulary import train_vocabulary
+from minibert.tokenizer import Tokenizer, WordPieceTokenizer
+from tests.conftest import ROOT, hf_model
 from tests.corpus.conftest import text_of
+from tests.families import new_reference
+from tests.text.kinds import write_folder
 
 # Runs the example once for each list of arguments, in one process, for importing torch takes most
 # of the time. "INTERRUPT 4" stands for Ctrl-C in the fifth step.
 PROGRAM = """
 import contextlib, io, json, logging, runpy, sys
-from minibert.corpus.task import PreTraining
+from minibert.corpus.task import MaskedLM
 
-batch = PreTraining.batch
+batch = MaskedLM.batch
 
 def interrupted(task, step):
     if f"INTERRUPT {step}" in arguments:
         raise KeyboardInterrupt
     return batch(task, step)
 
-PreTraining.batch = interrupted
+MaskedLM.batch = interrupted
 
 results = []
 for arguments in json.loads(sys.argv[1]):
@@ -42,16 +47,10 @@ for arguments in json.loads(sys.argv[1]):
     results.append([code, out.getvalue(), error.getvalue()])
 print(json.dumps(results))
 """
-TINY_RUN = (
-    "--steps=8",
-    "--batch-size=4",
-    "--layers=1",
-    "--hidden=16",
-    "--max-length=24",
-    "--vocabulary-size=100",
-    "--whole-word",
-    "--save-every=2",
-)
+ANY_RUN = ("--steps=8", "--batch-size=4", "--max-length=24", "--whole-word", "--save-every=2")
+TINY_RUN = (*ANY_RUN, "--layers=1", "--hidden=16", "--vocabulary-size=100")
+WHEN = ("before", "after")
+CONTINUED = ("bert", "roberta")
 REFUSED = {
     "empty": (b"", (), "is empty"),
     "latin1": (b"caf\xe9 au lait. Encore.\n", (), "not UTF-8"),
@@ -61,6 +60,14 @@ REFUSED = {
     "unwritable": (b"One. Two.\n", ("--output", "{folder}/unwritable.txt/out"), "is a file"),
     "no steps": (text_of(4).encode(), ("--steps", 0), "steps"),
     "lr": (text_of(4).encode(), ("--lr", 0), "lr"),
+}
+# The same with --model; the first is the model.
+REFUSED_MODEL = {
+    "no such model": ("nowhere", (), "nowhere"),
+    "no head": ("encoder", (), "is no trained masked language model"),
+    "long": ("bert", ("--max-length", 41), "max_length is 41; .* has positions for 40"),
+    "another shape": ("bert", ("--layers", 4), "leave out --layers"),
+    "another model": ("roberta", ("--resume",), "made with another vocabulary"),
 }
 
 
@@ -72,12 +79,31 @@ def text(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def runs(text, tmp_path_factory):
+def models(text, tmp_path_factory):
+    """A folder with a masked LM of each family, and one without its head."""
+    folder = tmp_path_factory.mktemp("models")
+    words = WordPieceTokenizer(train_vocabulary([TextFile.at(text)], 100))
+    bert = hf_model("BertForPreTraining", max_position_embeddings=40)
+    pairs = Tokenizer.from_pretrained(write_folder(folder / "files", "RobertaTokenizer"))
+    roberta = new_reference("roberta", "BertForMaskedLM", vocab_size=len(pairs))
+    models = {"bert": (bert, words), "encoder": (bert.bert, words), "roberta": (roberta, pairs)}
+    for name, (model, tokenizer) in models.items():
+        model.save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(text, models, tmp_path_factory):
     """Exit code, output and errors of each run of the example; and the folder they wrote to."""
     folder = tmp_path_factory.mktemp("runs")
 
     def arguments(path, name, *more):
         return ["--text", path, "--output", folder / name, *TINY_RUN, *more]
+
+    def further(model, name, *more):
+        model = ["--model", models / model, "--output", folder / name]
+        return ["--text", text, *ANY_RUN, "--lr", "1e-3", *model, *more]
 
     cases = {
         "straight": arguments(text, "straight"),
@@ -93,6 +119,14 @@ def runs(text, tmp_path_factory):
         if content is not None:
             path.write_bytes(content)
         cases[name] = arguments(path, "refused", *(str(m).format(folder=folder) for m in more))
+    for name in CONTINUED:
+        cases[f"{name} further"] = further(name, f"{name}-further")
+        cases[f"{name} interrupted"] = further(name, f"{name}-resumed", "INTERRUPT 4")
+    for name, (model, more, _) in REFUSED_MODEL.items():
+        output = "bert-resumed" if "--resume" in more else "refused"
+        cases[name] = further(model, output, *more)
+    for name in CONTINUED:
+        cases[f"{name} resumed"] = further(name, f"{name}-resumed", "--resume")
     program = json.dumps([list(map(str, case)) for case in cases.values()])
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM, program],
@@ -163,10 +197,48 @@ def test_a_run_without_a_state_may_be_resumed_with_another_vocabulary(runs):
     assert not (folder / "larger.run").exists()
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.filterwarnings("ignore")  # four texts are too few, and a pooler is new
+@pytest.mark.parametrize("name", CONTINUED)
+def test_a_masked_language_model_learns_further_with_its_own_vocabulary(runs, models, name):
+    folder, results = runs
+    code, printed, errors = results[f"{name} further"]
+    assert code == 0, errors
+    assert "learning the vocabulary" not in printed and "of them pairs" not in printed
+    before, after = (re.search(rf"{when} training: +\S+ loss (\S+)", printed) for when in WHEN)
+    assert float(after[1]) < float(before[1])
+    output = folder / f"{name}-further"
+    ours, was = (Tokenizer.from_pretrained(path) for path in (output, models / name))
+    assert ours.ids == was.ids
+    batch = ours(f"The red cat likes {ours.mask_token} wine.")
+    theirs = transformers.AutoModelForMaskedLM.from_pretrained(output).eval()
+    inputs = transformers.AutoTokenizer.from_pretrained(output)("The red cat", return_tensors="pt")
+    assert torch.equal(inputs["input_ids"], ours("The red cat")["input_ids"])
+    with torch.inference_mode():
+        logits = minibert.BertForMaskedLM.from_pretrained(output)(**batch).logits
+        torch.testing.assert_close(logits, theirs(**batch).logits, atol=1e-5, rtol=0)
+        unchanged = minibert.BertForMaskedLM.from_pretrained(models / name)(**batch).logits
+    assert (logits - unchanged).abs().max() > 1e-3
+    texts, labels = ["a red cat", "a white dog"] * 2, [0, 1] * 2
+    classifier = minibert.TextClassifier(model=str(output), epochs=1, max_length=16)
+    assert classifier.fit(texts, labels).predict(texts).shape == (4,)
+
+
+@pytest.mark.parametrize("name", CONTINUED)
+def test_learning_further_is_resumed_with_the_same_bits(runs, name):
+    folder, results = runs
+    assert results[f"{name} interrupted"][0] == 130
+    code, printed, errors = results[f"{name} resumed"]
+    assert code == 0, errors
+    assert "resuming after step 4" in printed
+    files = [folder / f"{name}-{how}" / "model.safetensors" for how in ("further", "resumed")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize("name", [*REFUSED, *REFUSED_MODEL])
 def test_example_refuses_bad_input_in_one_line_with_exit_code_2(runs, name):
     folder, results = runs
     code, _, errors = results[name]
     assert code == 2
-    assert REFUSED[name][2] in errors and len(errors.strip().splitlines()) == 1
+    assert re.search({**REFUSED, **REFUSED_MODEL}[name][2], errors)
+    assert len(errors.strip().splitlines()) == 1, errors
     assert not (folder / "refused").exists()

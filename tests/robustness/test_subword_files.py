@@ -5,7 +5,6 @@ import json
 import pytest
 
 from minibert import BertConfig, TextEncoder, Tokenizer, WordPieceTokenizer
-from minibert.corpus.masking import TokenKinds
 from minibert.tasks.sentence_transformers import SentenceFolder
 from minibert.text.vocabulary import BytePairVocabulary
 from tests.text.kinds import split_files, write_folder
@@ -59,8 +58,6 @@ def test_another_kind_than_wordpiece_is_refused_where_only_that_will_do(tmp_path
     tokenizer = Tokenizer.from_pretrained(tmp_path)
     with pytest.raises(ValueError, match="this tokenizer takes a WordPieceVocabulary"):
         WordPieceTokenizer(tokenizer.vocabulary)
-    with pytest.raises(ValueError, match="give a WordPieceTokenizer"):
-        TokenKinds.of(tokenizer)
 
 
 def test_files_of_the_older_form_are_refused_as_well(tmp_path):

@@ -41,7 +41,7 @@ def folders(request, tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp(family)
     if name != "BertTokenizer":
         tokenizer = Tokenizer.from_pretrained(write_folder(folder / "tokenizer", name))
-    changes = {"vocab_size": max(tokenizer.tokens) + 1, "pad_token_id": tokenizer.pad_id}
+    changes = {"vocab_size": max(tokenizer.tokens) + 1, "pad_token_id": tokenizer.pad_token_id}
     small_variant(family, **changes).bert.save_pretrained(folder / "bare")
     tokenizer.write_files(folder / "bare")
     with warnings.catch_warnings():

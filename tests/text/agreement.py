@@ -3,6 +3,7 @@
 import copy
 import functools
 
+from minibert.text.vocabulary import ROLES
 from minibert.tokenizer import Encoding
 
 
@@ -24,6 +25,17 @@ def check_row(three, text, pair=None, max_length=None):
         row = mine.encode_batch([both], max_length)[0]
         assert (row.ids, row.type_ids) == (theirs.ids, theirs.type_ids), what
     return theirs
+
+
+def check_roles(three):
+    """All three name the same tokens and ids for each role, and count the same tokens."""
+    *both, theirs = three
+    names = [name for role in ROLES for name in (role, f"{role}_id")]
+    for mine in both:
+        for name in (*names, "vocab_size"):
+            assert getattr(mine, name) == getattr(theirs, name), name
+        assert len(mine) == len(theirs)
+        assert f"{len(theirs)} tokens" in repr(mine)
 
 
 def check_decoding(three, ids):

@@ -57,8 +57,10 @@ CASES = {
 
 class Padding(WordPieceTokenizer):
     """All that training needs of a tokenizer once its texts are rows."""
+    pad_token_id = 0
+
     def __init__(self):
-        self.pad_id = 0
+        pass
 
 class Watched(Classification):
     """Writes down the examples of every loss; can send its own process a signal in a step."""

@@ -35,8 +35,10 @@ def examples():
 class Padding(WordPieceTokenizer):
     """All that training needs of a tokenizer once its texts are rows."""
 
+    pad_token_id = 0
+
     def __init__(self):
-        self.pad_id = 0
+        pass
 
 
 @pytest.fixture(scope="module")

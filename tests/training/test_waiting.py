@@ -86,8 +86,10 @@ class Reads(TorchFunctionMode):
 class Padding(WordPieceTokenizer):
     """All that training needs of a tokenizer once its texts are rows."""
 
+    pad_token_id = 0
+
     def __init__(self):
-        self.pad_id = 0
+        pass
 
 
 ROWS = [Row(list(range(5, 5 + length)), [0] * length, 0) for length in (9, 3, 12, 5)]
