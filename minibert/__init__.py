@@ -11,8 +11,10 @@ from minibert.heads import (
 )
 from minibert.model import BertModel
 from minibert.pretraining import BertForMaskedLM, BertForPreTraining
+from minibert.tasks.fill_mask import FillMask
 from minibert.tasks.text_classifier import TextClassifier
 from minibert.tasks.text_encoder import TextEncoder
+from minibert.tasks.zero_shot import ZeroShotClassifier
 from minibert.tokenizer import Tokenizer, WordPieceTokenizer
 
 __version__ = "0.1.0"
@@ -25,11 +27,13 @@ __all__ = [
     "BertForQuestionAnswering",
     "BertForTokenClassification",
     "BertModel",
+    "FillMask",
     "LoadReport",
     "TextClassifier",
     "TextEncoder",
     "Tokenizer",
     "WordPieceTokenizer",
+    "ZeroShotClassifier",
     "optimize",
 ]
 

@@ -186,7 +186,12 @@ class FillMask(Trained[BertForMaskedLM]):
         if len(ids) > room:
             starts = [min(max(0, place - room // 2), len(ids) - room) for place in places]
         rows = [
-            Row(*frame(ids[start : start + room], None, tokenizer.cls, tokenizer.sep), dropped=0)
+            Row(
+                *frame(
+                    ids[start : start + room], None, tokenizer.cls_token_id, tokenizer.sep_token_id
+                ),
+                dropped=0,
+            )
             for start in starts
         ]
         if len(ids) > room:

@@ -159,7 +159,12 @@ class ZeroShotClassifier(Trained[BertForClassification]):
         tokenizer, room = self.tokenizer, self._room(hypothesis)
         separators, segments = tokenizer.vocabulary.separators, tokenizer.vocabulary.segments
         framed = frame(
-            premise[:room], hypothesis, tokenizer.cls, tokenizer.sep, separators, segments
+            premise[:room],
+            hypothesis,
+            tokenizer.cls_token_id,
+            tokenizer.sep_token_id,
+            separators,
+            segments,
         )
         return Row(*framed, dropped=max(0, len(premise) - room))
 

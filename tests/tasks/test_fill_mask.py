@@ -21,7 +21,11 @@ EACH = [
 
 def masked_lm(tokenizer, family="bert", **changes):
     """A small random model of this family for this tokenizer."""
-    sizes = {"vocab_size": max(tokenizer.tokens) + 1, "pad_token_id": tokenizer.pad_id, **changes}
+    sizes = {
+        "vocab_size": max(tokenizer.tokens) + 1,
+        "pad_token_id": tokenizer.pad_token_id,
+        **changes,
+    }
     return randomize(BertForMaskedLM(small_variant(family, **sizes).config), 0)
 
 

@@ -198,7 +198,7 @@ def test_a_long_text_is_read_whole_in_windows(start, tmp_path):
     assert windows[-1][-1] == pieces[-1] and len(windows) > 2
     logits, sizes = [], []
     for window in windows:
-        ids = torch.tensor([[tokenizer.cls, *window, tokenizer.sep]])
+        ids = torch.tensor([[tokenizer.cls_token_id, *window, tokenizer.sep_token_id]])
         with torch.inference_mode():
             logits.append(model(ids, attention_mask=torch.ones_like(ids)).logits[0])
         sizes.append(float(ids.numel()))

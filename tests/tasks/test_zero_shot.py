@@ -26,7 +26,7 @@ LABELS = ["good", "bad", "a film"]
 
 def inference_model(tokenizer, family="bert", labels=ENGLISH):
     """A small random model of this family for this tokenizer."""
-    sizes = {"vocab_size": max(tokenizer.tokens) + 1, "pad_token_id": tokenizer.pad_id}
+    sizes = {"vocab_size": max(tokenizer.tokens) + 1, "pad_token_id": tokenizer.pad_token_id}
     return small_variant(family, **sizes, labels=labels)
 
 
