@@ -37,6 +37,7 @@ from minibert.training.recipe import Recipe
 from minibert.training.signals import noted_signals
 from minibert.training.speed import fast_training, matmul_class
 from minibert.training.state import (
+    KEPT,
     Log,
     check_same,
     held_for_run,
@@ -48,6 +49,8 @@ from minibert.training.state import (
 from minibert.training.steps import Made, Steps
 
 logger = logging.getLogger(__name__)
+
+TOLD_FROM = 100  # megabytes; of a smaller state nobody needs to be told
 
 
 @torch.inference_mode(False)  # gradients, also where the caller has switched them off
@@ -290,6 +293,19 @@ class _Run:
         self.description = self.ranks.broadcast(mine)
         if self.resume:
             self._restore()
+        if self.ranks.rank == 0 and (megabytes := self._state_size() / 1e6) >= TOLD_FROM:
+            announce(
+                logger,
+                f"the run keeps its newest {KEPT} states, of up to {megabytes:,.0f} MB each, in "
+                f"{self.folder}",
+            )
+
+    def _state_size(self) -> int:
+        """Bytes of a state: the weights, two moments of each that is trained, and the best
+        weights."""
+        weights = sum(tensor.nbytes for tensor in self.model.state_dict().values())
+        moments = 2 * sum(parameter.nbytes for parameter in self.steps.trainable)
+        return (1 + self.recipe.keep_best) * weights + moments
 
     def _describe(self) -> dict[str, Any]:
         """What must be the same for the rest of a run to equal what it would have been."""

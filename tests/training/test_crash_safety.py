@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 import pytest
 import torch
 
+import minibert.training.loop
 from minibert.training.signals import noted_signals
 from minibert.training.state import (
     LOG,
@@ -253,6 +255,17 @@ def test_another_run_is_not_resumed(uninterrupted, change, named):
     with pytest.raises(ValueError, match="cannot be resumed") as caught:
         run(folder, resume=True, **change)
     assert named in str(caught.value) and states(folder) == before
+
+
+def test_the_size_of_large_states_is_told_before_they_are_written(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    run(tmp_path / "small", epochs=1)
+    assert "MB each" not in caplog.text
+    monkeypatch.setattr(minibert.training.loop, "TOLD_FROM", 0)
+    run(tmp_path / "large", epochs=1)
+    (told,) = re.findall(r"newest 2 states, of up to (\d+) MB each", caplog.text)
+    written = max(path.stat().st_size for path in states(tmp_path / "large")) / 1e6
+    assert abs(float(told) - written) <= max(1, 0.1 * written)
 
 
 def test_settings_that_make_no_sense_are_refused(tmp_path):
