@@ -14,6 +14,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_CACHE"] = tempfile.mkdtemp(prefix="minibert-empty-hub-")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+# Threads that wait for each other sleep. While they spin, the other process of `pytest -n 2` waits.
+# PyTorch reads this when it is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # In the background of a script Ctrl-C is ignored, and it would be by all that is tested here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
