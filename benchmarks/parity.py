@@ -43,7 +43,7 @@ class Collector:
         if report.when == "call":
             records: list[Any] = [row for name, row in report.user_properties if name == "parity"]
             for record in records:
-                self.rows[report.location[0]][record.check].append(record)
+                self.rows[report.location[0]][record["check"]].append(record)
 
 
 def title(path: str) -> str:
@@ -55,8 +55,8 @@ def table(checks: dict[str, list[Any]]) -> list[str]:
     """One row a check: how often it was made, its limit, the value nearest to failing."""
     lines = ["| check | made | must be | nearest to failing |", "|---|---|---|---|"]
     for check, records in checks.items():
-        relation, limit = records[0].relation, records[0].limit
-        values = [record.value for record in records]
+        relation, limit = records[0]["relation"], records[0]["limit"]
+        values = [record["value"] for record in records]
         worst = max(values) if relation == "at most" else min(values)
         shown = f"{worst:,}" if isinstance(worst, int) else f"{worst:.2g}"
         lines.append(f"| {check} | {len(values)} | {relation} {limit:,g} | {shown} |")

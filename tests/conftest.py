@@ -14,10 +14,15 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_CACHE"] = tempfile.mkdtemp(prefix="minibert-empty-hub-")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+# Threads that wait for each other sleep. While they spin, the other process of `pytest -n 2` waits.
+# PyTorch reads this when it is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # In the background of a script Ctrl-C is ignored, and it would be by all that is tested here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -137,11 +142,12 @@ class Parity:
         assert value >= limit, check
 
     def _record(self, row: Record) -> None:
-        self.record_property("parity", row)
+        # As a mapping: with pytest-xdist it goes to another process, which takes no classes.
+        self.record_property("parity", row._asdict())
 
 
-def number(value: float | torch.Tensor) -> float:
-    return value.item() if isinstance(value, torch.Tensor) else value
+def number(value: float | np.generic | torch.Tensor) -> float:
+    return value.item() if isinstance(value, np.generic | torch.Tensor) else value
 
 
 @pytest.fixture()
@@ -209,6 +215,8 @@ def tokenizer() -> minibert.WordPieceTokenizer:
     return minibert.WordPieceTokenizer.from_pretrained("minilm-l6")
 
 
+FEW = 4000  # tokens of `few_words`
+
 # The other families: what `small_model` has to change to be one.
 FAMILIES: dict[str, dict[str, object]] = {
     "distilbert": {"type_vocab_size": 0, "classifier_dropout": 0.2, "qa_dropout": 0.1},
@@ -233,10 +241,27 @@ def small_model(**changes: object) -> minibert.BertForClassification:
     return randomize(minibert.BertForClassification(config), 0)
 
 
+@pytest.fixture(scope="session")
+def few_words() -> minibert.WordPieceTokenizer:
+    """The packaged tokenizer without its rarer words, for a model that trains in no time."""
+    whole = minibert.WordPieceTokenizer.from_pretrained("minilm-l6").vocabulary
+    ids = {token: number for token, number in whole.ids.items() if number < FEW}
+    return minibert.WordPieceTokenizer(replace(whole, ids=ids))
+
+
+def new_encoder(folder: Path, tokenizer: minibert.WordPieceTokenizer, **changes: object) -> Path:
+    """Write a tiny encoder as training begins with one, for `few_words`."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": FEW, "max_position_embeddings": 40}
+    minibert.BertModel(minibert.BertConfig(**{**TINY, **sizes, **changes})).save_pretrained(folder)
+    tokenizer.write_files(folder)
+    return folder
+
+
 @pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory, tokenizer: minibert.WordPieceTokenizer) -> Path:
+def start(tmp_path_factory: pytest.TempPathFactory, few_words: minibert.WordPieceTokenizer) -> Path:
     """The folder of a tiny encoder whose biases and norms, too, differ from those of a new one."""
     folder = tmp_path_factory.mktemp("start") / "model"
-    small_model().bert.save_pretrained(folder)
-    tokenizer.write_files(folder)
+    small_model(vocab_size=FEW).bert.save_pretrained(folder)
+    few_words.write_files(folder)
     return folder

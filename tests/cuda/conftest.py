@@ -88,12 +88,11 @@ def pytest_terminal_summary(terminalreporter):
             if report.nodeid.startswith("tests/cuda/"):
                 for name, row in report.user_properties:
                     if name == "parity":
-                        found.setdefault(row.check, []).append(row)
+                        found.setdefault(row["check"], []).append(row)
     for check, rows in found.items():
-        nearest = (max if rows[0].relation == "at most" else min)(row.value for row in rows)
-        terminalreporter.write_line(
-            f"measured: {nearest:.2g}, {rows[0].relation} {rows[0].limit:g}: {check}"
-        )
+        relation, limit = rows[0]["relation"], rows[0]["limit"]
+        nearest = (max if relation == "at most" else min)(row["value"] for row in rows)
+        terminalreporter.write_line(f"measured: {nearest:.2g}, {relation} {limit:g}: {check}")
 
 
 @pytest.fixture(scope="session", params=["cpu" if ONLY_CPU else CUDA])

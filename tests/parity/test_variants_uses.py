@@ -106,7 +106,7 @@ def test_without_dropout_a_fast_step_has_the_same_loss_and_gradients(family):
         torch.testing.assert_close(got[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
 
 
-@pytest.mark.parametrize(("head", "precision"), zip(HEADS, ["bf16", "fp32"] * 2, strict=True))
+@pytest.mark.parametrize(("head", "precision"), list(zip(HEADS, ["bf16", "fp32"] * 2, strict=True)))
 @pytest.mark.parametrize("family", NAMED)
 def test_a_fast_step_with_dropout_trains_every_weight(family, head, precision):
     """Two steps, recomputed, through every class that is put in place."""

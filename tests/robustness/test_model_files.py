@@ -286,7 +286,7 @@ def test_a_config_is_made_of_a_mapping(data):
         {"a": "\ud800"},
         {"a": {1: 2, "1": 3}},
     ],
-    ids=str,
+    ids=["a number as key", "an object", "a set", "nan", "a surrogate", "keys alike"],
 )
 def test_a_config_keeps_what_its_file_can_hold(extra):
     line = refusal(minibert.BertConfig, extra=extra)

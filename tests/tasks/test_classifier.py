@@ -11,21 +11,16 @@ from sklearn.model_selection import cross_val_score
 
 import minibert
 from minibert import TextClassifier
-from tests.conftest import TEXTS, TINY
+from tests.conftest import TEXTS, TINY, new_encoder
 
 LABELS = ["good" if i % 2 else "bad" for i in range(24)]
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """A tiny random encoder with the real vocabulary, to fine-tune in a second."""
+def start(tmp_path_factory, few_words):
+    """A tiny random encoder, to fine-tune in no time."""
     folder = tmp_path_factory.mktemp("start") / "model"
-    torch.manual_seed(0)
-    sizes = {"vocab_size": 30522, "max_position_embeddings": 40, "initializer_range": 0.02}
-    config = minibert.BertConfig(**{**TINY, **sizes})
-    minibert.BertModel(config).save_pretrained(folder)
-    minibert.WordPieceTokenizer.from_pretrained("minilm-l6").write_files(folder)
-    return folder
+    return new_encoder(folder, few_words, initializer_range=0.02)
 
 
 def new(start, **changes):
@@ -194,7 +189,7 @@ def test_vocabulary_of_another_model_is_refused(start, tmp_path):
     config = minibert.BertConfig(**{**TINY, "vocab_size": 100})
     minibert.BertModel(config).save_pretrained(tmp_path / "m")
     minibert.WordPieceTokenizer.from_pretrained(start).write_files(tmp_path / "m")
-    with pytest.raises(ValueError, match="30521.*100"):
+    with pytest.raises(ValueError, match="3999.*100"):
         new(tmp_path / "m").fit(TEXTS, LABELS)
 
 

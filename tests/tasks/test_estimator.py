@@ -6,12 +6,10 @@ import pickle
 import numpy as np
 import pytest
 import sklearn.base
-import torch
 from sklearn.model_selection import GridSearchCV
 
-import minibert
 from minibert import TextClassifier
-from tests.conftest import TEXTS, TINY
+from tests.conftest import TEXTS, new_encoder
 
 LABELS = ["good" if i % 2 else "bad" for i in range(24)]
 pytestmark = [
@@ -21,13 +19,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory):
+def start(tmp_path_factory, few_words):
     folder = tmp_path_factory.mktemp("start") / "model"
-    torch.manual_seed(0)
-    sizes = {"vocab_size": 30522, "max_position_embeddings": 40, "initializer_range": 0.02}
-    minibert.BertModel(minibert.BertConfig(**{**TINY, **sizes})).save_pretrained(folder)
-    minibert.WordPieceTokenizer.from_pretrained("minilm-l6").write_files(folder)
-    return folder
+    return new_encoder(folder, few_words, initializer_range=0.02)
 
 
 def test_settings_are_kept_as_they_came_and_clones_have_the_same_objects():

@@ -4,25 +4,19 @@ import logging
 import warnings
 
 import pytest
-import torch
 
 import minibert
 import minibert.data
 from minibert import TextClassifier
-from tests.conftest import TEXTS, TINY
+from tests.conftest import TEXTS, new_encoder
 
 LABELS = ["good" if i % 2 else "bad" for i in range(24)]
 pytestmark = pytest.mark.filterwarnings("ignore:the trained model calls every text")
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("start") / "model"
-    torch.manual_seed(0)
-    sizes = {"vocab_size": 30522, "max_position_embeddings": 40, "num_hidden_layers": 1}
-    minibert.BertModel(minibert.BertConfig(**{**TINY, **sizes})).save_pretrained(folder)
-    minibert.WordPieceTokenizer.from_pretrained("minilm-l6").write_files(folder)
-    return folder
+def start(tmp_path_factory, few_words):
+    return new_encoder(tmp_path_factory.mktemp("start") / "model", few_words, num_hidden_layers=1)
 
 
 @pytest.mark.parametrize(

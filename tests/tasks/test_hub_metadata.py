@@ -1,13 +1,11 @@
 """A saved classifier's README.md, as the hub reads it."""
 
 import pytest
-import torch
 from huggingface_hub import ModelCard, metadata_load
 
-import minibert
 from minibert import TextClassifier
 from minibert.training.model_card import hub_name
-from tests.conftest import TEXTS, TINY
+from tests.conftest import TEXTS, new_encoder
 
 LABELS = ["good" if i % 2 else "bad" for i in range(24)]
 HALF = (TEXTS[:12], LABELS[:12])
@@ -18,13 +16,8 @@ pytestmark = [
 
 
 @pytest.fixture()
-def start(tmp_path):
-    folder = tmp_path / "start"
-    sizes = {"vocab_size": 30522, "max_position_embeddings": 40, "num_hidden_layers": 1}
-    torch.manual_seed(0)
-    minibert.BertModel(minibert.BertConfig(**{**TINY, **sizes})).save_pretrained(folder)
-    minibert.WordPieceTokenizer.from_pretrained("minilm-l6").write_files(folder)
-    return folder
+def start(tmp_path, few_words):
+    return new_encoder(tmp_path / "start", few_words, num_hidden_layers=1)
 
 
 def saved(tmp_path, model, validation=HALF, **settings):
