@@ -86,7 +86,7 @@ def _metadata(name: str, fit: Fit, history: History) -> str:
                 metric_value=round(value, 6),
                 **_on_the_hub(metric),
             )
-            for metric, value in {**of_the_whole(kept.metrics), "loss": kept.loss}.items()
+            for metric, value in {**_measured(fit, kept), "loss": kept.loss}.items()
         ]
     names = dict.fromkeys(result.metric_type for result in results if result.metric_type != "loss")
     card = ModelCardData(
@@ -108,14 +108,22 @@ def _on_the_hub(metric: str) -> dict[str, Any]:
     >>> _on_the_hub("f1_macro")
     {'metric_type': 'f1', 'metric_name': 'f1_macro', 'metric_args': {'average': 'macro'}}
     """
-    kind, _, average = metric.rpartition("_")
+    name = metric.partition(":")[0]  # of one class
+    kind, _, average = name.rpartition("_")
     if average in _AVERAGES:
         return {
             "metric_type": kind,
             "metric_name": metric,
             "metric_args": {"average": average},
         }
-    return {"metric_type": _HUB_METRICS.get(metric, metric), "metric_name": metric}
+    return {"metric_type": _HUB_METRICS.get(name, name), "metric_name": metric}
+
+
+def _measured(fit: Fit, kept: Evaluation) -> dict[str, float]:
+    """The metrics of the whole, and the chosen one if it is of one class."""
+    chosen = fit.settings.get("metric")
+    whole = of_the_whole(kept.metrics)
+    return whole | {name: kept.metrics[name] for name in kept.metrics if name == chosen}
 
 
 def _kept(fit: Fit, history: History) -> Evaluation | None:
@@ -214,7 +222,7 @@ def _results(config: BertConfig, fit: Fit, history: History) -> list[str]:
     lines = [markdown(rows), ""]
     if fit.settings["keep_best"]:
         lines += [f"The weights are those of step {kept.step}, the best of these by {chosen}.", ""]
-    measured = of_the_whole(kept.metrics)
+    measured = _measured(fit, kept)
     if len(measured) > 1:
         rows = [[name, told(name, value)] for name, value in measured.items()]
         lines += [markdown([["metric", f"step {kept.step}"], *rows]), ""]

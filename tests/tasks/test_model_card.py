@@ -104,6 +104,12 @@ def test_card_says_which_metric_chose_the_weights(metric, step):
     assert "f1:good" not in body
 
 
+def test_a_metric_of_one_class_that_chose_the_weights_is_a_result():
+    card, body = card_of(settings={**SETTINGS, "metric": "f1:good"})
+    assert "| step | accuracy | f1:good | loss, nats |" in body and "| f1:good | 0.5000 |" in body
+    assert [(r.metric_type, r.metric_name) for r in card.data.eval_results][2] == ("f1", "f1:good")
+
+
 def test_card_shows_the_report_on_the_kept_weights():
     scores = np.float32([[0.95, 0.05], [0.35, 0.65], [0.25, 0.75]])
     report = Report.of("single_label_classification", [0, 0, 1], scores, ["bad", "good"])
