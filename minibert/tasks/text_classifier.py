@@ -35,8 +35,8 @@ from minibert.training.batches import (
 )
 from minibert.training.finetune import finetune_classifier, kept_scores, logits_of
 from minibert.training.loop import run_arguments
-from minibert.training.metrics import check_metric, classification_metrics
-from minibert.training.results import Report
+from minibert.training.metrics import check_metric, classification_metrics, of_the_whole
+from minibert.training.results import LISTED, Report
 
 # Keys of config.json by which a saved classifier remembers how texts were cut, and from which
 # probability on a label counts. Other readers keep them and pay no attention.
@@ -353,6 +353,9 @@ class TextClassifier(FineTuned):
                 problem.labels.names,
                 self.threshold,
             )
+            if len(problem.labels.names) > LISTED:  # a log has a line for each evaluation
+                chosen = {self.metric: metrics[self.metric]} if self.metric in metrics else {}
+                metrics = {**of_the_whole(metrics), **chosen}
             return loss.item(), metrics
 
         return judge
