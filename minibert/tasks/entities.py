@@ -100,9 +100,7 @@ def _units(
     return units
 
 
-def _place(
-    item: TextOrWords, pieces: WordPieces, first: int, last: int
-) -> tuple[int, int, str]:
+def _place(item: TextOrWords, pieces: WordPieces, first: int, last: int) -> tuple[int, int, str]:
     """(start, end, text) of some pieces."""
     word, last_word = pieces.word_ids[first], pieces.word_ids[last]
     assert word is not None and last_word is not None  # they are of groups

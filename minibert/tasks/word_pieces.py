@@ -49,8 +49,8 @@ class WordPieces(NamedTuple):
         return chosen
 
     def of_pieces(self, of_rows: Sequence[np.ndarray]) -> np.ndarray:
-        """What was computed of the pieces of each row, (pieces, width) -> of all pieces, (n, width),
-        each as the window that it is read in has it."""
+        """What was computed of the pieces of each row, (pieces, width) -> of all pieces, (n,
+        width), each as the window that it is read in has it."""
         if len(of_rows) == 1:
             return of_rows[0]
         chosen = self.windows_of_pieces()
@@ -87,23 +87,25 @@ def cut(tokenizer: Tokenizer, item: TextOrWords, max_length: int, stride: int) -
 def item_parts(item: Any, position: int) -> Sequence[str]:
     """The strings of an item: a text, or a list of words. Raises `ValueError` for what is neither,
     with its position among the items."""
+    name = f"text {position}"
     if isinstance(item, str):
-        return (check_text(item, f"text {position}"),)
+        return (check_text(item, name),)
     if isinstance(item, tuple):
         raise ValueError(
-            f"text {position} is a tuple, which would be a text and its pair; give a string, or a "
-            "list of words"
+            f"{name} is a tuple, which would be a text and its pair; give a string, or a list of "
+            "words"
         )
-    return checked_words(item, f"text {position}")
+    return checked_words(item, name, "a string, or a list of words")
 
 
-def checked_words(words: Any, name: str) -> list[str]:
+def checked_words(words: Any, name: str, instead: str = "a list of words") -> list[str]:
     """The words of a sentence. Raises `ValueError` naming the first that is none; name: what the
-    sentence is called there."""
+    sentence is called there. instead: what is taken."""
     if isinstance(words, str) or not (
         isinstance(words, Sequence) or (isinstance(words, np.ndarray) and words.ndim == 1)
     ):
-        raise ValueError(f"{name} is {shown(words)}, of type {type(words).__name__}; give a list of words")
+        kind = type(words).__name__
+        raise ValueError(f"{name} is {shown(words)}, of type {kind}; give {instead}")
     for place, word in enumerate(words):
         if not check_text(word, f"{name}, word {place}").strip():
             raise ValueError(f"{name}, word {place} is {shown(word)}, which is empty; leave it out")

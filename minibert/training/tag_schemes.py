@@ -122,35 +122,47 @@ class Scheme:
             before = tag
         return found
 
-    def metrics(self, truth: Sentences, predicted: Sentences) -> dict[str, float]:
-        """f1, precision and recall of entities, those of each type as "f1:TYPE", and the accuracy
-        of words; of plain labels accuracy alone.
+    def metrics(
+        self, truth: Sentences, predicted: Sentences, labels: Iterable[str]
+    ) -> dict[str, float]:
+        """f1, precision and recall of entities and their means over the types, then the accuracy of
+        words, then those of each type, as "f1:TYPE". labels: those of the model.
 
-        An entity is found if type, start and end are right. What is undefined is 0. The same as
-        seqeval's in its default mode.
+        An entity is found if type, start and end are right. What is undefined is 0; a type that
+        does not occur is left out of the means. The same as seqeval's in its default mode.
         """
-        both = [*zip(truth, predicted, strict=True)]
-        right = sum(a == b for one, other in both for a, b in zip(one, other, strict=True))
-        accuracy = {"accuracy": right / max(1, sum(map(len, truth)))}
-        if self.name == "plain":
-            return accuracy
         wanted, given, found = Counter[str](), Counter[str](), Counter[str]()
-        for tags, guesses in both:
+        right = 0
+        for tags, guesses in zip(truth, predicted, strict=True):
+            right += sum(a == b for a, b in zip(tags, guesses, strict=True))
             there, told = set(self.chunks(tags)), set(self.chunks(guesses))
             for counter, chunks in ((wanted, there), (given, told), (found, there & told)):
                 counter.update(chunk.label for chunk in chunks)
-        totals = (found.total(), given.total(), wanted.total())
-        metrics = {**_shares("", *totals), **accuracy}
-        for label in sorted(wanted | given):
-            metrics |= _shares(f":{label}", found[label], given[label], wanted[label])
-        return metrics
+        types = self.types(labels)
+        by_type = {t: _shares(found[t], given[t], wanted[t]) for t in types}
+        met = [by_type[t] for t in types if wanted[t] or given[t]]
+        whole = _shares(found.total(), given.total(), wanted.total())
+        means = {
+            f"{name}_macro": sum(each[name] for each in met) / max(1, len(met)) for name in whole
+        }
+        accuracy = right / max(1, sum(map(len, truth)))
+        return {
+            **whole,
+            **means,
+            "accuracy": accuracy,
+            **{f"{name}:{t}": by_type[t][name] for name in whole for t in types},
+        }
+
+    def types(self, labels: Iterable[str]) -> list[str]:
+        """The types of entities of a model with these labels, sorted."""
+        return sorted({self.split(label)[1] for label in labels if label != OUTSIDE})
 
 
-def _shares(of: str, found: int, given: int, wanted: int) -> dict[str, float]:
+def _shares(found: int, given: int, wanted: int) -> dict[str, float]:
     return {
-        f"f1{of}": 2 * found / max(1, given + wanted),
-        f"precision{of}": found / max(1, given),
-        f"recall{of}": found / max(1, wanted),
+        "f1": 2 * found / max(1, given + wanted),
+        "precision": found / max(1, given),
+        "recall": found / max(1, wanted),
     }
 
 
