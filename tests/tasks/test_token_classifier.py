@@ -34,6 +34,27 @@ HELD = (WORDS[:6], TAGS[:6])
 POS = [["VERB" if word == "visited" else "NAME" for word in words] for words in WORDS]
 
 
+# A vocabulary of what the sentences need, for steps that take milliseconds.
+PIECES = "[PAD] [UNK] [CLS] [SEP] [MASK] . u s the visited marx new york rome rey ##k ##ja ##vik"
+PIECES += " karl ang ##ela zine ##dine a una ##fford ##able"
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """The folder of a tiny encoder, its tokenizer beside it."""
+    folder = tmp_path_factory.mktemp("start") / "model"
+    still = {"hidden_dropout_prob": 0.0, "vocab_size": len(PIECES.split())}
+    small_model(num_hidden_layers=1, **still).bert.save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(PIECES.split()) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer(start):
+    return minibert.Tokenizer.from_pretrained(start)
+
+
 def new(start, **changes):
     settings = {"model": start, "epochs": 1, "batch_size": 8, "lr": 1e-4, "device": "cpu"}
     return TokenClassifier(**{**settings, **changes})
@@ -42,8 +63,7 @@ def new(start, **changes):
 @pytest.fixture(scope="module")
 def learned(start):
     """A tagger that has learned these sentences."""
-    tagger = new(start, epochs=6, lr=2e-3, weight_decay=0.0)
-    return tagger.fit(WORDS, TAGS, HELD)
+    return new(start, epochs=8, batch_size=6, lr=2e-2).fit(WORDS, TAGS, HELD)
 
 
 def test_it_learns_and_its_score_is_that_of_seqeval(learned):
@@ -93,7 +113,7 @@ def test_saved_it_finds_the_same_entities_here_and_in_transformers(learned, tmp_
     for line in (
         "pipeline_tag: token-classification",
         "transformers opens it as BertForTokenClassification.",
-        "24 texts for training: 162 words, 48 entities (PER 24, LOC 24). 6 for development.",
+        f"24 texts for training: {sum(map(len, WORDS))} words, 48 entities (PER 24, LOC 24). 6 for",
         "| PER | 1.0000 |",
         "Sentences about travel.",
     ):
@@ -163,7 +183,7 @@ def test_each_word_is_labelled_once_at_its_first_piece(tokenizer, max_length, st
     )
     sentences, labels = labelled(tokenizer, words, tags, max_length, stride)
     assert [labels.names[i] for i in sentences.tags()[0]] == tags[0]
-    firsts = {tokenizer.ids[token] for token in ("una", "[UNK]", "rey", "a")}
+    firsts = {tokenizer.ids[piece] for piece in ("una", "[UNK]", "rey", "a")}
     for rows, of_rows in zip(sentences.rows, sentences.labels, strict=True):
         assert (len(rows) > 1) == (max_length < 40)
         for row, ids in zip(rows, of_rows, strict=True):
