@@ -28,7 +28,6 @@ from minibert.tasks.problems import Problem
 
 logger = logging.getLogger(__name__)
 
-
 HeadT = TypeVar("HeadT", bound=LabelledHead)
 
 

@@ -11,6 +11,7 @@ from minibert.tasks.labels import Labels
 from minibert.tasks.word_pieces import checked_words, cut
 from minibert.text.inputs import check_text, listed
 from minibert.tokenizer import Tokenizer
+from minibert.training.results import LISTED
 from minibert.training.tag_schemes import Scheme
 from minibert.training.tags import TaggedSentences
 
@@ -110,6 +111,16 @@ def contents(tags: Sequence[Words], scheme: Scheme) -> str:
     else:
         counts = Counter(chunk.label for each in tags for chunk in scheme.chunks(each))
         words += f", {counts.total()} entities"
-    told = [f"{label} {number}" for label, number in counts.most_common(20)]
-    more = f" and {len(counts) - 20} kinds more" if len(counts) > 20 else ""
-    return f"{words} ({', '.join(told)}{more})"
+    told = [f"{label} {number}" for label, number in counts.most_common()]
+    return f"{words} ({_first(told)})"
+
+
+def purpose(labels: Sequence[str]) -> str:
+    """What a model with these labels does, for a model card."""
+    return f"to tag words: {_first(labels)}"
+
+
+def _first(items: Sequence[str]) -> str:
+    """The items, of very many the first."""
+    more = f" and {len(items) - LISTED} more" if len(items) > LISTED else ""
+    return ", ".join(items[:LISTED]) + more

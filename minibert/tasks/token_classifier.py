@@ -34,6 +34,7 @@ from minibert.tasks.tagged_words import (
     check_known,
     contents,
     in_rows,
+    purpose,
     sentences_and_tags,
 )
 from minibert.tasks.word_pieces import TextOrWords, WordPieces, checked_words, cut, item_parts
@@ -177,7 +178,7 @@ class TokenClassifier(FineTuned):
             held_out=0 if held_out is None else len(held_out),
             report=None if held_out is None else report,
             title="Token classifier",
-            purpose=f"to tag words: {', '.join(labels.names)}",
+            purpose=purpose(labels.names),
             pipeline_tag="token-classification",
             architecture="BertForTokenClassification",
         )
@@ -221,9 +222,8 @@ class TokenClassifier(FineTuned):
         words, tags = sentences_and_tags(words, tags)
         labels = Labels(self.classes_)
         check_known(tags, labels, "tags")
-        model, max_length = self._engine.optimized(self.model_), self._max_length()
-        sentences = in_rows(self.tokenizer_, words, tags, labels, max_length, self.stride)
-        logits = sentences.logits(model, self.tokenizer_)
+        sentences = in_rows(self.tokenizer_, words, tags, labels, *self._windows())
+        logits = sentences.logits(self._engine.optimized(self.model_), self.tokenizer_)
         return report_of(sentences, logits, Scheme.of_labels(labels.names), labels.names)
 
     @classmethod
@@ -266,7 +266,7 @@ class TokenClassifier(FineTuned):
         )
         self.classes_ = labels.classes
         self._open(dir_or_name, folder, model, max_length, precision)
-        self._max_length()
+        self._windows()
         return self
 
     def _check_settings(self) -> None:
@@ -274,12 +274,12 @@ class TokenClassifier(FineTuned):
         check_choice("aggregation", self.aggregation, AGGREGATIONS)
         check_stride(self.stride)
 
-    def _max_length(self) -> int:
-        """Tokens of a row. Raises `ValueError` for settings by which texts cannot be read."""
-        max_length = self._limit(self.model_.config.max_length)
+    def _windows(self) -> tuple[int, int]:
+        """Tokens of a row, and how many of them two windows share. Raises `ValueError` for settings
+        by which texts cannot be read."""
         check_choice("aggregation", self.aggregation, AGGREGATIONS)
-        check_stride(self.stride, max_length - 2)
-        return max_length
+        max_length = self._limit(self.model_.config.max_length)
+        return max_length, check_stride(self.stride, max_length - 2)
 
     def _stream(
         self,
@@ -289,17 +289,14 @@ class TokenClassifier(FineTuned):
         """The fitted model as it stands, for texts to go through. answer: from a text, its pieces
         and the (n, L) probabilities of these."""
         self._check_fitted()
-        model, tokenizer, max_length = (
-            self._engine.optimized(self.model_),
-            self.tokenizer_,
-            self._max_length(),
-        )
+        max_length, stride = self._windows()
+        model, tokenizer = self._engine.optimized(self.model_), self.tokenizer_
 
         def compute(batch: Batch) -> list[Tensor]:
             return [row[1:-1].float().softmax(dim=-1) for row in of_rows(model, batch)]
 
         def encode(texts: list[Any]) -> list[Encoded[WordPieces]]:
-            pieces = [cut(tokenizer, text, max_length, self.stride) for text in texts]
+            pieces = [cut(tokenizer, text, max_length, stride) for text in texts]
             return [Encoded(each.rows(tokenizer), each) for each in pieces]
 
         return AnswerStream(
@@ -332,6 +329,12 @@ class TokenClassifier(FineTuned):
                 f"the trained model tags every word {self.classes_.tolist()[int(found)]!r}, so it "
                 "has learned nothing; try a lower lr, more epochs, another seed or more data"
             )
+
+    def __sklearn_tags__(self) -> Any:
+        """A sentence has many tags, and so no class by which folds could be stratified."""
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = tags.classifier_tags = None
+        return tags
 
 
 def _words_only(item: Any, position: int) -> list[str]:

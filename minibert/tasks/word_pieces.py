@@ -98,7 +98,9 @@ def item_parts(item: Any, position: int) -> Sequence[str]:
     return checked_words(item, name, "a string, or a list of words")
 
 
-def checked_words(words: Any, name: str, instead: str = "a list of words") -> list[str]:
+def checked_words(
+    words: Any, name: str, instead: str = "a list of words, such as text.split()"
+) -> list[str]:
     """The words of a sentence. Raises `ValueError` naming the first that is none; name: what the
     sentence is called there. instead: what is taken."""
     if isinstance(words, str) or not (

@@ -6,6 +6,7 @@ long for a row is read in windows, and each of its words is labelled in one of t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minibert._checks import IGNORED, check_token_labels
+from minibert._checks import IGNORED, check_token_labels, shown
 from minibert.engine.host import placed, send
 from minibert.engine.rows import Batch, compute_each
 from minibert.heads import BertForTokenClassification
@@ -22,7 +23,12 @@ from minibert.model import at_least_fp32
 from minibert.tokenizer import Row, Tokenizer
 from minibert.training.batches import Example, Examples, RandomOrder
 from minibert.training.history import Evaluation
-from minibert.training.metrics import OF_A_CLASS, check_metric, classification_metrics
+from minibert.training.metrics import (
+    OF_A_CLASS,
+    check_metric,
+    classification_metrics,
+    of_the_whole,
+)
 from minibert.training.results import ClassResult, Report
 from minibert.training.tag_schemes import Scheme
 
@@ -128,18 +134,18 @@ def report_of(
         return Report.of("single_label_classification", np.concatenate(tags), scores, labels)
     metrics = judge(0, sentences, logits, scheme, labels).metrics
     chunks = [scheme.chunks([labels[i] for i in ids]) for ids in tags]
-    support = [chunk.label for each in chunks for chunk in each]
+    support = Counter(chunk.label for each in chunks for chunk in each)
     types = scheme.types(labels)
     return Report(
         "single_label_classification",
         len(sentences),
         tuple(types),
-        {name: value for name, value in metrics.items() if ":" not in name},
+        of_the_whole(metrics),
         tuple(
             ClassResult(
                 each,
                 **{name: metrics[f"{name}:{each}"] for name in OF_A_CLASS},
-                support=support.count(each),
+                support=support[each],
             )
             for each in types
         ),
@@ -151,8 +157,11 @@ def check_tag_metric(name: object, scheme: Scheme, labels: Sequence[str]) -> Non
     if scheme.name == "plain":
         check_metric(name, "single_label_classification", labels)
         return
-    allowed = ("loss", *scheme.metrics([], [], labels))
-    if name not in allowed:
+    metrics = scheme.metrics([], [], labels)
+    if name not in ("loss", *metrics):
+        of_a_type = (f"{each}:TYPE" for each in OF_A_CLASS)
         raise ValueError(
-            f"metric is {name!r}; for entities of these tags it must be one of {', '.join(allowed)}"
+            f"metric is {shown(name)}; for entities it must be one of "
+            f"{', '.join(('loss', *of_the_whole(metrics), *of_a_type))}, of the types "
+            f"{shown(scheme.types(labels))}"
         )

@@ -8,6 +8,7 @@ import seqeval.metrics
 import torch
 import transformers
 from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
 
 import minibert
 from minibert._checks import IGNORED
@@ -211,7 +212,7 @@ def test_the_best_is_chosen_by_the_metric_that_was_named(start):
     tagger = new(start, metric="f1:LOC", keep_best=True, epochs=2, lr=1e-3).fit(WORDS, TAGS, HELD)
     best = max(each.metrics["f1:LOC"] for each in tagger.history_.evaluations)
     assert tagger.history_.best.metrics["f1:LOC"] == best
-    with pytest.raises(ValueError, match="metric is 'f1:ORG'; for entities .* f1:LOC, f1:PER"):
+    with pytest.raises(ValueError, match=r"metric is 'f1:ORG'; for entities .*\['LOC', 'PER'\]"):
         new(start, metric="f1:ORG").fit(WORDS, TAGS)
 
 
@@ -219,6 +220,11 @@ def test_scikit_learn_clones_it(start):
     tagger = new(start, aggregation="max", stride=7)
     assert clone(tagger).get_params() == tagger.get_params()
     assert {"aggregation", "stride", "lr"} <= tagger.get_params().keys()
+
+
+def test_scikit_learn_cross_validates_it(start):
+    scores = cross_val_score(new(start), WORDS, TAGS, cv=2)
+    assert len(scores) == 2 and all(0 <= score <= 1 for score in scores)
 
 
 @pytest.mark.parametrize(
