@@ -51,7 +51,7 @@ def entities(
     their tags; "first", "average" and "max", neighbouring words that are.
     """
     if aggregation in ("none", "simple"):
-        groups = [[i] for i, word in enumerate(pieces.word_ids) if word is not None]
+        groups = [[i] for i in pieces.visible()]
     else:
         groups = pieces.groups()
     scheme = Scheme.of_labels(labels)

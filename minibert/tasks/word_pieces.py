@@ -58,6 +58,14 @@ class WordPieces(NamedTuple):
         before = np.cumsum([0, *(len(each) for each in of_rows[:-1])])  # pieces of earlier rows
         return np.concatenate(of_rows)[before[chosen] + np.arange(len(self.ids)) - begin[chosen]]
 
+    def visible(self) -> list[int]:
+        """The pieces that are more than the space before a word."""
+        return [
+            i
+            for i, word in enumerate(self.word_ids)
+            if word is not None and self.places[i][1] > self.words[word][0]
+        ]
+
     def groups(self) -> list[list[int]]:
         """The pieces of each word that has any, in order."""
         with_word = [i for i, word in enumerate(self.word_ids) if word is not None]
@@ -74,7 +82,7 @@ def cut(tokenizer: Tokenizer, item: TextOrWords, max_length: int, stride: int) -
     pieces = tokenizer.backend.pieces(text)
     ids = [tokenizer.ids[piece.token] for piece in pieces]
     places = [(piece.start, piece.end) for piece in pieces]
-    word_ids = words_of([start for start, _ in places], words)
+    word_ids = words_of(text, places, words)
     missing = set(range(len(words))) - set(word_ids) if not isinstance(item, str) else ()
     for word in sorted(missing):
         place = next((i for i, other in enumerate(word_ids) if (other or 0) > word), len(ids))

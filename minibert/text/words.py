@@ -72,12 +72,18 @@ def joined(words: Iterable[str]) -> tuple[str, list[Span]]:
     return " ".join(words), spans
 
 
-def words_of(starts: Sequence[int], spans: Sequence[Span]) -> list[int | None]:
-    """The word that each piece belongs to, by the place where the piece starts.
+def words_of(text: str, places: Iterable[Span], spans: Sequence[Span]) -> list[int | None]:
+    """The word that each piece belongs to, by their places in the text; None of white space.
 
-    It is the first that ends behind that place: a piece may begin with the space before its word,
-    or be nothing else. After the last word there is none.
+    A piece may begin with the space before its word. It may also be nothing else than that single
+    space, as byte-level and Unigram tokenizers have it for a word that begins with a rare sign, and
+    then it is the word's first piece.
     """
     ends = [end for _, end in spans]
-    places = (bisect_right(ends, start) for start in starts)
-    return [place if place < len(ends) else None for place in places]
+    found: list[int | None] = []
+    for start, end in places:
+        word = bisect_right(ends, start)
+        begin = spans[word][0] if word < len(spans) else len(text) + 1
+        its_space = end == begin and text[start:end] in ("", " ")
+        found.append(word if end > begin or its_space else None)
+    return found

@@ -1,13 +1,14 @@
 """Entities of texts, compared with transformers' TokenClassificationPipeline."""
 
 import copy
+import random
 
 import numpy as np
 import pytest
 import transformers
 
 from minibert import Tokenizer
-from minibert.tasks.entities import AGGREGATIONS, entities
+from minibert.tasks.entities import AGGREGATIONS, entities, word_tags
 from minibert.tasks.token_classifier import TokenClassifier
 from minibert.tasks.word_pieces import cut
 from minibert.text.words import joined, word_spans
@@ -149,17 +150,49 @@ def test_every_given_word_has_a_tag_even_one_the_tokenizer_sees_nothing_of(tagge
     assert list(map(len, tagger.predict_tags([words, []]))) == [5, 0]
 
 
-@pytest.mark.parametrize("name", ["RobertaTokenizer", "XLMRobertaTokenizer", "AlbertTokenizer"])
+KINDS = ["RobertaTokenizer", "XLMRobertaTokenizer", "AlbertTokenizer"]
+ODD = "aAbé .,'’-\u200b\xad\n\t\xa0北한ß😀👍🏽\u0301U.S.&@_[MASK]</s>12½ﬁ\u2028\ufe0f#İ"
+
+
+@pytest.mark.parametrize("name", ["BertTokenizer", *KINDS])
+def test_whatever_the_text_every_part_of_it_is_found_where_it_stands(name, tokenizer, tmp_path):
+    if name in KINDS:
+        tokenizer = Tokenizer.from_pretrained(kinds.write_folder(tmp_path / "kind", name))
+    generator = random.Random(0)
+    scores = np.random.default_rng(0).random((400, 5), dtype=np.float32)
+    for _ in range(60):
+        text = "".join(generator.choices(ODD, k=generator.randint(0, 30)))
+        words = [word for word in text.split(" ") if word.strip()]
+        for item in (text, words):
+            pieces = cut(tokenizer, item, generator.choice([8, 200]), 3)
+            for aggregation in AGGREGATIONS:
+                places = entities(item, pieces, scores[: len(pieces.ids)], LABELS, aggregation)
+                assert places == sorted(places, key=lambda entity: entity.start)
+                for entity in places:
+                    part = item[entity.start : entity.end]
+                    assert entity.text == (part if item is text else " ".join(part))
+                    assert entity.text and entity.text == entity.text.strip(" ")
+        tags = word_tags(pieces, scores[: len(pieces.ids)], LABELS, "first")
+        assert len(tags) == len(words)
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_other_tokenizers_find_the_same_words(name, tmp_path):
     """Their pieces may begin with a space, or be nothing else; no entity does."""
     tokenizer = Tokenizer.from_pretrained(kinds.write_folder(tmp_path / "kind", name))
-    text = " Angela met  the U.S. (in May) yesterday's"
+    text = " Angela met\n\n the  U.S.\n(in 😀May) yesterday's"
     words = [text[start:end] for start, end in word_spans(text)]
     pieces = cut(tokenizer, text, 200, 8)
     labels = [f"B-{i}" for i in range(len(words))]
-    scores = np.eye(len(words), dtype=np.float32)[[w or 0 for w in pieces.word_ids]]
-    found = [entity.text for entity in entities(text, pieces, scores, labels, "first")]
-    assert found == words
+    scores = np.eye(len(words), dtype=np.float32)[[word or 0 for word in pieces.word_ids]]
+    found = entities(text, pieces, scores, labels, "first")
+    assert [entity.text for entity in found] == words
+    for aggregation in ("none", "simple"):
+        parts = entities(text, pieces, scores, labels, aggregation)
+        assert all(part.text and part.text == part.text.strip() for part in parts)
+        assert {int(part.label.removeprefix("B-")) for part in parts} == {*range(len(words))}
+    firsts = [pieces.places[group[0]] for group in pieces.groups()]
+    assert not [text[start:end] for start, end in firsts if "\n" in text[start:end]]
 
 
 @pytest.mark.parametrize(("max_length", "stride"), [(12, 4), (7, 0), (9, 6)])
