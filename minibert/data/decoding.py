@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import codecs
+from pathlib import Path
+
+from minibert.checkpoint.schema import in_file
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -39,6 +42,16 @@ def decoded(data: bytes) -> str:
             "the mark that says so, convert it:  iconv -f utf-16le -t utf-8 old.csv > new.csv"
         )
     return text
+
+
+def file_text(file: Path) -> str:
+    """The text of a file. Raises `OSError` and `ValueError` naming it."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise type(error)(f"{file} cannot be read: {error.strerror or error}") from error
+    with in_file(file):
+        return decoded(data)
 
 
 def _not_decoded(error: UnicodeDecodeError, encoding: str) -> str:

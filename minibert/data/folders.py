@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minibert._checks import shown, warn
-from minibert.checkpoint.schema import in_file
-from minibert.data.decoding import decoded
+from minibert.data.decoding import file_text
 
 # What the part to evaluate on is called, the most fitting first. MNLI has two of them.
 DEVELOPMENT = ("dev", "validation", "valid", "val", "dev_matched", "test")
@@ -51,7 +50,7 @@ def text_files(folder: Path) -> TextFiles:
         if not texts:
             raise ValueError(f"{folder}: the folder {shown(label)} has no .txt files; take it out")
         other += len(inside) - len(texts)
-        rows += [(_text(folder / label / name), label) for name in texts]
+        rows += [(file_text(folder / label / name), label) for name in texts]
         files += [f"{label}/{name}" for name in texts]
     if len(labels) < len(named):
         without = ", ".join(name for name in named if name not in labels)
@@ -84,12 +83,3 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise type(error)(f"{folder} cannot be read: {error.strerror or error}") from error
-
-
-def _text(file: Path) -> str:
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise type(error)(f"{file} cannot be read: {error.strerror or error}") from error
-    with in_file(file):
-        return decoded(data)

@@ -19,5 +19,6 @@ python_backends  ours
 rust             the Rust library's
 truncation       what stays of a text that is too long
 windows          such a text in pieces that overlap
+words            the words of a text, as data sets of tagged words have them
 writing          the files that transformers reads
 """

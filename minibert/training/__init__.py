@@ -13,6 +13,8 @@ signals     Ctrl-C and SIGTERM, noted
 ranks       several processes that train one model
 finetune    a classifier: which of its weights learn, and how it is evaluated on the way
 frozen      a head on an encoder that is not trained
+tags        the tag of each word: its loss, and how good a model is at it
+tag_schemes tags that mark entities, and how many of these were found
 metrics     how good predictions are, in the numbers that people report
 results     predictions class by class, their confusion and calibration: text, Markdown, JSON
 report      pictures: the learning curve, confusion, calibration

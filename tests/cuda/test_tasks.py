@@ -1,10 +1,11 @@
-"""What users call, on a GPU: the classifier and the encoder of texts, as they are on the CPU."""
+"""What users call, on a GPU: classifier, tagger and encoder of texts, as they are on the CPU."""
 
 import numpy as np
 import pytest
 
 from minibert import TextClassifier, TextEncoder
 from minibert.engine import rows, streams
+from minibert.tasks.token_classifier import TokenClassifier
 from tests.conftest import TEXTS
 from tests.cuda.conftest import everywhere
 
@@ -77,6 +78,24 @@ def test_windows_and_batches_change_nothing(classifier, device, monkeypatch):
     monkeypatch.setitem(rows.BATCH_TOKENS, device.type, 24)
     for texts in (TEXTS, iter(TEXTS)):
         assert np.abs(classifier.predict_proba(texts) - wanted).max() <= 1e-4
+
+
+def test_the_tagger_learns_and_finds_on_the_device_what_it_finds_on_the_cpu(
+    start, device, tmp_path
+):
+    words = [text.split() for text in TEXTS]
+    tags = [["B-NUMBER" if word.isdigit() else "O" for word in each] for each in words]
+    settings = dict(epochs=15, lr=5e-3, batch_size=8, max_length=8, stride=2, device=str(device))
+    tagger = TokenClassifier(start, **settings).fit(words, tags, (words[:8], tags[:8]))
+    assert tagger.score(words, tags) >= 0.9
+    tagger.save(tmp_path / "tagger")
+    settings = dict(device="cpu", max_length=8, stride=2)
+    wanted = TokenClassifier.load(tmp_path / "tagger", **settings).predict(TEXTS)
+    got = tagger.predict(TEXTS)
+    assert any(got)
+    assert [[e[:3] for e in each] for each in got] == [[e[:3] for e in each] for each in wanted]
+    scores = [[entity.score for each in found for entity in each] for found in (got, wanted)]
+    assert np.abs(np.subtract(*scores)).max() <= NEAR["fp32"]
 
 
 @everywhere

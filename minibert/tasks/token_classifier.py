@@ -1,0 +1,351 @@
+"""TokenClassifier: the entities of a text, or a tag for each word.
+
+Paper: Devlin et al. 2019, section 5.3; reference: the token-classification pipeline of
+transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minibert._checks import shown, warn
+from minibert.checkpoint.arguments import check_choice, whole_number
+from minibert.checkpoint.files import CONFIG
+from minibert.checkpoint.hub import find_folder
+from minibert.checkpoint.schema import in_file
+from minibert.engine.rows import Batch
+from minibert.engine.rule import Precision
+from minibert.engine.streams import AnswerStream, Encoded, find_device
+from minibert.heads import BertForTokenClassification
+from minibert.tasks.entities import AGGREGATIONS, Aggregation, Entity, entities, word_tags
+from minibert.tasks.finetuned import FineTuned, check_load
+from minibert.tasks.labels import Labels
+from minibert.tasks.settings import told
+from minibert.tasks.starting import sort_outputs, starting_head
+from minibert.tasks.tagged_words import (
+    Words,
+    check_known,
+    contents,
+    in_rows,
+    purpose,
+    sentences_and_tags,
+)
+from minibert.tasks.word_pieces import TextOrWords, WordPieces, checked_words, cut, item_parts
+from minibert.text.windows import STRIDE, check_stride
+from minibert.training.finetune import finetune
+from minibert.training.history import Evaluation
+from minibert.training.loop import run_arguments
+from minibert.training.results import Report
+from minibert.training.tag_schemes import Scheme
+from minibert.training.tags import (
+    TaggedSentences,
+    Tagging,
+    check_tag_metric,
+    judge,
+    of_rows,
+    report_of,
+)
+
+ResultT = TypeVar("ResultT")
+_TRAINED_ONES = "checkpoints of BertForTokenClassification have one, such as dslim/bert-base-NER"
+
+
+@dataclass(eq=False, kw_only=True)
+class TokenClassifier(FineTuned):
+    """A tagger of words: BERT or one of its variants with `BertForTokenClassification`.
+
+    It learns from sentences, lists of words, and their tags: names of entities in one of the
+    schemes IOB2, IOB1 or BIOES ("B-PER", "I-PER", "O"), or a label for each word, such as its part
+    of speech. `model` is what to start from; the settings that all tasks share are explained at
+    `TextClassifier`. Sentences too long for a row are read in windows that share `stride` tokens,
+    and each token counts in the one where it stands farthest from a cut: nothing is left out.
+
+    aggregation says what an entity is made of, in the words of transformers' pipeline. By default
+    the tag of a word is that of its "first" piece, the only one that training looks at; "average"
+    takes the best mean of the pieces' scores, "max" the best score of a piece. "simple" knows no
+    words and may tag a word's pieces differently, and "none" gives the tags of the pieces alone.
+    The results are the pipeline's, except that
+    - words are those of `minibert.text.words`, as data sets have them, and not BERT's, which end at
+      every mark: U.S., AT&T and Franco-German are one word each;
+    - of given words, start and end are numbers of words, so that item[start:end] is the entity in
+      any case;
+    - E- and S- of BIOES end an entity;
+    - where windows overlap no entity is found twice or chosen by its length.
+
+    After `fit` or `load`: `classes_`, the tags; `model_`, `tokenizer_`; `history_` after `fit`.
+
+    >>> from minibert.tasks.token_classifier import TokenClassifier
+    >>> TokenClassifier("minilm-l6", aggregation="max").aggregation
+    'max'
+    """
+
+    aggregation: Aggregation = field(
+        default="first", metadata=told("how tokens make an entity, as in transformers' pipeline")
+    )
+    stride: int = field(default=STRIDE, metadata=told("tokens that two windows share"))
+
+    model_class = BertForTokenClassification
+    _EXAMPLES = "sentences"
+
+    @torch.inference_mode(False)
+    def fit(
+        self,
+        words: Iterable[Words],
+        tags: Iterable[Words],
+        validation: tuple[Iterable[Words], Iterable[Words]] | None = None,
+        *,
+        folder: str | Path | None = None,
+        resume: bool = False,
+        save_every: int = 500,
+    ) -> TokenClassifier:
+        """Fine-tune the model on sentences, lists of words, with a tag for each word.
+
+        The rest is as for `TextClassifier.fit`. Of entities f1 is what counts, where metric is
+        None: that of seqeval; of other tags accuracy. Raises `ValueError` naming the sentence and
+        the word whose tag is of no scheme, or, in validation, not in the training data.
+        """
+        words, tags = sentences_and_tags(words, tags)
+        held = None if validation is None else _sentences_and_tags(validation)
+        recipe = self._recipe(len(words), held is not None)
+        run_arguments(folder, resume, save_every)
+        scheme = Scheme.of_sentences(tags, "tags")
+        labels = Labels.of(tag for sentence in tags for tag in sentence)
+        if held is not None:
+            check_known(held[1], labels, "validation tags")
+            scheme.check(held[1], "validation tags")
+        if self.metric is not None:
+            check_tag_metric(self.metric, scheme, labels.names)
+        start = self._start()
+        check_stride(self.stride, start.max_length - 2)
+        model, kept = starting_head(
+            BertForTokenClassification,
+            start.folder,
+            labels,
+            lambda config, found: found.same_as(labels),
+            self.weights,
+            int(self.seed),
+        )
+        if kept:
+            sort_outputs(model, labels.names)
+        model = model.to(start.device)
+        model.config = self._described(model.config)
+
+        def tagged(words: list[list[str]], tags: list[list[str]]) -> TaggedSentences:
+            return in_rows(start.tokenizer, words, tags, labels, start.max_length, self.stride)
+
+        training = tagged(words, tags)
+        task = Tagging(training.examples, start.tokenizer, int(self.batch_size), recipe.seed)
+        held_out = None
+        if held is not None:
+            held_out = tagged(*held)
+            task.settings["validation"] = held_out.examples.fingerprint  # it decides when to stop
+
+        def evaluate(step: int) -> Evaluation:
+            assert held_out is not None
+            logits = held_out.logits(model, start.tokenizer)
+            return judge(step, held_out, logits, scheme, labels.names)
+
+        self._tell_steps(recipe.epochs, len(words), task.steps_per_epoch)
+        history = finetune(
+            model,
+            task,
+            recipe,
+            None if held_out is None else evaluate,
+            trained_layers=self.trained_layers,
+            folder=folder,
+            resume=resume,
+            save_every=save_every,
+        )
+        self.classes_ = labels.classes
+        looked_at = training.some(256) if held_out is None else held_out
+        logits = looked_at.logits(model, start.tokenizer)
+        report = report_of(looked_at, logits, scheme, labels.names)
+        self._end(
+            start,
+            model,
+            recipe,
+            history,
+            classes={},
+            texts=len(words),
+            contents=contents(tags, scheme),
+            held_out=0 if held_out is None else len(held_out),
+            report=None if held_out is None else report,
+            title="Token classifier",
+            purpose=purpose(labels.names),
+            pipeline_tag="token-classification",
+            architecture="BertForTokenClassification",
+        )
+        self._check_scores(torch.cat(logits))
+        return self
+
+    def predict(self, texts: Iterable[TextOrWords]) -> list[list[Entity]]:
+        """The entities of each text, in order; `aggregation` says what makes one.
+
+        texts: strings, or lists of words, in a list or in anything that can be iterated, read as it
+        is needed: a generator, an open file. Raises `ValueError` for an item that is neither; the
+        entities of the texts before it are the error's attribute `finished`. An error of the
+        iterable itself has it, too, and so has Ctrl-C, for the work that was complete.
+        """
+        return self._stream(self._entities, item_parts).collect(texts)
+
+    def predict_tags(self, words: Iterable[list[str]]) -> list[list[str]]:
+        """The tag of each word of sentences, lists of words; where `aggregation` knows no words,
+        the one of its first piece. Errors as for `predict`."""
+        return self._stream(self._tags, _words_only).collect(words)
+
+    def stream(
+        self, texts: Iterable[TextOrWords], window: int | None = None
+    ) -> Iterator[tuple[TextOrWords, list[Entity]]]:
+        """Each text with its entities, as soon as they are known, for endless streams; window and
+        errors: as for `TextClassifier.stream`."""
+        if window is not None:
+            window = whole_number("window", window, 1)
+        return self._stream(self._entities, item_parts).stream(texts, window)
+
+    def score(self, words: Iterable[Words], tags: Iterable[Words]) -> float:
+        """F1 of the entities in sentences, 0 to 1, as seqeval counts it; of tags that mark none the
+        accuracy."""
+        metrics = self.evaluate(words, tags).metrics
+        return next(iter(metrics.values()))
+
+    def evaluate(self, words: Iterable[Words], tags: Iterable[Words]) -> Report:
+        """How good the tags of sentences are, type by type: see `training.results.Report`. A word's
+        tag is that of its first piece, as in training."""
+        self._check_fitted()
+        words, tags = sentences_and_tags(words, tags)
+        labels = Labels(self.classes_)
+        check_known(tags, labels, "tags")
+        sentences = in_rows(self.tokenizer_, words, tags, labels, *self._windows())
+        logits = sentences.logits(self._engine.optimized(self.model_), self.tokenizer_)
+        return report_of(sentences, logits, Scheme.of_labels(labels.names), labels.names)
+
+    @classmethod
+    def load(
+        cls,
+        dir_or_name: str | Path,
+        *,
+        max_length: int | None = None,
+        precision: Precision = "fp32",
+        device: str | None = None,
+        aggregation: Aggregation = "first",
+        stride: int = STRIDE,
+    ) -> TokenClassifier:
+        """Open any folder or hub model with a BertForTokenClassification, or a variant's.
+
+        max_length, precision, device: as for `TextClassifier.load`. Raises `ValueError` for a
+        checkpoint without that head.
+        """
+        check_load(max_length, precision)
+        find_device(device)
+        folder = find_folder(dir_or_name)
+        model = BertForTokenClassification.from_pretrained(folder)
+        report = model.load_report
+        assert report is not None  # it was just loaded
+        if report.newly_initialised:
+            raise ValueError(
+                f"{dir_or_name} has no trained head for tokens, only new weights for "
+                f"{report.told(report.newly_initialised)}; {_TRAINED_ONES}, or train one: "
+                f"TokenClassifier({str(dir_or_name)!r}).fit(words, tags)"
+            )
+        with in_file(folder / CONFIG):
+            labels = Labels.read(model.config)
+        self = cls(
+            model=dir_or_name,
+            precision=precision,  # type: ignore[arg-type]
+            device=device,
+            weights="loaded",
+            aggregation=aggregation,
+            stride=stride,
+        )
+        self.classes_ = labels.classes
+        self._open(dir_or_name, folder, model, max_length, precision)
+        self._windows()
+        return self
+
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        check_choice("aggregation", self.aggregation, AGGREGATIONS)
+        check_stride(self.stride)
+
+    def _windows(self) -> tuple[int, int]:
+        """Tokens of a row, and how many of them two windows share. Raises `ValueError` for settings
+        by which texts cannot be read."""
+        check_choice("aggregation", self.aggregation, AGGREGATIONS)
+        max_length = self._limit(self.model_.config.max_length)
+        return max_length, check_stride(self.stride, max_length - 2)
+
+    def _stream(
+        self,
+        answer: Callable[[Any, WordPieces, np.ndarray], ResultT],
+        parts: Callable[[Any, int], Any],
+    ) -> AnswerStream[Any, WordPieces, ResultT]:
+        """The fitted model as it stands, for texts to go through. answer: from a text, its pieces
+        and the (n, L) probabilities of these."""
+        self._check_fitted()
+        max_length, stride = self._windows()
+        model, tokenizer = self._engine.optimized(self.model_), self.tokenizer_
+
+        def compute(batch: Batch) -> list[Tensor]:
+            return [row[1:-1].float().softmax(dim=-1) for row in of_rows(model, batch)]
+
+        def encode(texts: list[Any]) -> list[Encoded[WordPieces]]:
+            pieces = [cut(tokenizer, text, max_length, stride) for text in texts]
+            return [Encoded(each.rows(tokenizer), each) for each in pieces]
+
+        return AnswerStream(
+            model,
+            tokenizer,
+            compute=compute,
+            max_length=max_length,
+            encode=encode,
+            answer=lambda text, pieces, rows: answer(text, pieces, pieces.of_pieces(rows)),
+            parts=parts,
+        )
+
+    def _entities(self, text: TextOrWords, pieces: WordPieces, scores: np.ndarray) -> list[Entity]:
+        return entities(text, pieces, scores, self.classes_.tolist(), self.aggregation)
+
+    def _tags(self, words: list[str], pieces: WordPieces, scores: np.ndarray) -> list[str]:
+        return word_tags(pieces, scores, self.classes_.tolist(), self.aggregation)
+
+    def _check_scores(self, logits: Tensor) -> None:
+        """Raise `FloatingPointError` for scores of words, (words, L), that are no numbers; warn if
+        all of them get the same tag."""
+        if not bool(logits.isfinite().all()):
+            raise FloatingPointError(
+                f"the trained model gives scores that are not finite; lower lr (now {self.lr}) and "
+                "train again"
+            )
+        found = logits.argmax(dim=1).unique()
+        if len(found) == 1:
+            warn(
+                f"the trained model tags every word {self.classes_.tolist()[int(found)]!r}, so it "
+                "has learned nothing; try a lower lr, more epochs, another seed or more data"
+            )
+
+    def __sklearn_tags__(self) -> Any:
+        """A sentence has many tags, and so no class by which folds could be stratified."""
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = tags.classifier_tags = None
+        return tags
+
+
+def _words_only(item: Any, position: int) -> list[str]:
+    return checked_words(item, f"sentence {position}")
+
+
+def _sentences_and_tags(validation: Any) -> tuple[list[list[str]], list[list[str]]]:
+    """The two parts of validation data. Raises `ValueError` for other than two."""
+    if not isinstance(validation, tuple | list) or len(validation) != 2:
+        raise ValueError(
+            f"validation is {shown(validation)}; give a tuple of two lists, (words, tags)"
+        )
+    words, tags = validation
+    return sentences_and_tags(words, tags, "validation ")
