@@ -12,6 +12,7 @@ speed       what makes a step fast, put in place from outside
 signals     Ctrl-C and SIGTERM, noted
 ranks       several processes that train one model
 finetune    a classifier: which of its weights learn, and how it is evaluated on the way
+spans       answers in a text: what a row's loss is
 frozen      a head on an encoder that is not trained
 metrics     how good predictions are, in the numbers that people report
 results     predictions class by class, their confusion and calibration: text, Markdown, JSON
