@@ -109,12 +109,17 @@ class Pretrained(nn.Module, Generic[ConfigT]):
         Raises `FileNotFoundError` when there is no such model and `ValueError` when it is of
         another family, its files are damaged or its weights are not numbers.
         """
-        folder = find_folder(dir_or_name)
-        config = read_config(folder, cls.config_class.from_dict)
-        tensors = read_weights(folder)
-        model = cls._load(config, tensors, str(folder), allow_nonfinite=allow_nonfinite)
+        model = cls.opened(find_folder(dir_or_name), allow_nonfinite=allow_nonfinite)
         model.warn_of_new_weights()
         return model
+
+    @classmethod
+    def opened(cls, folder: Path, *, allow_nonfinite: bool = False) -> Self:
+        """As `from_pretrained`, but silent about weights that are new: its `load_report` has
+        them."""
+        config = read_config(folder, cls.config_class.from_dict)
+        tensors = read_weights(folder)
+        return cls._load(config, tensors, str(folder), allow_nonfinite=allow_nonfinite)
 
     @property
     def device(self) -> torch.device:
