@@ -71,7 +71,7 @@ class FillMask(Trained[BertForMaskedLM]):
     @property
     def mask_token(self) -> str:
         """What a text has in place of the token to be found: [MASK], or <mask>."""
-        return self.tokenizer.vocabulary.mask_token
+        return self.tokenizer.mask_token
 
     def predict(
         self, texts: Iterable[str], top_k: int = 5, targets: Iterable[str] | None = None
@@ -110,7 +110,7 @@ class FillMask(Trained[BertForMaskedLM]):
         if targets is None and top_k > len(candidates):
             raise ValueError(f"top_k is {top_k}; the vocabulary has {len(candidates)} tokens")
         top_k = min(top_k, len(candidates))
-        model, mask = self._engine.optimized(self.model), self.tokenizer.ids[self.mask_token]
+        model, mask = self._engine.optimized(self.model), self.tokenizer.mask_token_id
         every = len(candidates) == model.config.vocab_size
         columns = torch.tensor(candidates, device=model.device)  # (K,)
 
@@ -180,20 +180,13 @@ class FillMask(Trained[BertForMaskedLM]):
     def _encoded(self, ids: list[int]) -> Encoded[Blanks]:
         """The row of a text, or one for each of its masks if it is too long."""
         tokenizer, room = self.tokenizer, self.max_length - 2
-        mask = tokenizer.ids[self.mask_token]
+        mask = tokenizer.mask_token_id
         places = [i for i, each in enumerate(ids) if each == mask]
         starts = [0]
         if len(ids) > room:
             starts = [min(max(0, place - room // 2), len(ids) - room) for place in places]
-        rows = [
-            Row(
-                *frame(
-                    ids[start : start + room], None, tokenizer.cls_token_id, tokenizer.sep_token_id
-                ),
-                dropped=0,
-            )
-            for start in starts
-        ]
+        ends = tokenizer.cls_token_id, tokenizer.sep_token_id
+        rows = [Row(*frame(ids[i : i + room], None, *ends), dropped=0) for i in starts]
         if len(ids) > room:
             read_in = [
                 (n, ids[start:place].count(mask))

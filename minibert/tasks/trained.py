@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from minibert.checkpoint.arguments import whole_number
 from minibert.checkpoint.folders import new_model_folder
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
 from minibert.engine.optimize import Engine
-from minibert.engine.rule import Precision, check_precision
+from minibert.engine.rule import Precision
 from minibert.engine.streams import check_vocabulary, find_device
+from minibert.tasks.finetuned import check_load
 from minibert.tasks.settings import SHORTEST
 from minibert.text.inputs import check_text
 from minibert.text.writing import write_tokenizer
@@ -43,7 +43,7 @@ class Trained(Generic[ModelT]):
         """max_length: tokens of a row; None: as many as the tokenizer's files or the model allow.
         precision: what predictions are computed in, see `minibert.optimize`."""
         check_parts(type(self), model, self.model_class, tokenizer)
-        _check_settings(max_length, precision)
+        check_load(max_length, precision)
         longest = model.config.max_length
         if max_length is None:
             max_length = min(tokenizer.vocabulary.model_max_length or longest, longest)
@@ -70,7 +70,7 @@ class Trained(Generic[ModelT]):
 
         Raises `ValueError` for a checkpoint whose head is missing or of another task.
         """
-        _check_settings(max_length, precision)
+        check_load(max_length, precision)
         where = find_device(device)
         folder = find_folder(dir_or_name)
         model: Any = cls.model_class.from_pretrained(folder)
@@ -110,9 +110,3 @@ def single_text(text: Any, position: int) -> Sequence[str]:
     if isinstance(text, tuple):
         raise ValueError(f"text {position} is a tuple; give a string: there are no pairs here")
     return (check_text(text, f"text {position}"),)
-
-
-def _check_settings(max_length: object, precision: Any) -> None:
-    check_precision(precision)
-    if max_length is not None:
-        whole_number("max_length", max_length, SHORTEST)
