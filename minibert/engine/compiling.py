@@ -52,11 +52,12 @@ def compilable(model: ModelT) -> ModelT:
 class PackedOutside(BertModel):
     """`BertModel` that checks and packs its batch outside of the graph."""
 
-    @torch.compiler.disable
     def make_packing(
         self, input_ids: Tensor, token_type_ids: Tensor | None, attention_mask: Tensor | None
     ) -> Packing:
-        return super().make_packing(input_ids, token_type_ids, attention_mask)
+        # No decorator: it would import the compiler with this module.
+        make_packing = torch.compiler.disable(super().make_packing)
+        return make_packing(input_ids, token_type_ids, attention_mask)
 
 
 class AttentionAsOperator(SelfAttention):
@@ -66,12 +67,9 @@ class AttentionAsOperator(SelfAttention):
         asked = record is not None and record.attentions is not None
         learns = torch.is_grad_enabled() and qkv.requires_grad
         if asked or learns or (self.dropout.training and self.dropout.p > 0):
-            return self.outside(qkv, packing, record)
+            attend = torch.compiler.disable(super().attend)
+            return attend(qkv, packing, record)
         return attention(qkv, packing.mask, self.config.attention == "readable")
-
-    @torch.compiler.disable
-    def outside(self, qkv: Tensor, packing: Packing, record: Record | None) -> Tensor:
-        return super().attend(qkv, packing, record)
 
 
 @torch.library.custom_op("minibert::attention", mutates_args=())
