@@ -12,8 +12,10 @@ from minibert.heads import (
 from minibert.model import BertModel
 from minibert.pretraining import BertForMaskedLM, BertForPreTraining
 from minibert.tasks.fill_mask import FillMask
+from minibert.tasks.question_answerer import QuestionAnswerer
 from minibert.tasks.text_classifier import TextClassifier
 from minibert.tasks.text_encoder import TextEncoder
+from minibert.tasks.token_classifier import TokenClassifier
 from minibert.tasks.zero_shot import ZeroShotClassifier
 from minibert.tokenizer import Tokenizer, WordPieceTokenizer
 
@@ -29,8 +31,10 @@ __all__ = [
     "BertModel",
     "FillMask",
     "LoadReport",
+    "QuestionAnswerer",
     "TextClassifier",
     "TextEncoder",
+    "TokenClassifier",
     "Tokenizer",
     "WordPieceTokenizer",
     "ZeroShotClassifier",

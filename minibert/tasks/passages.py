@@ -68,8 +68,8 @@ def read_passages(
             framed = frame(
                 ids,
                 tokens[first:stop],
-                tokenizer.cls,
-                tokenizer.sep,
+                tokenizer.cls_token_id,
+                tokenizer.sep_token_id,
                 vocabulary.separators,
                 vocabulary.segments,
             )

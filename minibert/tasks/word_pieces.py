@@ -33,7 +33,9 @@ class WordPieces(NamedTuple):
     def rows(self, tokenizer: Tokenizer) -> list[Row]:
         """A row for each window."""
         return [
-            Row(*frame(self.ids[start:end], None, tokenizer.cls, tokenizer.sep), 0)
+            Row(
+                *frame(self.ids[start:end], None, tokenizer.cls_token_id, tokenizer.sep_token_id), 0
+            )
             for start, end in self.windows
         ]
 

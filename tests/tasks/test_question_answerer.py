@@ -49,7 +49,7 @@ def new_model(folder, tokenizer, family="bert", positions=130):
             **fields,
             "model_type": family,
             "vocab_size": tokenizer.vocabulary.size,
-            "pad_token_id": tokenizer.pad_id,
+            "pad_token_id": tokenizer.pad_token_id,
         }
     )
     model = randomize(minibert.BertForQuestionAnswering(config), 0)
