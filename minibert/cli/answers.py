@@ -121,18 +121,18 @@ class Answers:
 
     def write(self, text: Text, answer: Answer) -> None:
         """Write one answer; they come in the order of the texts."""
-        record = self.source.record(text)
+        fields = self.source.fields(text)
         if self.form == "lines":
             for line in answer.lines:
                 self.write_line(line)
         elif self.form == "json":
             named = {self._names.get(name, name): value for name, value in answer.data.items()}
-            self.write_line(json.dumps({**record, **named}, ensure_ascii=False))
+            record = {**dict(zip(self.source.columns, fields, strict=True)), **named}
+            self.write_line(json.dumps(record, ensure_ascii=False, default=str))
         else:
             self._write_header()
             for row in answer.rows:
-                cells = [row.get(name, "") for name in self.columns]
-                self._write_cells([*(record[name] for name in self.source.columns), *cells])
+                self._write_cells([*fields, *(row.get(name, "") for name in self.columns)])
 
     def end(self) -> None:
         """There are no more; a table without any has a header."""

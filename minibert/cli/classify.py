@@ -65,6 +65,10 @@ COMMAND = Command(
         "minibert classify output/reviews < texts.txt",
         "minibert classify output/reviews --file texts.txt --all-scores --json",
         "minibert classify output/reviews --file texts.txt -o labels.csv --precision int8",
+        "minibert classify output/reviews --data tickets.csv --text body -o answers.csv",
     ],
-    more="The lines of standard input are answered as they come.",
+    more=(
+        "The lines of standard input are answered as they come. In a file the columns of a table "
+        "go along; a column that is there already is called predicted_label or predicted_score."
+    ),
 )

@@ -82,5 +82,6 @@ COMMAND = Command(
     examples=[
         'minibert encode minilm-l6 "a cat" "a kitten" -o pets.npy',
         "minibert encode minilm-l6 --file texts.txt -o texts.npy",
+        "minibert encode minilm-l6 --data tickets.csv --text body -o tickets.npy",
     ],
 )

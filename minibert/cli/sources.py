@@ -8,47 +8,78 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from minibert._programs import say
 from minibert.cli.lines import file_lines, input_lines
+from minibert.data import Table, choose
 from minibert.text.inputs import Text
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Texts, and what each of them is called where answers are written in columns.
+    """Texts, and what else is known of each where answers are written in columns.
 
-    columns: the names of a record's fields. rows: the rows of the table that the texts are from.
+    columns: the names of these fields. rows: the fields of each text, where it is from a table; of
+    other texts the field is the text itself.
     """
 
     texts: Iterable[Text]
     columns: Sequence[str] = ("text",)
-    rows: Iterator[Record] | None = field(default=None, repr=False)
+    rows: Iterator[Sequence[Any]] | None = field(default=None, repr=False)
 
-    def record(self, text: Text) -> Record:
+    def fields(self, text: Text) -> Sequence[Any]:
         """The fields of a text; to be asked for each in its order, once."""
-        if self.rows is not None:
-            return next(self.rows)
-        return {"text": text}
+        return (text,) if self.rows is None else next(self.rows)
 
 
-def add_source(parser: argparse.ArgumentParser) -> None:
+def add_source(parser: argparse.ArgumentParser, tables: bool = True) -> None:
     """The ways to give texts. Without any of them they come from standard input."""
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts (default: standard input)")
     parser.add_argument("--file", metavar="FILE", help="a file of texts, one a line")
+    if tables:
+        parser.add_argument(
+            "--data", metavar="TABLE", help="a table: CSV, TSV, JSON lines, Parquet"
+        )
+        add_columns(parser)
+
+
+def add_columns(parser: argparse.ArgumentParser) -> None:
+    """Which columns of a table the texts are in."""
+    add = parser.add_argument
+    add("--text", metavar="COLUMN", help="its column of texts (default: text or the like)")
+    add("--pair", metavar="COLUMN", help="its column of second texts, for pairs")
+    add("--skip-empty", action="store_true", help="leave out rows that lack one of them")
 
 
 def open_source(arguments: argparse.Namespace) -> Source:
     """The texts that were asked for. Raises `ValueError` where they are given in two ways."""
-    ways = {"texts": arguments.texts, "--file": arguments.file}
-    given = [name for name, value in ways.items() if value]
-    if len(given) > 1:
-        raise ValueError(f"there are {' and '.join(given)}; give one of them")
+    given = vars(arguments)
+    ways = [f"--{name}" if name != "texts" else "texts" for name in _WAYS if given.get(name)]
+    if len(ways) > 1:
+        raise ValueError(f"there are {' and '.join(ways)}; give one of them")
+    stray = [f"--{n.replace('_', '-')}" for n in ("text", "pair", "skip_empty") if given.get(n)]
+    if stray and not given.get("data"):
+        raise ValueError(f"{stray[0]} is for a table; give one with --data")
     if arguments.texts:
         return Source(list(arguments.texts))
     if arguments.file is not None:
         return Source(file_lines(arguments.file))
+    if given.get("data") is not None:
+        return _of_table(arguments)
     lines = input_lines()
-    if sys.stdin.isatty() and sys.stderr is not None:
-        print("minibert: type texts, one a line; Ctrl-D ends", file=sys.stderr)
+    if sys.stdin.isatty():
+        say("minibert: type texts, one a line; Ctrl-D ends")
     return Source(lines)
+
+
+_WAYS = ("texts", "file", "data")
+
+
+def _of_table(arguments: argparse.Namespace) -> Source:
+    chosen = choose(
+        Table.read(arguments.data),
+        text=arguments.text,
+        pair=arguments.pair,
+        labelled=False,
+        skip_empty=arguments.skip_empty,
+    )
+    return Source(chosen.texts, chosen.table.columns, iter(chosen.table.rows))

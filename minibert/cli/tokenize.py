@@ -14,7 +14,7 @@ from minibert.tokenizer import Tokenizer
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
-    add_source(parser)
+    add_source(parser, tables=False)
     add = parser.add_argument
     add("--ids", action="store_true", help="their ids")
     add("--special", action="store_true", help="with the tokens that frame a text, as [CLS]")

@@ -1,5 +1,7 @@
 """What the tests of the command share: a tiny model that classifies, and texts in a file."""
 
+import csv
+
 import pytest
 
 from tests.conftest import TEXTS, small_model
@@ -19,4 +21,16 @@ def file(tmp_path_factory):
     """A file of texts, one a line."""
     file = tmp_path_factory.mktemp("texts") / "texts.txt"
     file.write_text("\n".join(TEXTS), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def tickets(tmp_path_factory):
+    """A table with a column of texts, one of labels, and others."""
+    file = tmp_path_factory.mktemp("tickets") / "tickets.csv"
+    with open(file, "w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(["id", "subject", "body", "category"])
+        for i, text in enumerate(TEXTS):
+            table.writerow([i, f"about {i}", f'{text}, and "so"\non', ["bad", "good"][i % 2]])
     return file

@@ -110,3 +110,52 @@ def test_an_output_without_an_answer_is_not_left_behind(classify, tmp_path):
 def test_no_texts_are_an_empty_table(classify):
     assert classify("--tsv", given=b"") == "text\tlabel\tscore\n"
     assert classify(given=b"") == ""
+
+
+def rows_of(file):
+    with open(file, encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_table_keeps_its_columns(classify, tickets, tmp_path, folder):
+    answers = tmp_path / "answers.csv"
+    assert classify("--data", tickets, "--text", "body", "-o", answers) == ""
+    before, after = rows_of(tickets), rows_of(answers)
+    assert [{name: row[name] for name in before[0]} for row in after] == before
+    found = TextClassifier.load(folder).predict([row["body"] for row in before])
+    assert [row["label"] for row in after] == found.tolist()
+    assert list(after[0]) == ["id", "subject", "body", "category", "label", "score"]
+
+
+def test_a_column_that_is_there_already_is_not_written_over(classify, tickets, tmp_path):
+    table = tmp_path / "labelled.csv"
+    table.write_text(tickets.read_text("utf-8").replace("category", "label"), "utf-8")
+    classify("--data", table, "--text", "body", "-o", tmp_path / "answers.csv")
+    after = rows_of(tmp_path / "answers.csv")
+    assert list(after[0])[-3:] == ["label", "predicted_label", "score"]
+    assert [row["label"] for row in after] == [row["label"] for row in rows_of(table)]
+    data = classify("--data", table, "--text", "body", "--json").splitlines()[0]
+    assert {"label", "predicted_label", "score"} < json.loads(data).keys()
+
+
+def test_pairs_of_a_table(classify, tickets, folder):
+    lines = classify("--data", tickets, "--text", "subject", "--pair", "body").splitlines()
+    pairs = [(row["subject"], row["body"]) for row in rows_of(tickets)]
+    found = TextClassifier.load(folder).predict(pairs)
+    assert [line.split("\t")[0] for line in lines] == found.tolist()
+    assert lines[0].split("\t")[2:] == [pairs[0][0], pairs[0][1].replace("\n", "\\n")]
+
+
+def test_rows_without_a_text_are_refused_or_left_out(classify, tickets, tmp_path):
+    table = tmp_path / "gaps.csv"
+    table.write_text("id,body\n1,good\n2,\n3,film\n", "utf-8")
+    err = classify("--data", table, "--text", "body", code=2)
+    assert "line 3: the text is empty" in err and "--skip-empty" in err and err.count("\n") == 1
+    with pytest.warns(UserWarning, match="line 3: the text is empty; 1 of 3 rows are left out"):
+        lines = classify("--data", table, "--text", "body", "--skip-empty", "--json").splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["1", "3"]
+
+
+def test_a_column_that_is_not_there_is_told_those_that_are(classify, tickets):
+    err = classify("--data", tickets, "--text", "text", code=2)
+    assert "there is no column 'text'; it has the columns 'id', 'subject', 'body', 'cat" in err

@@ -20,7 +20,7 @@ def encoder(tmp_path_factory):
 
 
 @pytest.fixture()
-def place(tmp_path, monkeypatch, folder, encoder, file):
+def place(tmp_path, monkeypatch, folder, encoder, file, tickets):
     """A folder with all that the examples name."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "output").mkdir()
@@ -28,6 +28,7 @@ def place(tmp_path, monkeypatch, folder, encoder, file):
         (tmp_path / name).symlink_to(folder)
     (tmp_path / "bert-base-uncased").symlink_to(encoder)
     (tmp_path / "texts.txt").symlink_to(file)
+    (tmp_path / "tickets.csv").symlink_to(tickets)
     return tmp_path
 
 
