@@ -1,16 +1,22 @@
 """The `minibert` command.
 
-main      which commands there are, and how each ends
-command   what a command is
-lines     standard input and output
-sources   where texts come from
-answers   where answers go, as lines, JSON or a table
-files     a file that appears when it is whole
-classify  the label of each text
-encode    the vector of each text
-tokenize  the tokens of each text
-info      what a model is,
-memory    and how much memory it takes
-check     does the real model come out?
-version   versions and machine
+main           which commands there are, and how each ends
+command        what a command is
+lines          standard input and output
+sources        where texts come from
+answers        where answers go, as lines, JSON or a table
+files          a file that appears when it is whole
+train          fine-tune on a table:
+settings       options made from a settings' dataclass
+learning_data  the table
+learning       the run
+evaluate       how good a classifier is
+results        how good its answers are
+classify       the label of each text
+encode         the vector of each text
+tokenize       the tokens of each text
+info           what a model is,
+memory         and how much memory it takes
+check          does the real model come out?
+version        versions and machine
 """

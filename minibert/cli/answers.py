@@ -7,7 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -70,21 +70,29 @@ def check_output(arguments: argparse.Namespace) -> None:
         raise ValueError("--overwrite is for a file; name it with --output")
 
 
-@contextmanager
 def answers_to(
     arguments: argparse.Namespace, source: Source, columns: Sequence[str]
-) -> Iterator[Answers]:
+) -> AbstractContextManager[Answers]:
     """What takes the answers to texts of this source; columns: those of their rows."""
     form = _form(arguments)
-    if arguments.output is None:
+    return write_answers(form, arguments.output, arguments.overwrite, source, columns)
+
+
+@contextmanager
+def write_answers(
+    form: Form, output: str | None, overwrite: bool, source: Source, columns: Sequence[str]
+) -> Iterator[Answers]:
+    """The same where nobody was asked; output: None for standard output."""
+    if output is None:
         answers = Answers(form, source, columns, write_line)
         yield answers
         answers.end()
         return
-    with new_file(arguments.output, arguments.overwrite) as file:
+    path = Path(output)
+    with new_file(path, overwrite) as file:
 
         def write(line: str) -> None:
-            with in_words(Path(arguments.output)):
+            with in_words(path):
                 file.write(f"{line}\n".encode())
 
         answers = Answers(form, source, columns, write)

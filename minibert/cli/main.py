@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 import minibert
 from minibert._programs import run_program
-from minibert.cli import check, classify, encode, info, tokenize, version
+from minibert.cli import check, classify, encode, evaluate, info, tokenize, train, version
 from minibert.cli.command import Command, Parser
 from minibert.cli.lines import prepare_output
 
 COMMANDS: dict[str, Command] = {
     module.COMMAND.name: module.COMMAND
-    for module in (classify, encode, tokenize, info, check, version)
+    for module in (train, evaluate, classify, encode, tokenize, info, check, version)
 }
 
 _MORE = """`minibert COMMAND --help` has options and examples.
@@ -24,7 +25,8 @@ exit codes: 0, done; 1, `check` found a difference; 2, a mistake in what was giv
 def main() -> None:
     """Run the command. A user's mistake is one line on stderr and exit code 2; Ctrl-C, and a reader
     of the output that goes away, as `head` does, end it in silence."""
-    run_program(_run, "minibert: ")
+    rank = os.environ.get("RANK")  # several processes may fail, each for its own reason
+    run_program(_run, "minibert: ", where=f" in rank {rank}" if rank else "")
 
 
 def _run() -> int | None:

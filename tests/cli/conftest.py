@@ -1,10 +1,19 @@
 """What the tests of the command share: a tiny model that classifies, and texts in a file."""
 
 import csv
+import logging
 
 import pytest
 
 from tests.conftest import TEXTS, small_model
+
+
+@pytest.fixture(autouse=True)
+def quiet_again():
+    """A training that is run as a program sets up logging."""
+    level = logging.getLogger("minibert").level
+    yield
+    logging.getLogger("minibert").setLevel(level)
 
 
 @pytest.fixture(scope="module")
@@ -12,6 +21,15 @@ def folder(tmp_path_factory, tokenizer):
     """The folder of a tiny classifier with its tokenizer."""
     folder = tmp_path_factory.mktemp("command") / "model"
     small_model(labels=("bad", "good"), max_position_embeddings=512).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory, tokenizer):
+    """The folder of a tiny model without a head."""
+    folder = tmp_path_factory.mktemp("encoder") / "model"
+    small_model(max_position_embeddings=512).bert.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
