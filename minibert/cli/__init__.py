@@ -14,6 +14,7 @@ evaluate       how good a classifier is
 results        how good its answers are
 classify       the label of each text
 encode         the vector of each text
+fill_mask      the likeliest tokens for each [MASK]
 tokenize       the tokens of each text
 info           what a model is,
 memory         and how much memory it takes

@@ -8,13 +8,33 @@ import sys
 
 import minibert
 from minibert._programs import run_program
-from minibert.cli import check, classify, encode, evaluate, info, tokenize, train, version
+from minibert.cli import (
+    check,
+    classify,
+    encode,
+    evaluate,
+    fill_mask,
+    info,
+    tokenize,
+    train,
+    version,
+)
 from minibert.cli.command import Command, Parser
 from minibert.cli.lines import prepare_output
 
 COMMANDS: dict[str, Command] = {
     module.COMMAND.name: module.COMMAND
-    for module in (train, evaluate, classify, encode, tokenize, info, check, version)
+    for module in (
+        train,
+        evaluate,
+        classify,
+        encode,
+        fill_mask,
+        tokenize,
+        info,
+        check,
+        version,
+    )
 }
 
 _MORE = """`minibert COMMAND --help` has options and examples.

@@ -31,7 +31,7 @@ class Source:
         return (text,) if self.rows is None else next(self.rows)
 
 
-def add_source(parser: argparse.ArgumentParser, tables: bool = True) -> None:
+def add_source(parser: argparse.ArgumentParser, tables: bool = True, pairs: bool = True) -> None:
     """The ways to give texts. Without any of them they come from standard input."""
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts (default: standard input)")
     parser.add_argument("--file", metavar="FILE", help="a file of texts, one a line")
@@ -39,14 +39,15 @@ def add_source(parser: argparse.ArgumentParser, tables: bool = True) -> None:
         parser.add_argument(
             "--data", metavar="TABLE", help="a table: CSV, TSV, JSON lines, Parquet"
         )
-        add_columns(parser)
+        add_columns(parser, pairs)
 
 
-def add_columns(parser: argparse.ArgumentParser) -> None:
+def add_columns(parser: argparse.ArgumentParser, pairs: bool = True) -> None:
     """Which columns of a table the texts are in."""
     add = parser.add_argument
     add("--text", metavar="COLUMN", help="its column of texts (default: text or the like)")
-    add("--pair", metavar="COLUMN", help="its column of second texts, for pairs")
+    if pairs:
+        add("--pair", metavar="COLUMN", help="its column of second texts, for pairs")
     add("--skip-empty", action="store_true", help="leave out rows that lack one of them")
 
 
@@ -78,7 +79,7 @@ def _of_table(arguments: argparse.Namespace) -> Source:
     chosen = choose(
         Table.read(arguments.data),
         text=arguments.text,
-        pair=arguments.pair,
+        pair=vars(arguments).get("pair"),
         labelled=False,
         skip_empty=arguments.skip_empty,
     )

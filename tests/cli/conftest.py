@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+import minibert
 from tests.conftest import TEXTS, small_model
 
 
@@ -30,6 +31,16 @@ def encoder(tmp_path_factory, tokenizer):
     """The folder of a tiny model without a head."""
     folder = tmp_path_factory.mktemp("encoder") / "model"
     small_model(max_position_embeddings=512).bert.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def masked_lm(tmp_path_factory, tokenizer):
+    """The folder of a tiny masked language model."""
+    folder = tmp_path_factory.mktemp("masked") / "model"
+    config = small_model(max_position_embeddings=512).config
+    minibert.BertForMaskedLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
