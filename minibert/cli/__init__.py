@@ -8,13 +8,16 @@ answers        where answers go, as lines, JSON or a table
 files          a file that appears when it is whole
 train          fine-tune on a table:
 settings       options made from a settings' dataclass
-learning_data  the table
+learning_data  the table, its labels as they are learned
+balance        what is told of its labels
 learning       the run
 evaluate       how good a classifier is
-results        how good its answers are
+judged         its answers, and which of them are wrong
 classify       the label of each text
+verdicts       what a classifier says, in words, JSON and columns
 encode         the vector of each text
 fill_mask      the likeliest tokens for each [MASK]
+zero_shot      labels that are only named
 tokenize       the tokens of each text
 info           what a model is,
 memory         and how much memory it takes

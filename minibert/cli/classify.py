@@ -1,16 +1,14 @@
-"""`minibert classify`: the label of each text."""
+"""`minibert classify`: what a classifier says of each text."""
 
 from __future__ import annotations
 
 import argparse
 
-import numpy as np
-
-from minibert.cli.answers import Answer, add_answers, answers_to, check_output, line_of
+from minibert.cli.answers import add_answers, answers_to, check_output
 from minibert.cli.command import Command, add_machine, add_model
 from minibert.cli.sources import add_source, open_source
+from minibert.cli.verdicts import Verdicts, score_column
 from minibert.tasks.text_classifier import TextClassifier
-from minibert.text.inputs import Text
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,30 +27,13 @@ def _run(arguments: argparse.Namespace) -> None:
     classifier = TextClassifier.load(
         arguments.model, precision=arguments.precision, device=arguments.device
     )
-    labels = [str(label) for label in classifier.classes_.tolist()]
-    every = arguments.all_scores
-    columns = ["label", "score", *(_column(label) for label in labels if every)]
+    verdicts, every = Verdicts.of(classifier), arguments.all_scores
+    if every and verdicts.problem == "regression":
+        raise ValueError(f"{arguments.model} predicts numbers, which have no --all-scores")
+    columns = [*verdicts.columns, *(score_column(label) for label in verdicts.labels if every)]
     with answers_to(arguments, source, columns) as answers:
         for text, scores in classifier.stream(source.texts):
-            answers.write(text, _answer(text, scores, labels, every))
-
-
-def _column(label: str) -> str:
-    return f"score:{label}"
-
-
-def _answer(text: Text, scores: np.ndarray, labels: list[str], every: bool) -> Answer:
-    """scores: (L,), those of the labels."""
-    best = int(scores.argmax())
-    rounded = [round(float(score), 6) for score in scores]
-    found = {"label": labels[best], "score": rounded[best]}
-    pairs = list(zip(labels, rounded, strict=True)) if every else []
-    listed = [f"{label}={score:.4f}" for label, score in pairs]
-    return Answer(
-        lines=[line_of(labels[best], f"{scores[best]:.4f}", *listed, text=text)],
-        data=found | ({"scores": dict(pairs)} if every else {}),
-        rows=[found | {_column(label): score for label, score in pairs}],
-    )
+            answers.write(text, verdicts.answer(text, scores, every))
 
 
 COMMAND = Command(
@@ -69,6 +50,7 @@ COMMAND = Command(
     ],
     more=(
         "The lines of standard input are answered as they come. In a file the columns of a table "
-        "go along; a column that is there already is called predicted_label or predicted_score."
+        "go along; a column that is there already is called predicted_label or predicted_score. "
+        "Several labels of a text have ; between them. A model of numbers says a prediction."
     ),
 )

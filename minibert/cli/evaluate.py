@@ -6,19 +6,18 @@ import argparse
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from minibert.checkpoint.folders import new_files
 from minibert.checkpoint.places import check_parent, destination
 from minibert.cli.answers import Answer, write_answers
 from minibert.cli.command import Command, add_machine, add_model
 from minibert.cli.files import check_new_file
-from minibert.cli.learning_data import add_labelled, read_chosen
+from minibert.cli.judged import Judged, judge
+from minibert.cli.learning_data import add_labelled, read_labelled
 from minibert.cli.lines import write_line
-from minibert.cli.results import Judged, judge
 from minibert.cli.sources import Source
+from minibert.cli.verdicts import cells
 from minibert.data import Chosen
 from minibert.tasks.text_classifier import TextClassifier
 from minibert.training.report import CALIBRATION, CONFUSION, plot_calibration, plot_confusion
@@ -33,7 +32,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_labelled(parser)
     add = parser.add_argument
     add("--json", action="store_true", help="write one JSON object")
-    add("--errors", metavar="FILE", help="write the texts it gets wrong to this .csv, surest first")
+    add("--errors", metavar="FILE", help="write the texts it gets wrong to this .csv, worst first")
     add("--output", metavar="FOLDER", help="draw confusion and calibration into this folder")
     add("--overwrite", action="store_true", help="replace the file and the pictures there")
     add_machine(parser)
@@ -44,11 +43,11 @@ def _run(arguments: argparse.Namespace) -> None:
         check_new_file(arguments.errors, arguments.overwrite)
     if arguments.output is not None:
         _check_folder(arguments.output, arguments.overwrite)
-    chosen = read_chosen(arguments, arguments.data)
     classifier = TextClassifier.load(
         arguments.model, precision=arguments.precision, device=arguments.device
     )
-    judged = judge(classifier, chosen.texts, chosen.labels, arguments.data)
+    chosen = read_labelled(arguments, arguments.data, classifier.problem_type)
+    judged = judge(classifier, chosen, arguments.data)
     report = judged.report
     write_line(json.dumps(report.as_dict(), ensure_ascii=False) if arguments.json else str(report))
     if arguments.errors is not None:
@@ -73,24 +72,22 @@ def _check_folder(folder: str, overwrite: bool) -> None:
         raise FileExistsError(f"{there} exists; choose another folder, or replace it: --overwrite")
 
 
+# Beside a column of labels, what the model says must not be taken for the truth.
+_PREDICTED = {"label": "predicted_label", "score": "predicted_score"}
+
+
 def _write_errors(arguments: argparse.Namespace, chosen: Chosen, judged: Judged) -> None:
-    """The rows that are wrong, with label and score; the surest mistakes come first."""
-    predicted = judged.scores.argmax(axis=1)
-    sureness = judged.scores.max(axis=1)
-    wrong = np.flatnonzero(predicted != judged.truth)
-    wrong = wrong[np.argsort(-sureness[wrong], kind="stable")]
-    table = chosen.table.take(wrong.tolist())
+    """The rows that are wrong, with what was said of them; the worst mistakes come first."""
+    wrong = judged.wrong()
+    table = chosen.table.take(wrong)
     source = Source([chosen.texts[i] for i in wrong], table.columns, iter(table.rows))
-    with write_answers("csv", arguments.errors, arguments.overwrite, source, _COLUMNS) as answers:
+    columns = [_PREDICTED.get(name, name) for name in judged.verdicts.columns]
+    with write_answers("csv", arguments.errors, arguments.overwrite, source, columns) as answers:
         for place, text in zip(wrong, source.texts, strict=True):
-            row: dict[str, Any] = {
-                "predicted_label": judged.labels[predicted[place]],
-                "predicted_score": round(float(sureness[place]), 6),
-            }
+            said = cells(judged.verdicts.said(judged.scores[place]))
+            row = dict(zip(columns, said.values(), strict=True))
             answers.write(text, Answer([], row, [row]))
 
-
-_COLUMNS = ("predicted_label", "predicted_score")
 
 COMMAND = Command(
     name="evaluate",
@@ -103,4 +100,9 @@ COMMAND = Command(
         "minibert evaluate output/tickets later.csv --text body --label category "
         "--errors wrong.csv --output pictures",
     ],
+    more=(
+        "Wrong are texts with another label than the model's; the surer it was, the worse. Of "
+        "several labels one that is wrong is enough; of numbers all texts are written, the largest "
+        "error first. Precision, recall, F1 and calibration need scikit-learn."
+    ),
 )

@@ -18,11 +18,12 @@ from pathlib import Path
 from minibert._programs import LogToOutput
 from minibert.checkpoint.arguments import whole_number
 from minibert.checkpoint.folders import check_new_folder
-from minibert.cli.learning_data import add_labelled, describe, load_parts
-from minibert.cli.results import judge
+from minibert.cli.balance import describe
+from minibert.cli.learning_data import add_labelled, load_parts
 from minibert.cli.settings import add_settings, settings_of
 from minibert.data import LabelledTexts
 from minibert.tasks.text_classifier import TextClassifier
+from minibert.training.history import Evaluation
 from minibert.training.ranks import Ranks, torchrun_ranks
 from minibert.training.report import add_to_model, plot_history
 from minibert.training.state import (
@@ -77,7 +78,7 @@ def _learn(arguments: argparse.Namespace, ranks: Ranks) -> TextClassifier | None
     whole_number("the last of the seeds", arguments.seed + arguments.seeds - 1, 0, 2**32 - 1)
     train, development = load_parts(arguments)
     with held_run_folder(arguments.output, ranks.rank) as states:
-        majority = describe(train, development)
+        majority = describe(train, development, arguments.problem_type)
         best = _best_of_seeds(arguments, train, development, states, first)
         if not first:
             return None
@@ -97,7 +98,7 @@ def _best_of_seeds(
     for seed in seeds[1:] if first else ():  # what is wrong with one is said before the first runs
         prepare_run_folder(states / f"seed-{seed}", arguments.resume)
     best: TextClassifier | None = None
-    accuracies: list[float] = []
+    found: list[Evaluation] = []
     for seed in seeds:
         settings = settings_of(arguments, TextClassifier)
         classifier = TextClassifier(**{**settings, "seed": seed})
@@ -110,31 +111,43 @@ def _best_of_seeds(
             resume=arguments.resume,
             save_every=arguments.save_every,
         )
-        accuracies.append(_tell(classifier))
-        if best is None or accuracies[-1] > max(accuracies[:-1]):
+        kept = _tell(classifier)
+        if all(kept.better_than(other, classifier.metric) for other in found):
             best = classifier
+        found.append(kept)
     assert best is not None
     if len(seeds) > 1:
+        metric = best.metric or found[0].metric
+        values = [each.value(metric) for each in found]
+        mean, deviation = statistics.mean(values), statistics.stdev(values)
         print(
-            f"{len(seeds)} seeds: mean development accuracy {statistics.mean(accuracies):.2%},"
-            f" standard deviation {statistics.stdev(accuracies):.2%}; the best is saved, and its "
-            "figure flatters, since it was chosen by it"
+            f"{len(seeds)} seeds: mean development {metric} {shown_as(metric, mean)}, standard "
+            f"deviation {shown_as(metric, deviation)}; the best is saved, and its figure flatters, "
+            "since it was chosen by it"
         )
     return best
 
 
-def _tell(classifier: TextClassifier) -> float:
-    """Print what training came to; return the accuracy of the weights that were kept."""
+def _tell(classifier: TextClassifier) -> Evaluation:
+    """Print what training came to; return the evaluation of the weights that were kept."""
     history = classifier.history_
     print(
         f"trained on {history.examples} examples in {history.seconds:.0f} s: "
         f"{history.speed:.1f} examples/s"
     )
+    before = history.evaluations[0]
     kept = history.best if classifier.keep_best else history.evaluations[-1]
     assert kept is not None
-    print(f"development accuracy before training: {history.evaluations[0].accuracy:.2%}")
-    print(f"development accuracy after training: {kept.accuracy:.2%}", flush=True)
-    return kept.accuracy
+    metric = classifier.metric or before.metric
+    for when, evaluation in (("before", before), ("after", kept)):
+        value = shown_as(metric, evaluation.value(metric))
+        print(f"development {metric} {when} training: {value}", flush=True)
+    return kept
+
+
+def shown_as(metric: str, value: float) -> str:
+    """A metric, or the spread of one, for people."""
+    return f"{value:.2%}" if metric == "accuracy" else f"{value:.3f}"
 
 
 def _save(
@@ -143,7 +156,7 @@ def _save(
     development: LabelledTexts,
     states: Path,
     output: Path,
-    majority: float,
+    majority: float | None,
 ) -> None:
     """Save the model with its log and pictures, and print its results."""
     about = f"From {Path(arguments.data).name}."
@@ -152,10 +165,12 @@ def _save(
     with told_of_states(states):
         best.save(output, arguments.overwrite, data=about)
     print(f"model saved to {arguments.output}")
-    texts, labels = development.texts, development.labels
-    report = judge(best, texts, labels, "the development texts").report
+    report = best.evaluate(development.texts, development.labels)
     log = states / f"seed-{best.seed}" / LOG
-    print(add_to_model(output, log, partial(plot_history, best.history_, majority), report))
+    metric = best.metric or best.history_.evaluations[0].metric
+    to_beat = majority if metric == "accuracy" else None
+    draw = partial(plot_history, best.history_, to_beat, metric=metric)
+    print(add_to_model(output, log, draw, report))
     for seed in range(arguments.seed, arguments.seed + arguments.seeds):
         remove_run(states / f"seed-{seed}")
     print(report)

@@ -1,49 +1,58 @@
-"""What `minibert train` learns from and evaluates on, and what is told of it."""
+"""What is learned from, and evaluated on: tables of texts and labels.
+
+A cell of a table is a string. Whether it is a label, several or a number, the settings say.
+"""
 
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import random
-from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from minibert import data
+from minibert._checks import shown
 from minibert.checkpoint.arguments import whole_number
+from minibert.checkpoint.config_json import ProblemType
 from minibert.cli.sources import add_columns
 from minibert.data import Chosen, LabelledTexts, Table, choose
-from minibert.data.labelled import warn_of_look_alikes
-
-_LISTED = 20  # labels that are told, of perhaps thousands
+from minibert.data.labelled import hold_out, warn_of_look_alikes
 
 
 def add_labelled(parser: argparse.ArgumentParser) -> None:
     """The columns of a table with labels."""
     add_columns(parser)
-    parser.add_argument(
-        "--label", metavar="COLUMN", help="its column of labels (default: label or the like)"
-    )
+    add = parser.add_argument
+    add("--label", metavar="COLUMN", help="its column of labels (default: label or the like)")
+    add("--label-separator", metavar="MARK", help="what stands between several labels of a text")
 
 
-def read_chosen(arguments: argparse.Namespace, table: str) -> Chosen:
-    """One table, with its texts and labels."""
+def read_labelled(arguments: argparse.Namespace, table: str, problem: ProblemType) -> Chosen:
+    """One table, with its texts and labels as the problem takes them."""
     chosen = choose(Table.read(table), **_columns(arguments))
-    warn_of_look_alikes(chosen.labels, chosen.table.name)
-    return chosen
-
-
-def _columns(arguments: argparse.Namespace) -> dict[str, Any]:
-    names = ("text", "label", "pair", "skip_empty")
-    return {name: getattr(arguments, name) for name in names}
+    names = [f"{table}: {chosen.table.where([i])}" for i in range(len(chosen.labels))]
+    labels = converted(chosen.labels, names, problem, arguments.label_separator)
+    if problem != "regression":
+        warn_of_look_alikes(labels, table)
+    return chosen._replace(labels=labels)
 
 
 def load_parts(arguments: argparse.Namespace) -> tuple[LabelledTexts, LabelledTexts]:
     """(training, development) texts, of the first so many as were asked for."""
+    problem = arguments.problem_type
     if arguments.validation is not None:
-        columns = _columns(arguments)
-        train = data.read_table(arguments.data, **columns)
-        development = data.read_table(arguments.validation, **columns)
+        train, development = (
+            _texts(read_labelled(arguments, table, problem))
+            for table in (arguments.data, arguments.validation)
+        )
+    elif arguments.data == "sample" or os.path.isdir(arguments.data):
+        parts = data.load(arguments.data, arguments.seed, **_columns(arguments))
+        train, development = (_converted(part, arguments) for part in parts)
     else:
-        train, development = data.load(arguments.data, arguments.seed, **_columns(arguments))
+        whole = _texts(read_labelled(arguments, arguments.data, problem))
+        train, development = hold_out(whole, arguments.data, arguments.seed)
     if arguments.limit is not None:
         limit = whole_number("--limit", arguments.limit, 2)
         # At random, for a file may be sorted by label.
@@ -52,15 +61,55 @@ def load_parts(arguments: argparse.Namespace) -> tuple[LabelledTexts, LabelledTe
     return train, development
 
 
-def describe(train: LabelledTexts, development: LabelledTexts) -> float:
-    """Print the class balance; return the accuracy of always naming the most frequent class."""
-    for name, part in (("training", train), ("development", development)):
-        counts = Counter(part.labels)
-        listed = counts if len(counts) <= _LISTED else dict(counts.most_common(_LISTED))
-        balance = ", ".join(f"{label} {n} ({n / len(part):.1%})" for label, n in listed.items())
-        balance += f" and {len(counts) - _LISTED} labels more" if len(counts) > _LISTED else ""
-        print(f"{name}: {len(part)} texts: {balance}")
-    commonest = Counter(train.labels).most_common(1)[0][0]
-    majority = Counter(development.labels)[commonest] / len(development)
-    print(f"majority baseline: always {commonest}, {majority:.2%} of development")
-    return majority
+def converted(
+    labels: Sequence[Any], names: Sequence[str], problem: ProblemType, separator: str | None
+) -> list[Any]:
+    """The labels of a table as a classifier of this problem takes them.
+
+    names: what errors call the rows. Raises `ValueError` for a separator that means nothing, and
+    for what is no number where numbers are learned.
+    """
+    if separator is not None and problem != "multi_label_classification":
+        raise ValueError(
+            f"--label-separator is for several labels a text, not for {problem}; a model learns "
+            "them with --problem-type multi_label_classification"
+        )
+    if problem == "regression":
+        return [_number(label, name) for label, name in zip(labels, names, strict=True)]
+    if problem == "multi_label_classification":
+        return [_several(label, separator) for label in labels]
+    return list(labels)
+
+
+def _number(label: Any, name: str) -> float:
+    try:
+        number = float(label)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: the label is {shown(label)}; regression learns from numbers")
+    return number
+
+
+def _several(label: Any, separator: str | None) -> list[str]:
+    """JSON and Parquet have lists; in other tables a cell without a separator is one label."""
+    if not isinstance(label, str):
+        return list(label)
+    parts = label.split(separator) if separator else [label]
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _columns(arguments: argparse.Namespace) -> dict[str, Any]:
+    names = ("text", "label", "pair", "skip_empty")
+    return {name: getattr(arguments, name) for name in names}
+
+
+def _texts(chosen: Chosen) -> LabelledTexts:
+    return LabelledTexts(chosen.texts, chosen.labels)
+
+
+def _converted(part: LabelledTexts, arguments: argparse.Namespace) -> LabelledTexts:
+    names = [f"{arguments.data}: text {i}" for i in range(len(part))]
+    separator = arguments.label_separator
+    labels = converted(part.labels, names, arguments.problem_type, separator)
+    return LabelledTexts(part.texts, labels)

@@ -18,6 +18,7 @@ from minibert.cli import (
     tokenize,
     train,
     version,
+    zero_shot,
 )
 from minibert.cli.command import Command, Parser
 from minibert.cli.lines import prepare_output
@@ -30,6 +31,7 @@ COMMANDS: dict[str, Command] = {
         classify,
         encode,
         fill_mask,
+        zero_shot,
         tokenize,
         info,
         check,

@@ -46,6 +46,16 @@ def masked_lm(tmp_path_factory, tokenizer):
 
 
 @pytest.fixture(scope="module")
+def inference(tmp_path_factory, tokenizer):
+    """The folder of a tiny model of natural language inference."""
+    folder = tmp_path_factory.mktemp("inference") / "model"
+    labels = ("contradiction", "neutral", "entailment")
+    small_model(labels=labels, max_position_embeddings=512).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def file(tmp_path_factory):
     """A file of texts, one a line."""
     file = tmp_path_factory.mktemp("texts") / "texts.txt"

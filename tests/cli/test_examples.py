@@ -13,13 +13,14 @@ CODES = {"check": 1}  # what a random model says is not what was published
 
 
 @pytest.fixture()
-def place(tmp_path, monkeypatch, folder, encoder, masked_lm, file, tickets):
+def place(tmp_path, monkeypatch, folder, encoder, masked_lm, inference, file, tickets):
     """A folder with all that the examples name."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "output").mkdir()
     things = {
         encoder: ["minilm-l6", "bert-base-uncased"],
         masked_lm: ["bert-base-cased"],
+        inference: ["output/nli"],
         folder: ["output/reviews", "output/tickets"],
         file: ["texts.txt"],
         tickets: ["tickets.csv", "later.csv"],

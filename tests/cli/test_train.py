@@ -11,8 +11,8 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from minibert import TextClassifier
+from minibert.cli.balance import describe
 from minibert.cli.command import Parser
-from minibert.cli.learning_data import describe
 from minibert.cli.settings import add_settings, settings_of
 from minibert.data import LabelledTexts
 from minibert.tasks import settings
@@ -110,6 +110,9 @@ def test_seeds_are_trained_and_the_best_is_saved(
         (["{tickets}"], "and none for the text"),
         (["{tickets}", "--text", "body", "--label", "kind"], "there is no column 'kind'"),
         (["{tickets}", *BODY, "--limit", "1"], "--limit is 1"),
+        (["{tickets}", *BODY, "--label-separator", ";"], "is for several labels a text, not for"),
+        (["{tickets}", *BODY, "--metric", "r2"], "metric is 'r2'; for single_label_class"),
+        (["{tickets}", *BODY, "--stride", "-1"], "stride is -1"),
         (["{tickets}", *BODY, "--seeds", "0"], "--seeds is 0; give 1 to 1000"),
         (["{tickets}", *BODY, "--validation", "x.csv"], "there is no file or folder x.csv"),
         (["{tickets}", *BODY, "--output", "."], "is the folder this program runs in"),
@@ -126,10 +129,68 @@ def test_mistakes_are_one_line_before_any_work(
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+KINDS = {
+    "multi_label_classification": ["a;b", "a", "b", "a; c"],
+    "regression": ["1", "2.5", "4", "0.5"],
+}
+
+
+@pytest.mark.filterwarnings("ignore:the trained model:UserWarning")
+@pytest.mark.parametrize("problem", KINDS)
+def test_several_labels_and_numbers(monkeypatch, capsys, tmp_path, quick, encoder, problem):
+    several = problem == "multi_label_classification"
+    table, output, wrong = tmp_path / "t.csv", tmp_path / "out", tmp_path / "wrong.csv"
+    table.write_text(
+        "\n".join(["text,label", *(f"text {i},{KINDS[problem][i % 4]}" for i in range(24))]),
+        "utf-8",
+    )
+    separator = ["--label-separator", ";"] if several else []
+    arguments = ["train", table, "--model", encoder, "--output", output, "--trained-layers", 0]
+    arguments += ["--problem-type", problem, "--metric", "f1_micro" if several else "spearman"]
+    code, out, err = command(monkeypatch, capsys, [*arguments, *separator, "--keep-best"])
+    assert code == 0, err
+    assert ("a 1" in out and "c " in out) if several else "numbers from 0.5 to 4" in out
+    assert f"development {'f1_micro' if several else 'spearman'} after training: " in out
+
+    classifier = TextClassifier.load(output)
+    texts = [f"text {i}" for i in range(24)]
+    truth = [KINDS[problem][i % 4] for i in range(24)]
+    labels = [set(each.replace(" ", "").split(";")) if several else float(each) for each in truth]
+    arguments = ["evaluate", output, table, "--json", "--errors", wrong, *separator]
+    code, out, err = command(monkeypatch, capsys, arguments)
+    assert code == 0, err
+    found = json.loads(out)["metrics"]
+    assert found == pytest.approx(classifier.evaluate(texts, labels).metrics)
+    with open(wrong, encoding="utf-8", newline="") as stream:
+        told = list(csv.DictReader(stream))
+    predicted = classifier.predict(texts).tolist()
+    if several:
+        missed = [i for i in range(24) if set(predicted[i]) != labels[i]]
+        assert {row["text"] for row in told} == {f"text {i}" for i in missed}
+    else:
+        errors = [abs(float(row["prediction"]) - float(row["label"])) for row in told]
+        assert errors == sorted(errors, reverse=True) and len(errors) == 24
+
+    lines = command(monkeypatch, capsys, ["classify", output, *texts])[1].splitlines()
+    said = [line.split("\t")[0] for line in lines]
+    if several:
+        assert [set(filter(None, each.split(";"))) for each in said] == list(map(set, predicted))
+    else:
+        assert list(map(float, said)) == pytest.approx(predicted, abs=1e-4)
+
+
+def test_what_is_no_number_is_told_by_its_line(monkeypatch, capsys, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("text,label\na,1\nb,many\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    code, _, err = command(monkeypatch, capsys, ["train", table, "--problem-type", "regression"])
+    assert code == 2 and "line 3: the label is 'many'; regression learns from numbers" in err
+
+
 def test_tables_of_thousands_of_labels_stay_readable(capsys):
     labels = [f"label {n}" for n in range(3000)] + ["often"] * 9
     texts = LabelledTexts(labels, labels)
-    assert describe(texts, texts) == 9 / 3009
+    assert describe(texts, texts, "single_label_classification") == 9 / 3009
     balance = capsys.readouterr().out.splitlines()[0]
     assert "texts: often 9 (0.3%), " in balance and balance.endswith(" and 2981 labels more")
 
