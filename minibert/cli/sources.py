@@ -6,11 +6,13 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from minibert._programs import say
 from minibert.cli.lines import file_lines, input_lines
 from minibert.data import Table, choose
+from minibert.data.table import SUFFIXES
 from minibert.text.inputs import Text
 
 
@@ -63,6 +65,8 @@ def open_source(arguments: argparse.Namespace) -> Source:
     if arguments.texts:
         return Source(list(arguments.texts))
     if arguments.file is not None:
+        if Path(arguments.file).suffix.lower() in SUFFIXES:
+            raise ValueError(f"{arguments.file} is a table; give it with --data, not with --file")
         return Source(file_lines(arguments.file))
     if given.get("data") is not None:
         return _of_table(arguments)

@@ -39,6 +39,7 @@ def test_a_name_that_no_model_has_is_told_those_there_are(monkeypatch, capsys):
         (["classify", "m", "--file", "a", "--data", "b"], "there are --file and --data; give one"),
         (["classify", "m", "a", "--text", "body"], "--text is for a table; give one with --data"),
         (["classify", "m", "--data", "nowhere.csv"], "there is no file or folder nowhere.csv"),
+        (["classify", "m", "--file", "a.csv"], "a.csv is a table; give it with --data, not with"),
         (["classify", "m", "--file", "nowhere.txt"], "nowhere.txt cannot be read: No such file"),
         (["classify", "m", "a", "--overwrite"], "--overwrite is for a file; name it with --output"),
         (["classify", "m", "a", "-o", "."], "is no ordinary file; give the name of one"),
