@@ -102,6 +102,20 @@ def test_what_was_finished_before_an_error_is_kept(classify, tmp_path):
     assert f"the answers that were finished are in {kept}" in err and "line 3 of" in err
 
 
+def test_ctrl_c_keeps_what_was_finished(classify, tmp_path, monkeypatch):
+    stream = TextClassifier.stream
+
+    def stopped(self, texts):
+        yield next(stream(self, texts))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TextClassifier, "stream", stopped)
+    err = classify("good", "film", "-o", tmp_path / "labels.txt", code=130)
+    (kept,) = tmp_path.iterdir()
+    assert kept.read_text().endswith("\tgood\n")
+    assert err == f"minibert: the answers that were finished are in {kept}\n"
+
+
 def test_an_output_without_an_answer_is_not_left_behind(classify, tmp_path):
     classify("-o", tmp_path / "labels.txt", given=b"\xff\n", code=2)
     assert not list(tmp_path.iterdir())
