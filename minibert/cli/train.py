@@ -26,7 +26,7 @@ COMMAND = Command(
         "minibert train tickets.csv --text body --label category --output output/tickets",
         "minibert train tickets.csv --text body --label category --validation later.csv "
         "--keep-best --patience 2",
-        "minibert train sample --trained-layers 0 --lr 1e-3 --output output/sample",
+        "minibert train sample --limit 100 --trained-layers 0 --lr 1e-3 --output output/sample",
     ],
     more=(
         "Of one table a tenth of each class is held out to evaluate on. A run keeps its state in "

@@ -177,6 +177,8 @@ def test_several_labels_and_numbers(monkeypatch, capsys, tmp_path, quick, encode
         assert [set(filter(None, each.split(";"))) for each in said] == list(map(set, predicted))
     else:
         assert list(map(float, said)) == pytest.approx(predicted, abs=1e-4)
+        code, _, err = command(monkeypatch, capsys, ["classify", output, "a", "--all-scores"])
+        assert code == 2 and "predicts numbers, which have no --all-scores" in err
 
 
 def test_what_is_no_number_is_told_by_its_line(monkeypatch, capsys, tmp_path):
@@ -236,6 +238,14 @@ def test_errors_and_pictures(monkeypatch, capsys, tmp_path, folder, tickets, row
     before = wrong.read_bytes()
     code, _, err = command(monkeypatch, capsys, arguments)
     assert code == 2 and "wrong.csv exists" in err and wrong.read_bytes() == before
+
+
+def test_a_table_without_labels_is_refused(monkeypatch, capsys, tmp_path, folder):
+    table = tmp_path / "texts.csv"
+    table.write_text("id,text\n1,fine\n", "utf-8")
+    code, out, err = command(monkeypatch, capsys, ["evaluate", folder, table])
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert "the columns 'id', 'text' and none for the label" in err
 
 
 def test_a_label_the_model_never_saw_is_refused(monkeypatch, capsys, tmp_path, folder):
