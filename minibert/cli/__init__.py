@@ -17,6 +17,8 @@ classify       the label of each text
 verdicts       what a classifier says, in words, JSON and columns
 encode         the vector of each text
 fill_mask      the likeliest tokens for each [MASK]
+tag            the entities of each text
+answer         the part of each text that answers a question
 zero_shot      labels that are only named
 tokenize       the tokens of each text
 info           what a model is,

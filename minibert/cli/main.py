@@ -9,12 +9,14 @@ import sys
 import minibert
 from minibert._programs import run_program
 from minibert.cli import (
+    answer,
     check,
     classify,
     encode,
     evaluate,
     fill_mask,
     info,
+    tag,
     tokenize,
     train,
     version,
@@ -31,6 +33,8 @@ COMMANDS: dict[str, Command] = {
         classify,
         encode,
         fill_mask,
+        tag,
+        answer,
         zero_shot,
         tokenize,
         info,

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 import minibert
-from tests.conftest import TEXTS, small_model
+from tests.conftest import TEXTS, randomize, small_model
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +53,35 @@ def inference(tmp_path_factory, tokenizer):
     small_model(labels=labels, max_position_embeddings=512).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def tagger(tmp_path_factory, tokenizer):
+    """The folder of a tiny model that tags tokens."""
+    folder = tmp_path_factory.mktemp("tagger") / "model"
+    labels = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+    config = small_model(labels=labels, max_position_embeddings=512).config
+    randomize(minibert.BertForTokenClassification(config), 0).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory, tokenizer):
+    """The folder of a tiny model that answers questions."""
+    folder = tmp_path_factory.mktemp("reader") / "model"
+    config = small_model(max_position_embeddings=512).config
+    randomize(minibert.BertForQuestionAnswering(config), 0).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory):
+    """A table of questions with their contexts."""
+    file = tmp_path_factory.mktemp("questions") / "questions.csv"
+    file.write_text("question,context\nWho came?,A man came.\nWhat broke?,The door.\n", "utf-8")
+    return file
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,19 @@ CODES = {"check": 1}  # what a random model says is not what was published
 
 
 @pytest.fixture()
-def place(tmp_path, monkeypatch, folder, encoder, masked_lm, inference, file, tickets):
+def place(
+    tmp_path,
+    monkeypatch,
+    folder,
+    encoder,
+    masked_lm,
+    inference,
+    tagger,
+    reader,
+    questions,
+    file,
+    tickets,
+):
     """A folder with all that the examples name."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "output").mkdir()
@@ -21,6 +33,9 @@ def place(tmp_path, monkeypatch, folder, encoder, masked_lm, inference, file, ti
         encoder: ["minilm-l6", "bert-base-uncased"],
         masked_lm: ["bert-base-cased"],
         inference: ["output/nli"],
+        tagger: ["output/entities"],
+        reader: ["output/answers"],
+        questions: ["questions.csv"],
         folder: ["output/reviews", "output/tickets"],
         file: ["texts.txt"],
         tickets: ["tickets.csv", "later.csv"],
