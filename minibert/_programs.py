@@ -80,17 +80,17 @@ def run_program(
     except BrokenPipeError:
         code = _BROKEN_PIPE
     except (ValueError, OSError, ImportError, FloatingPointError, Warning) as error:
-        _say(f"{name}error{where}: {error}")
+        say(f"{name}error{where}: {error}")
         code = _MISTAKE
     except (MemoryError, RuntimeError) as error:
         if not (isinstance(error, MemoryError) or "allocate" in str(error)):
             raise
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        _say(f"{name}error{where}: there is not enough memory for this: {reason[:200]}")
+        say(f"{name}error{where}: there is not enough memory for this: {reason[:200]}")
         code = _MISTAKE
     except KeyboardInterrupt:  # how a session at a terminal usually ends
         if stopped:
-            _say(stopped)
+            say(stopped)
         code = _INTERRUPTED
     else:
         if code:
@@ -116,8 +116,8 @@ def _returned(main: Callable[[], int | None]) -> Any:
     return code
 
 
-def _say(line: str) -> None:
-    """To stderr, if there is one that can be written."""
+def say(line: str) -> None:
+    """Print a line to stderr, if there is one that can be written."""
     if sys.stderr is not None:
         with suppress(OSError):
             print(line, file=sys.stderr)

@@ -263,17 +263,22 @@ def _fingerprint(folder: Path) -> str:
     return "weights in shards"
 
 
-def main() -> int:
-    """Print the report; the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minibert.golden", description="Compare with published outputs."
-    )
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """The models to compare, as arguments of a program."""
     parser.add_argument(
         "models",
         nargs="*",
         default=["bert-base-cased", "bert-base-uncased"],
         help=f"folders or names of any of {', '.join(NAMES.values())}",
     )
+
+
+def main() -> int:
+    """Print the report; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m minibert.golden", description="Compare with published outputs."
+    )
+    add_models(parser)
     text, code = report(parser.parse_args().models)
     print(text)
     return code

@@ -34,6 +34,8 @@ _MODEL_FILES = (
     "generation_config.json",
     "README.md",
     "learning_curve.png",
+    "confusion.png",
+    "calibration.png",
     "log.jsonl",
 )
 _LEFTOVER = re.compile(r"\.unfinished\.[0-9a-f]{8}")  # of `new_files` that were killed

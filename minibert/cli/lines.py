@@ -1,4 +1,4 @@
-"""Lines in from standard input, lines out to standard output."""
+"""Lines in from standard input or a file, lines out to standard output."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections import deque
 from contextlib import suppress
 from typing import BinaryIO
 
+from minibert.checkpoint.places import path_of
 from minibert.engine.streams import Arriving
 
 _CHUNK = 1 << 16  # bytes; what a pipe holds
@@ -17,12 +18,14 @@ _CHUNK = 1 << 16  # bytes; what a pipe holds
 class Lines(Arriving[str]):
     """The lines of a binary stream, in UTF-8, without their ends, as they come.
 
-    `ready` says whether the next one is there. Raises `ValueError` for bytes that are not UTF-8,
-    naming the line, and `OSError` where the stream cannot be read.
+    name: what errors call the stream. `ready` says whether the next one is there. Raises
+    `ValueError` for bytes that are not UTF-8, naming the line, and `OSError` where the stream
+    cannot be read.
     """
 
-    def __init__(self, source: BinaryIO) -> None:
+    def __init__(self, source: BinaryIO, name: str = "standard input") -> None:
         self._source = source
+        self._name = name
         self._whole: deque[bytes] = deque()  # lines that are read and not taken
         self._part: list[bytes] = []  # of the line that is not read to its end
         self._ended = False
@@ -52,8 +55,8 @@ class Lines(Arriving[str]):
             chunk = self._source.read1(_CHUNK)  # type: ignore[attr-defined]
         except OSError as error:
             raise OSError(
-                f"standard input cannot be read: {error.strerror or error}; give texts, one a "
-                "line:  ... < texts.txt"
+                f"{self._name} cannot be read: {error.strerror or error}; give texts, one a line:  "
+                "... < texts.txt"
             ) from error
         first, *others = chunk.split(b"\n")
         self._part.append(first)
@@ -80,7 +83,7 @@ class Lines(Arriving[str]):
         except UnicodeDecodeError as error:
             utf16 = number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
             raise ValueError(
-                f"line {number} of the input is not UTF-8 (0x{line[error.start]:02x} at byte "
+                f"line {number} of {self._name} is not UTF-8 (0x{line[error.start]:02x} at byte "
                 f"{error.start}); convert it:  iconv -f {'utf-16' if utf16 else 'cp1252'} -t utf-8"
                 f"{'' if utf16 else '  for example'}"
             ) from error
@@ -91,6 +94,17 @@ def input_lines() -> Lines:
     if sys.stdin is None:
         raise ValueError("there is no standard input; give texts, one a line:  ... < texts.txt")
     return Lines(sys.stdin.buffer)
+
+
+def file_lines(file: str) -> Lines:
+    """The lines of a file. Raises `OSError` where it cannot be read."""
+    path = path_of(file, "file of texts")
+    try:
+        return Lines(open(path, "rb"), str(path))
+    except OSError as error:
+        raise type(error)(
+            f"{path} cannot be read: {error.strerror or error}; give a file of texts, one a line"
+        ) from error
 
 
 def prepare_output() -> None:

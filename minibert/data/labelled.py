@@ -57,7 +57,7 @@ def hold_out(data: LabelledTexts, name: str, seed: int) -> tuple[LabelledTexts, 
 
 
 def _are_classes(labels: Sequence[Any]) -> bool:
-    if any(isinstance(label, list) for label in labels):
+    if any(isinstance(label, list | float) for label in labels):  # in tables numbers are strings
         return False
     try:
         numbers = [float(label) for label in labels]

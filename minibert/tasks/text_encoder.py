@@ -7,7 +7,7 @@ texts, such as all-MiniLM-L6-v2, BGE and E5, are good at it. Source: Reimers & G
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -140,11 +140,22 @@ class TextEncoder(Vectorizer):
         the vectors of the texts before it are the error's attribute `finished`. After Ctrl-C it
         holds those that were complete.
         """
+        return self._stream().collect(texts)
+
+    def stream(self, texts: Iterable[Text]) -> Iterator[tuple[Text, np.ndarray]]:
+        """Each text with its vector, (C,), as soon as it is known; the vectors are not kept.
+
+        Errors, those of `encode`, come after the vectors of all texts before them.
+        """
+        return self._stream().stream(texts)
+
+    def _stream(self) -> Stream:
+        """The model as it stands, for texts to go through."""
         self._check()
         if self._engine.precision != self.precision:
             self._engine = Engine(self.precision)
         model = self._engine.optimized(self.model)
-        stream = Stream(
+        return Stream(
             model,
             self.tokenizer,
             compute=lambda batch: self._pooled(model(**batch), batch),
@@ -154,7 +165,6 @@ class TextEncoder(Vectorizer):
             stride=int(self.stride),
             finish=lambda vectors: F.normalize(vectors, dim=-1) if self.normalize else vectors,
         )
-        return stream.collect(texts)
 
     @property
     def width(self) -> int:

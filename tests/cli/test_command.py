@@ -1,17 +1,15 @@
 """The `minibert` command, as a user runs it."""
 
-import argparse
 import importlib.metadata
 import platform
-import sys
 import tomllib
 
 import pytest
 
 import minibert
-from minibert.cli import main
-from tests.conftest import ROOT, small_variant
-from tests.programs import run
+from minibert.cli.main import COMMANDS
+from tests.conftest import ROOT
+from tests.programs import command, run
 
 
 def test_command():
@@ -20,45 +18,53 @@ def test_command():
 
 
 def test_a_name_that_no_model_has_is_told_those_there_are(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["minibert", "info", "minilm-l7"])
-    with pytest.raises(SystemExit) as stop:
-        main.main()
-    assert stop.value.code == 2 and "minilm-l6" in capsys.readouterr().err
+    code, out, err = command(monkeypatch, capsys, ["info", "minilm-l7"])
+    assert (code, out) == (2, "") and "minilm-l6" in err
 
 
 @pytest.mark.parametrize(
-    ("family", "shape"),
+    ("arguments", "line"),
     [
-        ("bert", "BERT: 3 layers, 48 wide, 4 heads of 12, vocabulary 50, rows up to 40 tokens"),
+        ([], "the following arguments are required: COMMAND; see  minibert --help"),
+        (["inform"], "invalid choice: 'inform' (choose from"),
+        (["info"], "the following arguments are required: model; see  minibert info --help"),
+        (["info", "bert-tiny", "--jso"], "unrecognized arguments: --jso; see  minibert info"),
+        (["info", "bert-tiny", "--length", "long"], "--length: invalid int value: 'long'"),
+        (["info", "bert-tiny", "--length", "600"], "rows of this model have up to 512"),
         (
-            "roberta",
-            "RoBERTa: 3 layers, 48 wide, 4 heads of 12, vocabulary 50, rows up to 38 tokens",
+            ["info", "bert-tiny", "--batch-size", "0"],
+            "--batch-size is 0; it must be a whole number",
         ),
-        ("electra", "ELECTRA: 3 layers, 48 wide (embeddings 16), 4 heads of 12, vocabulary 50, "),
-        (
-            "albert",
-            "ALBERT: 3 layers sharing the weights of 1, 48 wide (embeddings 16), 4 heads of 12, ",
-        ),
+        (["classify", "m", "a", "--file", "b"], "there are texts and --file; give one of them"),
+        (["classify", "m", "--file", "a", "--data", "b"], "there are --file and --data; give one"),
+        (["classify", "m", "a", "--text", "body"], "--text is for a table; give one with --data"),
+        (["classify", "m", "--data", "nowhere.csv"], "there is no file or folder nowhere.csv"),
+        (["classify", "m", "--file", "a.csv"], "a.csv is a table; give it with --data, not with"),
+        (["classify", "m", "--file", "nowhere.txt"], "nowhere.txt cannot be read: No such file"),
+        (["classify", "m", "a", "--overwrite"], "--overwrite is for a file; name it with --output"),
+        (["classify", "m", "a", "-o", "."], "is no ordinary file; give the name of one"),
+        (["classify", "m", "a", "-o", "/dev/null", "--overwrite"], "is no ordinary file"),
+        (["classify", "m", "a", "--json", "--tsv"], "--tsv: not allowed with argument --json"),
+        (["encode", "m", "a"], "the following arguments are required: -o/--output"),
+        (["encode", "m", "a", "-o", "a.csv"], "vectors are written to a .npy file"),
     ],
 )
-def test_info_tells_what_a_family_changed(family, shape, tmp_path, capsys):
-    changes = {"pad_token_id": 1} if family == "roberta" else {}
-    model = small_variant(family, vocab_size=50, **changes).bert
-    model.save_pretrained(tmp_path / "m")
-    main._info(argparse.Namespace(model=tmp_path / "m"))
-    lines = capsys.readouterr().out
-    assert f"\n{shape}" in lines
-    assert ("pooler" in lines) == model.config.variant.has_pooler
-    parameters = sum(
-        p.numel() for p in minibert.BertModel.from_pretrained(tmp_path / "m").parameters()
-    )
-    assert f"{parameters:,} parameters" in lines.splitlines()[-1]
+def test_a_mistake_in_the_arguments_is_one_line(monkeypatch, capsys, tmp_path, arguments, line):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = command(monkeypatch, capsys, arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("minibert: error: ") and err.count("\n") == 1 and line in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_tells_every_command_and_what_exit_codes_mean(monkeypatch, capsys):
+    code, out, err = command(monkeypatch, capsys, ["--help"])
+    assert (code, err) == (0, "") and "exit codes: 0, done; 1, `check` found" in out
+    assert all(f"\n  {name} " in out for name in COMMANDS)
 
 
 def test_version_says_what_a_report_needs(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["minibert", "version"])
-    main.main()
-    line = capsys.readouterr().out.strip()
+    line = command(monkeypatch, capsys, ["version"])[1].strip()
     assert "\n" not in line
     for package in ("minibert", "torch", "tokenizers", "safetensors", "numpy"):
         assert f"{package} {importlib.metadata.version(package)}" in line

@@ -18,10 +18,9 @@ import minibert
 from minibert import _programs
 from minibert._programs import LogToOutput, run_program
 from minibert.cli.lines import Lines
-from minibert.cli.main import main
 from minibert.engine.streams import read_windows
 from tests.conftest import small_model
-from tests.programs import ROOT
+from tests.programs import ROOT, command
 
 
 @pytest.fixture(scope="module")
@@ -30,22 +29,6 @@ def folder(tmp_path_factory, tokenizer):
     small_model().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
-
-
-def command(monkeypatch, capsys, arguments, given=b"", **streams):
-    """(exit code, standard output, standard error) of the command, in this process."""
-    source = io.TextIOWrapper(io.BytesIO(given)) if given is not None else None
-    monkeypatch.setattr(sys, "stdin", source)
-    monkeypatch.setattr(sys, "argv", ["minibert", *map(str, arguments)])
-    for name, stream in streams.items():
-        monkeypatch.setattr(sys, name, stream)
-    code = 0
-    try:
-        main()
-    except SystemExit as stop:
-        code = stop.code
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 @pytest.mark.parametrize(
@@ -59,11 +42,16 @@ def command(monkeypatch, capsys, arguments, given=b"", **streams):
             b"good\nna\xefve\nfilm\n",
             "good\n",
             2,
-            "line 2 of the input is not UTF-8 (0xef at byte 2)",
+            "line 2 of standard input is not UTF-8 (0xef at byte 2)",
         ),
-        (b"good\n" * 5000 + b"\xff", "good\n" * 5000, 2, "line 5001 of the input is not UTF-8"),
+        (
+            b"good\n" * 5000 + b"\xff",
+            "good\n" * 5000,
+            2,
+            "line 5001 of standard input is not UTF-8",
+        ),
         (b"a\0b\n", "ab\n", 0, ""),
-        (b"\xef\xbb\xbfok\xff\n", "", 2, "line 1 of the input is not UTF-8 (0xff at byte 2)"),
+        (b"\xef\xbb\xbfok\xff\n", "", 2, "line 1 of standard input is not UTF-8 (0xff at byte 2)"),
         ("good\n".encode("utf-16"), "", 2, "convert it:  iconv -f utf-16 -t utf-8"),
         (b"good " * 50_000 + b"\nfilm", "good " * 49_999 + "good\nfilm\n", 0, ""),
         (None, "", 2, "there is no standard input; give texts, one a line"),
@@ -79,7 +67,9 @@ def test_lines_before_a_bad_one_are_answered(monkeypatch, capsys, folder):
     given = b"good\n" * 9 + b"\xe9\n"
     code, out, err = command(monkeypatch, capsys, ["classify", folder], given)
     assert code == 2 and out.count("\tgood\n") == 9
-    assert err.startswith("minibert: error: line 10 of the input is not UTF-8 (0xe9 at byte 0)")
+    assert err.startswith(
+        "minibert: error: line 10 of standard input is not UTF-8 (0xe9 at byte 0)"
+    )
 
 
 @pytest.mark.parametrize("name", ["minilm-l7", "", "no/such/folder", "x" * 300, "a\0b"])

@@ -17,9 +17,9 @@ import minibert
 from minibert.checkpoint import replacing
 from minibert.checkpoint.folders import check_new_folder, new_files, new_model_folder
 from minibert.checkpoint.locks import only_writer
+from minibert.cli import learning
 from minibert.corpus.store import Corpus
 from minibert.corpus.text import TextFile
-from minibert.training.ranks import Ranks
 from minibert.training.state import (
     LOG,
     Log,
@@ -500,7 +500,7 @@ def example(program, start, monkeypatch, tmp_path_factory):
     def main(*options):
         options = ["--data", table, "--model", start, "--epochs", 1, "--max-length", 16, *options]
         monkeypatch.setattr(sys, "argv", ["finetune_sst2.py", *map(str, options)])
-        program["main"](Ranks())
+        program["main"]()
 
     return main
 
@@ -533,22 +533,20 @@ def test_an_output_may_be_a_link(example, tmp_path, monkeypatch, capsys):
     assert os.listdir(tmp_path / "real") == ["model"]
 
 
-def test_a_model_that_cannot_be_saved_is_saved_by_resuming(
-    program, example, tmp_path, monkeypatch, capsys
-):
+def test_a_model_that_cannot_be_saved_is_saved_by_resuming(example, tmp_path, monkeypatch, capsys):
     output = tmp_path / "out"
-    describe = program["describe"]
+    describe = learning.describe
 
     def take_the_place(*arguments):
         output.write_text("by somebody else, while the model is trained")
         return describe(*arguments)
 
-    monkeypatch.setitem(program["main"].__globals__, "describe", take_the_place)
+    monkeypatch.setattr(learning, "describe", take_the_place)
     with pytest.raises(FileExistsError, match="not lost.*--resume goes on from its state in .*run"):
         example("--output", output)
     assert output.is_file() and states(run_folder(output) / "seed-0")
     output.unlink()
-    monkeypatch.setitem(program["main"].__globals__, "describe", describe)
+    monkeypatch.setattr(learning, "describe", describe)
     example("--output", output, "--resume")
     assert "resuming after step" in capsys.readouterr().out or (output / "config.json").is_file()
     assert not run_folder(output).exists()
@@ -572,19 +570,18 @@ def test_two_programs_at_once_in_processes_of_their_own(start, tmp_path):
     output = in_processes(
         rf"""
 import runpy, time
-from minibert.training.ranks import Ranks
 program = runpy.run_path({str(ROOT / "examples" / "finetune_sst2.py")!r})
 sys.argv = ["finetune_sst2.py", "--model", {str(start)!r}, "--limit=64", "--epochs=2",
             "--batch-size=4", "--output", str(place / "out")]
 lock = place / "out.run" / ".program.lock"
-first = forked(lambda: program["main"](Ranks()))
+first = forked(lambda: program["main"]())
 while not (lock.exists() and lock.stat().st_size):
     time.sleep(0.005)
-second = forked(lambda: program["main"](Ranks()))
+second = forked(lambda: program["main"]())
 assert ended(second) == 2
 assert ended(first) == 0
 assert [path.name for path in place.iterdir()] == ["out"]
-third = forked(lambda: program["main"](Ranks()))
+third = forked(lambda: program["main"]())
 assert ended(third) == 2
 """,
         tmp_path,

@@ -1,0 +1,156 @@
+"""`minibert info`: what a model is, from its weights, its config or its name alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from minibert.checkpoint.arguments import whole_number
+from minibert.checkpoint.files import PICKLE, SAFETENSORS
+from minibert.checkpoint.hub import ALIASES, find_folder
+from minibert.checkpoint.sizes import SIZES
+from minibert.cli.command import Command, add_model
+from minibert.cli.lines import write_line
+from minibert.cli.memory import memory
+from minibert.config import BertConfig
+from minibert.model import BertModel
+
+_LENGTH = 128  # tokens, as a classifier's max_length
+
+
+class Known(NamedTuple):
+    """A model, on the meta device if only its shape is known, and where that is from."""
+
+    model: BertModel
+    source: str
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    add = parser.add_argument
+    add("--batch-size", type=int, default=32, help="texts at once, for the memory (default: 32)")
+    add("--length", type=int, help="tokens of each, for the memory (default: 128, or the most)")
+    add("--json", action="store_true", help="write one JSON object")
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    batch = whole_number("--batch-size", arguments.batch_size, 1)
+    asked = arguments.length
+    length = _LENGTH if asked is None else whole_number("--length", asked, 1)
+    known = _known(arguments.model)
+    config = known.model.config
+    if asked is None:
+        length = min(length, config.max_length)
+    elif length > config.max_length:
+        raise ValueError(f"--length is {length}; rows of this model have up to {config.max_length}")
+    facts = _facts(known, batch, length)
+    if arguments.json:
+        write_line(json.dumps(facts, ensure_ascii=False))
+        return
+    write_line(known.source)
+    write_line(_shape(config))
+    for part, number in facts["parts"].items():
+        write_line(f"{part:>12} {number:>13,} parameters {number * 4 / 1e6:>8.1f} MB")
+    total = facts["parameters"]
+    write_line(f"{'total':>12} {total:>13,} parameters {total * 4 / 1e6:>8.1f} MB in fp32")
+    for use, how in (("inference", "in fp32"), ("training", "with AdamW in fp32")):
+        write_line(
+            f"{use:>12} {facts['memory'][use] / 1e6:>13,.0f} MB, reckoned {how} for {batch} texts "
+            f"of {length} tokens"
+        )
+
+
+def _known(name: str) -> Known:
+    """The model with its weights if they are at hand, or else its shape; nothing large is fetched.
+
+    The name of a published size needs nothing at all.
+    """
+    published = name in SIZES and not os.path.isdir(name)
+    if published and name not in ALIASES:
+        return _shape_alone(BertConfig.from_size(name), "the published size of this name")
+    try:
+        folder = find_folder(name, weights=False)
+    except FileNotFoundError:
+        if not published:  # an alias that is not installed
+            raise
+        return _shape_alone(BertConfig.from_size(name), "the published size of this name")
+    if _has_weights(folder):
+        model = BertModel.from_pretrained(name)
+        return Known(model, str(model.load_report))
+    return _shape_alone(BertConfig.from_pretrained(folder), f"config.json of {folder}")
+
+
+def _has_weights(folder: Path) -> bool:
+    return any(
+        (folder / f"{file}{index}").exists()
+        for file in (SAFETENSORS, PICKLE)
+        for index in ("", ".index.json")
+    )
+
+
+def _shape_alone(config: BertConfig, source: str) -> Known:
+    with torch.device("meta"):
+        return Known(BertModel(config), f"{source}, without weights")
+
+
+def _facts(known: Known, batch: int, length: int) -> dict[str, Any]:
+    """What the command says, for JSON."""
+    config = known.model.config
+    parts = {
+        name: sum(parameter.numel() for parameter in module.parameters())
+        for name, module in known.model.named_children()
+    }
+    total = sum(parts.values())
+    return {
+        "family": config.variant.name,
+        "layers": config.num_hidden_layers,
+        "hidden_size": config.hidden_size,
+        "heads": config.num_attention_heads,
+        "vocabulary": config.vocab_size,
+        "max_length": config.max_length,
+        "parameters": total,
+        "parts": parts,
+        "memory": {
+            "batch_size": batch,
+            "length": length,
+            **memory(config, total, batch * length)._asdict(),
+        },
+    }
+
+
+def _shape(config: BertConfig) -> str:
+    shared = narrow = ""
+    if config.layers_with_weights < config.num_hidden_layers:
+        shared = f" sharing the weights of {config.layers_with_weights}"
+    if config.embedding_width != config.hidden_size:
+        narrow = f" (embeddings {config.embedding_width})"
+    return (
+        f"{config.variant.name}: {config.num_hidden_layers} layers{shared}, {config.hidden_size} "
+        f"wide{narrow}, {config.num_attention_heads} heads of {config.head_size}, "
+        f"vocabulary {config.vocab_size}, rows up to {config.max_length} tokens"
+    )
+
+
+COMMAND = Command(
+    name="info",
+    about="a model's shape, its parameters and the memory it takes",
+    add_arguments=_add_arguments,
+    run=_run,
+    examples=[
+        "minibert info bert-base-cased",
+        "minibert info minilm-l6 --batch-size 8 --length 256",
+        "minibert info roberta-base --json",
+    ],
+    more=(
+        "A published name or a config.json is enough; weights are looked at where they are at "
+        "hand. Memory is reckoned, not measured, in fp32. For inference: the weights, and the "
+        "widest point of a layer. For training with AdamW: 16 bytes a parameter, and the "
+        "activations that each layer keeps, without attention weights, of which fused attention "
+        "keeps none. MB are millions of bytes; PyTorch itself takes some hundred more."
+    ),
+)

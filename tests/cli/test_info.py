@@ -1,0 +1,98 @@
+"""`minibert info`: shapes, parameters, memory."""
+
+import json
+
+import pytest
+import torch
+
+import minibert
+from minibert import BertConfig, BertModel
+from minibert.checkpoint.sizes import SIZES
+from minibert.cli.memory import memory
+from tests.conftest import TINY, small_model, small_variant
+from tests.programs import command
+
+
+@pytest.mark.parametrize(
+    ("family", "shape"),
+    [
+        ("bert", "BERT: 3 layers, 48 wide, 4 heads of 12, vocabulary 50, rows up to 40 tokens"),
+        (
+            "roberta",
+            "RoBERTa: 3 layers, 48 wide, 4 heads of 12, vocabulary 50, rows up to 38 tokens",
+        ),
+        ("electra", "ELECTRA: 3 layers, 48 wide (embeddings 16), 4 heads of 12, vocabulary 50, "),
+        (
+            "albert",
+            "ALBERT: 3 layers sharing the weights of 1, 48 wide (embeddings 16), 4 heads of 12, ",
+        ),
+    ],
+)
+def test_it_tells_what_a_family_changed(monkeypatch, capsys, tmp_path, family, shape):
+    changes = {"pad_token_id": 1} if family == "roberta" else {}
+    model = small_variant(family, vocab_size=50, **changes).bert
+    model.save_pretrained(tmp_path / "m")
+    out = command(monkeypatch, capsys, ["info", tmp_path / "m"])[1]
+    assert f"\n{shape}" in out
+    assert ("pooler" in out) == model.config.variant.has_pooler
+    parameters = sum(
+        p.numel() for p in minibert.BertModel.from_pretrained(tmp_path / "m").parameters()
+    )
+    assert f" total {parameters:>13,} parameters" in out
+
+
+@pytest.mark.parametrize("name", ["bert-base-cased", "distilbert-base-uncased", "albert-base-v2"])
+def test_a_name_alone_is_enough(monkeypatch, capsys, name):
+    """Offline, and no model is made: bert-base-cased has 108,310,272 parameters."""
+    code, out, err = command(monkeypatch, capsys, ["info", name])
+    assert (code, err) == (0, "")
+    assert f"total {SIZES[name].parameters:>13,} parameters" in out
+    assert out.startswith("the published size of this name, without weights\n")
+
+
+def test_a_config_alone_is_enough(monkeypatch, capsys, tmp_path, folder):
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    found = [
+        json.loads(command(monkeypatch, capsys, ["info", place, "--json"])[1])
+        for place in (tmp_path, folder)
+    ]
+    assert found[0] == found[1]
+    bert = small_model(max_position_embeddings=512).bert
+    assert found[0]["parameters"] == sum(p.numel() for p in bert.parameters())
+    assert found[0]["parts"]["encoder"] == sum(p.numel() for p in bert.encoder.parameters())
+
+
+def test_of_weights_it_is_said_what_was_read(monkeypatch, capsys, folder):
+    out = command(monkeypatch, capsys, ["info", folder])[1]
+    assert out.startswith(str(BertModel.from_pretrained(folder).load_report))
+
+
+def test_memory_of_training_is_what_autograd_keeps():
+    """The formula beside the tensors that a forward pass saves for the way back."""
+    sizes = {**TINY, "attention_probs_dropout_prob": 0.0, "num_hidden_layers": 8}
+    model = BertModel(BertConfig(**sizes, hidden_dropout_prob=0.0)).train()
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    ids = torch.randint(1, 200, (4, 64))
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(ids, attention_mask=torch.ones_like(ids))
+    parameters = sum(p.numel() for p in model.parameters())
+    reckoned = memory(model.config, parameters, ids.numel()).training - 16 * parameters
+    masks = 2 * TINY["hidden_size"] * ids.numel() * 8  # dropout's, which is off here
+    measured = sum(storage.nbytes() for storage in kept.values())
+    assert measured == pytest.approx(reckoned - masks, rel=0.05)
+
+
+def test_memory_of_the_papers_model():
+    """Korthikanti et al. 2022, section 4.1, in fp16: 34 bytes a token, hidden unit and layer."""
+    config = BertConfig()
+    weights, inference, training = memory(config, 108_310_272, 1)
+    assert weights == 433_241_088 and inference - weights == 4 * (768 + 2 * 3072)
+    assert training - 16 * 108_310_272 == 12 * 768 * (2 * 32 + 2)  # fp32: numbers twice as long
