@@ -160,9 +160,10 @@ class RandomOrder(Task[Example]):
             self._epoch = epoch
             self._order = random_order(len(self.examples), self.seed, epoch)
         start = place * self.batch_size
-        return [self._example(i) for i in self._order[start : start + self.batch_size]]
+        return [self.example(i) for i in self._order[start : start + self.batch_size]]
 
-    def _example(self, i: int) -> Example:
+    def example(self, i: int) -> Example:
+        """The example at this place in the data."""
         weights = self.examples.weights
         weight = 1.0 if weights is None else weights[i]
         return Example(i, self.examples.rows[i], self.examples.labels[i], weight)
