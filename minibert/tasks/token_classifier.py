@@ -81,7 +81,7 @@ class TokenClassifier(FineTuned):
 
     After `fit` or `load`: `classes_`, the tags; `model_`, `tokenizer_`; `history_` after `fit`.
 
-    >>> from minibert.tasks.token_classifier import TokenClassifier
+    >>> from minibert import TokenClassifier
     >>> TokenClassifier("minilm-l6", aggregation="max").aggregation
     'max'
     """

@@ -88,7 +88,7 @@ def cut(tokenizer: Tokenizer, item: TextOrWords, max_length: int, stride: int) -
     missing = set(range(len(words))) - set(word_ids) if not isinstance(item, str) else ()
     for word in sorted(missing):
         place = next((i for i, other in enumerate(word_ids) if (other or 0) > word), len(ids))
-        ids.insert(place, tokenizer.ids[tokenizer.vocabulary.unk_token])
+        ids.insert(place, tokenizer.unk_token_id)
         places.insert(place, words[word])
         word_ids.insert(place, word)
     return WordPieces(ids, places, word_ids, words, spans(len(ids), max_length - 2, stride))
