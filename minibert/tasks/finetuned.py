@@ -120,6 +120,8 @@ class FineTuned(Settings):
         check_vocabulary(tokenizer, config)
         self.model_, self.tokenizer_ = model.to(find_device(self.device)), tokenizer
         self._engine = Engine(precision)
+        # Nobody sets this but here: `fit` refuses it, and so does that of a clone.
+        self.weights = "loaded"  # type: ignore[assignment]
 
     def save(self, folder: str | Path, overwrite: bool = False, data: str = "") -> None:
         """Write a model folder that transformers and `load` open; whole or not at all, never over

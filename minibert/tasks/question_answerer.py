@@ -233,7 +233,6 @@ class QuestionAnswerer(FineTuned):
             model=dir_or_name,
             precision=precision,  # type: ignore[arg-type]
             device=device,
-            weights="loaded",
         )
         folder = find_folder(dir_or_name)
         model = open_span_model(folder)

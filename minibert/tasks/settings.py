@@ -66,7 +66,7 @@ class Settings(Classifier):
     layer_decay: float = field(
         default=1.0, metadata=told("factor of the learning rate for each layer down")
     )
-    weights: Literal["pretrained", "random", "loaded"] = field(
+    weights: Literal["pretrained", "random"] = field(
         default="pretrained", metadata=told("random: the shape of the model without what it knows")
     )
     metric: str | None = field(

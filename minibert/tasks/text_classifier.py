@@ -303,7 +303,6 @@ class TextClassifier(FineTuned):
             model=dir_or_name,
             precision=precision,  # type: ignore[arg-type]
             device=device,
-            weights="loaded",
             problem_type=problem.problem_type,
             truncation=truncation,
             stride=stride,

@@ -260,7 +260,6 @@ class TokenClassifier(FineTuned):
             model=dir_or_name,
             precision=precision,  # type: ignore[arg-type]
             device=device,
-            weights="loaded",
             aggregation=aggregation,
             stride=stride,
         )
