@@ -104,7 +104,7 @@ class Settings(Classifier):
         if recipe.lr > _HIGH_LR and self.trained_layers != 0 and self.weights != "random":
             warn(
                 f"lr={recipe.lr:g} is high for fine-tuning a whole BERT: above {_HIGH_LR:g} "
-                "training tends to collapse into predicting one class"
+                "training tends to collapse: every example gets the same answer"
             )
         return recipe
 
