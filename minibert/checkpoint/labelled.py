@@ -71,7 +71,31 @@ class PretrainedWithLabels(Pretrained[LabelledConfigT]):
         Raises `ValueError` when the checkpoint's trained head has other labels and `new_head` is
         not given, besides what `BertModel.from_pretrained` raises.
         """
-        folder = find_folder(dir_or_name)
+        model = cls.opened(
+            find_folder(dir_or_name),
+            num_labels,
+            labels=labels,
+            problem_type=problem_type,
+            new_head=new_head,
+            allow_nonfinite=allow_nonfinite,
+        )
+        asked_for = new_head or num_labels is not None or labels is not None
+        model.warn_of_new_weights(lambda our: asked_for and _is_of_head(our, model.config))
+        return model
+
+    @classmethod
+    def opened(
+        cls,
+        folder: Path,
+        num_labels: int | None = None,
+        *,
+        labels: Sequence[str] | None = None,
+        problem_type: ProblemType | None = None,
+        new_head: bool = False,
+        allow_nonfinite: bool = False,
+    ) -> Self:
+        """As `from_pretrained`, but silent about weights that are new: its `load_report` has
+        them."""
         config, stated = read_config(
             folder, lambda data: (cls.config_class.from_dict(data), stated_labels(data))
         )
@@ -98,10 +122,7 @@ class PretrainedWithLabels(Pretrained[LabelledConfigT]):
                 own = trained_labels(stated, len(trained))
             asked = named_labels(own, num_labels, labels)
         config = replace(config, labels=asked, problem_type=problem_type or config.problem_type)
-        model = cls._load(config, tensors, str(folder), unused, allow_nonfinite)
-        asked_for = new_head or num_labels is not None or labels is not None
-        model.warn_of_new_weights(lambda our: asked_for and _is_of_head(our, config))
-        return model
+        return cls._load(config, tensors, str(folder), unused, allow_nonfinite)
 
 
 def trained_labels(stated: tuple[str, ...] | None, outputs: int) -> tuple[str, ...]:

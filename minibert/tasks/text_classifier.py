@@ -290,7 +290,7 @@ class TextClassifier(FineTuned):
         check_load(max_length, precision)
         find_device(device)
         folder = find_folder(dir_or_name)
-        model = BertForClassification.from_pretrained(folder)
+        model = BertForClassification.opened(folder)
         _check_is_classifier(model, dir_or_name)
         config = model.config
         with in_file(folder / CONFIG):

@@ -245,7 +245,7 @@ class TokenClassifier(FineTuned):
         check_load(max_length, precision)
         find_device(device)
         folder = find_folder(dir_or_name)
-        model = BertForTokenClassification.from_pretrained(folder)
+        model = BertForTokenClassification.opened(folder)
         report = model.load_report
         assert report is not None  # it was just loaded
         if report.newly_initialised:

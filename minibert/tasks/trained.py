@@ -73,7 +73,7 @@ class Trained(Generic[ModelT]):
         check_load(max_length, precision)
         where = find_device(device)
         folder = find_folder(dir_or_name)
-        model: Any = cls.model_class.from_pretrained(folder)
+        model: Any = cls.model_class.opened(folder)
         assert model.load_report is not None  # it was just loaded
         if missing := model.load_report.newly_initialised:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

@@ -132,7 +132,6 @@ def test_one_string_is_not_a_list_of_letters(fitted):
         fitted.predict("Wonderful")
 
 
-@pytest.mark.filterwarnings("ignore:.*start at random")
 def test_heads_of_other_tasks_are_refused(fitted, tmp_path):
     fitted.save(tmp_path / "m")
     path = tmp_path / "m" / "config.json"
@@ -193,7 +192,6 @@ def test_vocabulary_of_another_model_is_refused(start, tmp_path):
         new(tmp_path / "m").fit(TEXTS, LABELS)
 
 
-@pytest.mark.filterwarnings("ignore:.*start at random")
 def test_untrained_classifiers_say_so(start):
     with pytest.raises(ValueError, match="call fit"):
         new(start).predict(TEXTS)
