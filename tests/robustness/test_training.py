@@ -17,7 +17,7 @@ from minibert.engine.progress import announce, lines_above_bar, progress_bar
 from minibert.tasks.labels import Labels
 from minibert.training import loop
 from minibert.training.batches import Classification, Examples
-from minibert.training.finetune import finetune
+from minibert.training.finetune import finetune_classifier
 from minibert.training.history import Evaluation
 from minibert.training.loop import train
 from minibert.training.recipe import Recipe
@@ -242,10 +242,22 @@ def test_an_evaluation_must_be_one(task):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_a_head_of_another_dtype_is_trained_alone(task, dtype):
-    history = finetune(
-        small_model().to(dtype), task, ONCE, held_out=task.examples, trained_layers=0
+    seen = []
+
+    def judge(logits):
+        seen.append(logits)
+        return 0.5, {"accuracy": 0.5}
+
+    history = finetune_classifier(
+        small_model().to(dtype),
+        task,
+        ONCE,
+        held_out=task.examples.rows,
+        judge=judge,
+        trained_layers=0,
     )
-    assert len(history.losses) == 3
+    assert len(history.losses) == 3 and len(seen) == len(history.evaluations) == 2
+    assert {(each.dtype, tuple(each.shape)) for each in seen} == {(torch.float32, (24, 2))}
 
 
 def test_every_step_in_bf16_computes_with_the_weights_of_the_step_before(task):

@@ -7,6 +7,7 @@ import torch
 
 import minibert
 import minibert.tasks.text_classifier
+from minibert.training.history import History
 from tests.conftest import TEXTS
 from tests.tasks.conftest import HALF, LABELS, new
 
@@ -21,12 +22,12 @@ def test_a_model_with_one_answer_is_reported(start, monkeypatch, validation, col
             model.classifier.weight.zero_()
             if collapsed:
                 model.classifier.bias.copy_(torch.tensor([0.0, 1.0]))
-                return minibert.tasks.text_classifier.History()
+                return History()
             tokenizer = minibert.WordPieceTokenizer.from_pretrained(start)
             first = model.eval().bert(**tokenizer(TEXTS[:12])).pooler_output[:, 0]
             model.classifier.weight[1, 0] = 1.0
             model.classifier.bias.copy_(torch.tensor([first.median().item(), 0.0]))
-        return minibert.tasks.text_classifier.History()
+        return History()
 
     monkeypatch.setattr(minibert.tasks.text_classifier, "finetune_classifier", fake)
     with warnings.catch_warnings(record=True) as caught:
