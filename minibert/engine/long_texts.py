@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from minibert.checkpoint.arguments import check_choice
+from minibert.engine.rows import framed, room_for
 from minibert.text.inputs import Text, text_parts
 from minibert.text.windows import check_stride, spans
-from minibert.tokenizer import Row, Tokenizer, frame
+from minibert.tokenizer import Row, Tokenizer
 
 Cutting = Literal["head", "head+tail", "windows"]  # a Truncation, or none
 CUTTINGS = get_args(Cutting)
@@ -40,9 +41,8 @@ def _windows(
 ) -> list[Row]:
     """The windows of a text or a pair. Of a pair the longer text is read in windows, and each has
     the shorter one beside it, cut to half of the room."""
-    separators, segments = tokenizer.vocabulary.separators, tokenizer.vocabulary.segments
     long = max(range(len(pieces)), key=lambda i: len(pieces[i]))
-    room = max_length - (2 if len(pieces) == 1 else 2 + separators)
+    room = room_for(tokenizer, max_length, pair=len(pieces) == 2)
     dropped = 0
     if len(pieces) == 2:
         short = pieces[1 - long]
@@ -52,15 +52,7 @@ def _windows(
     rows = []
     for start, end in spans(len(pieces[long]), room, stride):
         first, *second = [part[start:end] if i == long else part for i, part in enumerate(pieces)]
-        framed = frame(
-            first,
-            second[0] if second else None,
-            tokenizer.cls_token_id,
-            tokenizer.sep_token_id,
-            separators,
-            segments,
-        )
-        rows.append(Row(*framed, dropped))
+        rows.append(framed(tokenizer, first, second[0] if second else None, dropped))
     return rows
 
 

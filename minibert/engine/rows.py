@@ -1,4 +1,5 @@
-"""Rows through a model: sorted by length, cut into batches, and their results put back in order."""
+"""Rows: made of ids, run through a model in batches of like lengths, and their results put back in
+order."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from minibert.checkpoint.pretrained import Pretrained
 from minibert.engine.forks import survive_fork
 from minibert.engine.host import placed, send
 from minibert.engine.memory import keep_freed_memory
-from minibert.tokenizer import Row, Tokenizer
+from minibert.tokenizer import Row, Tokenizer, frame
 
 # The most tokens in a batch. On a CPU more of them run no faster, and no longer fit its caches. On
 # GPUs it was never measured, only reckoned: 16,384 tokens are 2.8 TFLOP of BERT-base, some 6 ms of
@@ -22,6 +23,22 @@ from minibert.tokenizer import Row, Tokenizer
 BATCH_TOKENS = {"cpu": 512, "cuda": 16384, "mps": 16384}
 
 Batch = dict[str, Tensor]
+
+
+def framed(
+    tokenizer: Tokenizer, first: list[int], second: list[int] | None = None, dropped: int = 0
+) -> Row:
+    """The row of one or two lists of ids, in this tokenizer's special tokens. dropped: how many
+    were cut off."""
+    vocabulary = tokenizer.vocabulary
+    cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
+    ids, type_ids = frame(first, second, cls, sep, vocabulary.separators, vocabulary.segments)
+    return Row(ids, type_ids, dropped)
+
+
+def room_for(tokenizer: Tokenizer, max_length: int, pair: bool = False) -> int:
+    """How many tokens of a text, or of both of a pair, fit into a row beside the special ones."""
+    return max_length - 2 - (tokenizer.vocabulary.separators if pair else 0)
 
 
 @torch.inference_mode()

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from minibert._checks import shown, warn
+from minibert.checkpoint.arguments import whole_number
 from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
 from minibert.engine.long_texts import Cutting, encode_long, mean_by_tokens
@@ -78,12 +79,18 @@ class AnyStream(ABC, Generic[ItemT, ResultT]):
         """Each text with its result, in order and as soon as its window is computed.
 
         No more than a window of texts is read ahead or kept. window: how many texts that is at
-        most; None takes 4096, and 1 answers each text before the next is read.
+        most; None takes 4096, and 1 answers each text before the next is read. Raises `ValueError`
+        for another one at once.
 
-        Errors come after the results of all texts before them: `ValueError` for an item that is not
-        a text or whose result is not finite, and whatever `texts` raises. Only Ctrl-C comes at
-        once.
+        Other errors come after the results of all texts before them: `ValueError` for an item that
+        is not a text or whose result is not finite, and whatever `texts` raises. Only Ctrl-C comes
+        at once.
         """
+        if window is not None:
+            window = whole_number("window", window, 1)
+        return self._each(texts, window)
+
+    def _each(self, texts: Iterable[ItemT], window: int | None) -> Iterator[tuple[ItemT, ResultT]]:
         for done in self.windows(texts, window):
             yield from zip(done.texts, done.results, strict=True)
             del done  # it must be gone before the next is read
@@ -271,8 +278,6 @@ def read_windows(
     """
     iterator: Iterator[Any] = iterated(texts)  # type: ignore[arg-type]
     most = WINDOW_TEXTS if most is None else most
-    if most < 1:
-        raise ValueError(f"window is {most}; it must be at least 1")
     window: list[ItemT] = []
     characters, position = 0, 0
     arriving = iterator if isinstance(iterator, Arriving) else None

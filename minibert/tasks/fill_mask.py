@@ -15,12 +15,11 @@ from torch import Tensor
 
 from minibert._checks import shown
 from minibert.checkpoint.arguments import whole_number
-from minibert.engine.rows import Batch
+from minibert.engine.rows import Batch, framed, room_for
 from minibert.engine.streams import AnswerStream, Encoded
 from minibert.pretraining import BertForMaskedLM
 from minibert.tasks.trained import Trained, single_text
 from minibert.text.inputs import check_text, listed
-from minibert.tokenizer import Row, frame
 
 
 class Fill(NamedTuple):
@@ -98,8 +97,6 @@ class FillMask(Trained[BertForMaskedLM]):
     ) -> Iterator[tuple[str, list[list[Fill]]]]:
         """Each text with its result as soon as it is known, for endless streams; window: as for
         `TextClassifier.stream`."""
-        if window is not None:
-            window = whole_number("window", window, 1)
         return self._stream(top_k, targets).stream(texts, window)
 
     def _stream(
@@ -179,14 +176,12 @@ class FillMask(Trained[BertForMaskedLM]):
 
     def _encoded(self, ids: list[int]) -> Encoded[Blanks]:
         """The row of a text, or one for each of its masks if it is too long."""
-        tokenizer, room = self.tokenizer, self.max_length - 2
-        mask = tokenizer.mask_token_id
+        room, mask = room_for(self.tokenizer, self.max_length), self.tokenizer.mask_token_id
         places = [i for i, each in enumerate(ids) if each == mask]
         starts = [0]
         if len(ids) > room:
             starts = [min(max(0, place - room // 2), len(ids) - room) for place in places]
-        ends = tokenizer.cls_token_id, tokenizer.sep_token_id
-        rows = [Row(*frame(ids[i : i + room], None, *ends), dropped=0) for i in starts]
+        rows = [framed(self.tokenizer, ids[i : i + room]) for i in starts]
         if len(ids) > room:
             read_in = [
                 (n, ids[start:place].count(mask))

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from minibert._checks import shown
+from minibert.engine.rows import framed, room_for
 from minibert.text.inputs import check_text
 from minibert.text.windows import spans
-from minibert.tokenizer import Row, Tokenizer, frame
+from minibert.tokenizer import Row, Tokenizer
 from minibert.wordpiece import Piece
 
 STRIDE = 128  # tokens that two windows share, of run_squad.py; or half a row, if that is less
@@ -51,9 +52,8 @@ def read_passages(
     """The passages of (question, context) pairs, in which no row is longer than max_length.
 
     stride: tokens that two windows share; half of them, where a question leaves too little room.
-    The questions were looked at by `check_question`.
+    The pairs were looked at by `check_pair`.
     """
-    vocabulary = tokenizer.vocabulary
     questions = tokenizer.backend.ids([question for question, _ in pairs])
     # Many questions may be about one context, which is cut into pieces once.
     contexts = {context: tokenizer.backend.pieces(context) for _, context in pairs}
@@ -61,20 +61,11 @@ def read_passages(
     for ids, (_, context) in zip(questions, pairs, strict=True):
         pieces = contexts[context]
         tokens = [tokenizer.ids[piece.token] for piece in pieces]
-        room = _room(tokenizer, len(ids), max_length)
+        room = room_for(tokenizer, max_length, pair=True) - len(ids)
         windows = spans(len(pieces), room, stride if stride < room else room // 2)
-        rows = []
-        for first, stop in windows:
-            framed = frame(
-                ids,
-                tokens[first:stop],
-                tokenizer.cls_token_id,
-                tokenizer.sep_token_id,
-                vocabulary.separators,
-                vocabulary.segments,
-            )
-            rows.append(Row(*framed, dropped=0))
-        passages.append(Passage(rows, windows, 1 + len(ids) + vocabulary.separators, pieces))
+        rows = [framed(tokenizer, ids, tokens[first:stop]) for first, stop in windows]
+        column = 1 + len(ids) + tokenizer.vocabulary.separators
+        passages.append(Passage(rows, windows, column, pieces))
     return passages
 
 
@@ -91,14 +82,9 @@ def check_pair(item: Any, name: str, tokenizer: Tokenizer, max_length: int) -> t
             raise ValueError(f"the {part} of {name} is empty; give a text, or leave it out")
     question, context = item
     number = len(tokenizer.backend.ids([question])[0])
-    if _room(tokenizer, number, max_length) < 1:
+    if room_for(tokenizer, max_length, pair=True) <= number:
         raise ValueError(
             f"the question of {name} has {number} tokens, and rows have {max_length}, so nothing "
             "of a context fits beside it; shorten the question or raise max_length"
         )
     return question, context
-
-
-def _room(tokenizer: Tokenizer, question: int, max_length: int) -> int:
-    """How many tokens of a context fit beside a question of so many."""
-    return max_length - question - 2 - tokenizer.vocabulary.separators

@@ -193,8 +193,6 @@ class QuestionAnswerer(FineTuned):
     ) -> Iterator[tuple[Pair, Any]]:
         """Each pair with what `predict` has for it, as soon as it is known: for endless streams.
         window: as for `TextClassifier.stream`."""
-        if window is not None:
-            window = whole_number("window", window, 1)
         return self._stream(top_k, no_answer).stream(_not_a_table(pairs), window)
 
     def score(self, examples: Iterable[Question | Mapping[str, Any]]) -> float:

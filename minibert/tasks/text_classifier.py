@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minibert.checkpoint.arguments import check_choice, real_number, whole_number
+from minibert.checkpoint.arguments import check_choice, real_number
 from minibert.checkpoint.config_json import ProblemType
 from minibert.checkpoint.files import CONFIG
 from minibert.checkpoint.hub import find_folder
@@ -252,8 +252,6 @@ class TextClassifier(FineTuned):
         is fast, and 1 answers each text before the next is read. Errors, those of `predict_proba`,
         come after the results of all texts before them.
         """
-        if window is not None:
-            window = whole_number("window", window, 1)
         return self._stream().stream(texts, window)
 
     def score(self, texts: Iterable[Text], labels: Iterable[Any]) -> float:

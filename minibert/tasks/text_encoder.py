@@ -142,12 +142,15 @@ class TextEncoder(Vectorizer):
         """
         return self._stream().collect(texts)
 
-    def stream(self, texts: Iterable[Text]) -> Iterator[tuple[Text, np.ndarray]]:
+    def stream(
+        self, texts: Iterable[Text], window: int | None = None
+    ) -> Iterator[tuple[Text, np.ndarray]]:
         """Each text with its vector, (C,), as soon as it is known; the vectors are not kept.
 
-        Errors, those of `encode`, come after the vectors of all texts before them.
+        window: as for `TextClassifier.stream`. Errors, those of `encode`, come after the vectors of
+        all texts before them.
         """
-        return self._stream().stream(texts)
+        return self._stream().stream(texts, window)
 
     def _stream(self) -> Stream:
         """The model as it stands, for texts to go through."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from minibert._checks import shown, warn
-from minibert.checkpoint.arguments import check_choice, whole_number
+from minibert.checkpoint.arguments import check_choice
 from minibert.checkpoint.files import CONFIG
 from minibert.checkpoint.hub import find_folder
 from minibert.checkpoint.schema import in_file
@@ -205,8 +205,6 @@ class TokenClassifier(FineTuned):
     ) -> Iterator[tuple[TextOrWords, list[Entity]]]:
         """Each text with its entities, as soon as they are known, for endless streams; window and
         errors: as for `TextClassifier.stream`."""
-        if window is not None:
-            window = whole_number("window", window, 1)
         return self._stream(self._entities, item_parts).stream(texts, window)
 
     def score(self, words: Iterable[Words], tags: Iterable[Words]) -> float:

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert._checks import shown
+from minibert.engine.rows import framed, room_for
 from minibert.text.inputs import check_text
 from minibert.text.windows import spans
 from minibert.text.words import Span, joined, word_spans, words_of
-from minibert.tokenizer import Row, Tokenizer, frame
+from minibert.tokenizer import Row, Tokenizer
 
 TextOrWords = str | list[str]
 
@@ -32,12 +33,7 @@ class WordPieces(NamedTuple):
 
     def rows(self, tokenizer: Tokenizer) -> list[Row]:
         """A row for each window."""
-        return [
-            Row(
-                *frame(self.ids[start:end], None, tokenizer.cls_token_id, tokenizer.sep_token_id), 0
-            )
-            for start, end in self.windows
-        ]
+        return [framed(tokenizer, self.ids[start:end]) for start, end in self.windows]
 
     def windows_of_pieces(self) -> np.ndarray:
         """(n,) the window that each piece is read in: where it stands farthest from a cut."""
@@ -91,7 +87,8 @@ def cut(tokenizer: Tokenizer, item: TextOrWords, max_length: int, stride: int) -
         ids.insert(place, tokenizer.unk_token_id)
         places.insert(place, words[word])
         word_ids.insert(place, word)
-    return WordPieces(ids, places, word_ids, words, spans(len(ids), max_length - 2, stride))
+    room = room_for(tokenizer, max_length)
+    return WordPieces(ids, places, word_ids, words, spans(len(ids), room, stride))
 
 
 def item_parts(item: Any, position: int) -> Sequence[str]:

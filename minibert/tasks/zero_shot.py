@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 from minibert._checks import shown
-from minibert.checkpoint.arguments import switch, whole_number
-from minibert.engine.rows import Batch
+from minibert.checkpoint.arguments import switch
+from minibert.engine.rows import Batch, framed, room_for
 from minibert.engine.rule import Precision
 from minibert.engine.streams import AnswerStream, Encoded
 from minibert.heads import BertForClassification
 from minibert.tasks.trained import Trained, single_text
 from minibert.text.inputs import check_text, listed
-from minibert.tokenizer import Row, Tokenizer, frame
+from minibert.tokenizer import Row, Tokenizer
 
 TEMPLATE = "This example is {}."
 
@@ -92,8 +92,6 @@ class ZeroShotClassifier(Trained[BertForClassification]):
     ) -> Iterator[tuple[str, Ranking]]:
         """Each text with its result as soon as it is known, for endless streams; window: as for
         `TextClassifier.stream`."""
-        if window is not None:
-            window = whole_number("window", window, 1)
         return self._stream(labels, template, several).stream(texts, window)
 
     def _stream(
@@ -152,21 +150,13 @@ class ZeroShotClassifier(Trained[BertForClassification]):
 
     def _room(self, hypothesis: list[int]) -> int:
         """How many tokens of a text fit beside it."""
-        return self.max_length - 2 - self.tokenizer.vocabulary.separators - len(hypothesis)
+        return room_for(self.tokenizer, self.max_length, pair=True) - len(hypothesis)
 
     def _row(self, premise: list[int], hypothesis: list[int]) -> Row:
         """The pair; only the premise is ever cut."""
-        tokenizer, room = self.tokenizer, self._room(hypothesis)
-        separators, segments = tokenizer.vocabulary.separators, tokenizer.vocabulary.segments
-        framed = frame(
-            premise[:room],
-            hypothesis,
-            tokenizer.cls_token_id,
-            tokenizer.sep_token_id,
-            separators,
-            segments,
-        )
-        return Row(*framed, dropped=max(0, len(premise) - room))
+        room = self._room(hypothesis)
+        dropped = max(0, len(premise) - room)
+        return framed(self.tokenizer, premise[:room], hypothesis, dropped)
 
 
 def _class_names(labels: Iterable[str]) -> list[str]:
