@@ -19,9 +19,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source(parser, pairs=False)
     parser.add_argument(
         "--aggregation",
-        default="first",
         choices=AGGREGATIONS,
-        help="how pieces become entities (default: first)",
+        help="how pieces become entities (default: as the model was saved, or first)",
     )
     add_answers(parser)
     add_machine(parser)

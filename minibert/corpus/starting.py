@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from minibert.checkpoint.hub import find_folder
 from minibert.config import BertConfig
 from minibert.corpus.task import MaskedLM, PreTraining
 from minibert.corpus.text import TextFile
@@ -105,9 +105,7 @@ class FromModel:
         them, or was never trained to guess tokens; and as `from_pretrained`."""
         self.settings: dict[str, Any] = {"model": dir_or_name}
         self._tokenizer = Tokenizer.from_pretrained(dir_or_name)
-        with warnings.catch_warnings():  # of a new head, which is refused here
-            warnings.filterwarnings("ignore", message=".*start at random")
-            self._model = BertForMaskedLM.from_pretrained(dir_or_name)
+        self._model = BertForMaskedLM.opened(find_folder(dir_or_name))
         report = self._model.load_report
         assert report is not None  # it was just loaded
         if report.newly_initialised:

@@ -77,7 +77,7 @@ def choose(precision: Precision, device: torch.device) -> Choice:
     return Choice(choose("fp32", device).body, missing)
 
 
-def check_precision(precision: str) -> None:
+def check_precision(precision: object) -> None:
     """Raise `ValueError` for a name that is no precision."""
     check_choice("precision", precision, get_args(Precision))
 

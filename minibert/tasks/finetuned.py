@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 
-from minibert.checkpoint.arguments import whole_number
 from minibert.checkpoint.files import CONFIG, read_config
 from minibert.checkpoint.folders import new_model_folder
 from minibert.checkpoint.hub import find_folder
@@ -17,9 +17,10 @@ from minibert.checkpoint.pretrained import Pretrained
 from minibert.checkpoint.schema import get, in_file, whole
 from minibert.config import BertConfig
 from minibert.engine.optimize import Engine
-from minibert.engine.rule import Precision, check_precision
+from minibert.engine.rule import Precision
 from minibert.engine.streams import check_vocabulary, find_device
-from minibert.tasks.settings import SHORTEST, Settings
+from minibert.tasks.opening import SHORTEST, check_load, check_room, check_trained
+from minibert.tasks.settings import Settings
 from minibert.text.inputs import check_text
 from minibert.text.writing import write_tokenizer
 from minibert.tokenizer import Tokenizer
@@ -29,9 +30,9 @@ from minibert.training.optimizer import check_own_layers
 from minibert.training.ranks import Ranks
 from minibert.training.recipe import Recipe
 
-# Key of config.json by which a saved model remembers to how many tokens rows were cut. Other
-# readers keep it and pay no attention.
-MAX_LENGTH = "minibert_max_length"
+# Keys of config.json by which a saved model remembers to how many tokens rows were cut, and how
+# many of them two windows share. Other readers keep them and pay no attention.
+MAX_LENGTH, STRIDE_KEY = "minibert_max_length", "minibert_stride"
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,13 @@ class Start:
 @dataclass(eq=False, kw_only=True)
 class FineTuned(Settings):
     """The base of tasks that learn. After `fit` or `load`: `model_`, `tokenizer_`; after `fit`
-    `history_`, too."""
+    `history_`, too.
+
+    model_class: what is trained. trained_ones: which checkpoints have that head, for an error.
+    """
 
     model_class: ClassVar[type[Pretrained]]
+    trained_ones: ClassVar[str]
 
     def _start(self) -> Start:
         """Look at the model to start from, before anything long. Raises `ValueError` where it
@@ -70,6 +75,7 @@ class FineTuned(Settings):
                 "everything"
             )
         max_length = self._limit(config.max_length)
+        self._check_reading(max_length)
         tokenizer = Tokenizer.from_pretrained(folder)
         check_vocabulary(tokenizer, config)
         pretrained = self.weights == "pretrained"  # of random weights only the shape is another's
@@ -101,27 +107,66 @@ class FineTuned(Settings):
             **card,
         )
 
-    def _open(
-        self,
+    @classmethod
+    def _loaded(
+        cls,
         dir_or_name: str | Path,
-        folder: Path,
-        model: Pretrained,
         max_length: int | None,
         precision: Precision,
-    ) -> None:
-        """Take over a loaded model."""
-        config: BertConfig = model.config
-        check_room(config, dir_or_name)
-        with in_file(folder / CONFIG):
-            trained = get(config.extra, MAX_LENGTH, whole(SHORTEST), config.max_length)
-        self.max_length = min(trained, config.max_length) if max_length is None else max_length
-        self._limit(config.max_length)
-        tokenizer = Tokenizer.from_pretrained(folder)
-        check_vocabulary(tokenizer, config)
-        self.model_, self.tokenizer_ = model.to(find_device(self.device)), tokenizer
-        self._engine = Engine(precision)
+        device: str | None,
+        **settings: Any,
+    ) -> Self:
+        """What `load` returns. settings: the task's own, None for what the folder remembers."""
+        check_load(max_length, precision)
+        find_device(device)
+        self = cls(
+            model=dir_or_name,
+            precision=precision,  # type: ignore[arg-type]
+            device=device,
+        )
         # Nobody sets this but here: `fit` refuses it, and so does that of a clone.
         self.weights = "loaded"  # type: ignore[assignment]
+        folder = find_folder(dir_or_name)
+        model = cls._opened(folder)
+        cls._check_model(model, dir_or_name)
+        check_room(model.config, dir_or_name)
+        with in_file(folder / CONFIG):
+            self._recall(model.config)
+        given = {"max_length": max_length, **settings}
+        self.set_params(**{name: value for name, value in given.items() if value is not None})
+        tokenizer = Tokenizer.from_pretrained(folder)
+        check_vocabulary(tokenizer, model.config)
+        self.model_, self.tokenizer_ = model.to(find_device(self.device)), tokenizer
+        self._engine = Engine(precision)
+        self._row_length()  # checks how texts are read
+        return self
+
+    @classmethod
+    def _opened(cls, folder: Path) -> Pretrained:
+        """The model of a folder."""
+        return cls.model_class.opened(folder)
+
+    @classmethod
+    def _check_model(cls, model: Pretrained, name: str | Path) -> None:
+        """Raise `ValueError` for a model, just loaded, that cannot do the task."""
+        task = cls.__name__
+        check_trained(
+            model,
+            name,
+            f"{task} needs {cls.trained_ones}, or training: {task}({str(name)!r}).fit(...)",
+        )
+
+    def _recall(self, config: BertConfig) -> None:
+        """Take over the settings that a saved model remembers, and what its labels say."""
+        saved = get(config.extra, MAX_LENGTH, whole(SHORTEST), config.max_length)
+        self.max_length = min(saved, config.max_length)
+
+    def _row_length(self) -> int:
+        """The tokens of a row of the fitted model. Raises `ValueError` for settings by which no
+        text could be read."""
+        max_length = self._limit(self.model_.config.max_length)
+        self._check_reading(max_length)
+        return max_length
 
     def save(self, folder: str | Path, overwrite: bool = False, data: str = "") -> None:
         """Write a model folder that transformers and `load` open; whole or not at all, never over
@@ -157,18 +202,10 @@ class FineTuned(Settings):
             name = type(self).__name__
             raise ValueError(f"this {name} is not trained; call fit, or {name}.load")
 
-
-def check_load(max_length: int | None, precision: Precision) -> None:
-    """Raise `ValueError` for arguments of `load` that no model could take."""
-    check_precision(precision)
-    if max_length is not None:
-        whole_number("max_length", max_length, SHORTEST)
-
-
-def check_room(config: BertConfig, name: str | Path) -> None:
-    """Raise `ValueError` for a model without room for a token of a text."""
-    if config.max_length < SHORTEST:
-        raise ValueError(
-            f"{name} has positions for {config.max_length} token(s); texts need at least "
-            f"{SHORTEST}, one beside [CLS] and [SEP]; take another model"
-        )
+    def _check_finite(self, scores: np.ndarray) -> None:
+        """Raise `FloatingPointError` for scores of the trained model that are no numbers."""
+        if not np.isfinite(scores).all():
+            raise FloatingPointError(
+                f"the trained model gives scores that are not finite; lower lr (now {self.lr}) and "
+                "train again"
+            )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from minibert._checks import shown, warn
 from minibert.checkpoint.arguments import real_number
-from minibert.checkpoint.schema import Rule, get
+from minibert.checkpoint.schema import get, one_of
 from minibert.config import BertConfig
 from minibert.tasks.label_values import LONGEST, REGRESSION, Label, checked_labels
 from minibert.training.batches import LARGEST_WEIGHT, SMALLEST_WEIGHT
@@ -26,7 +26,7 @@ _KINDS: dict[str, Callable[[str], Label]] = {
     "int": int,
     "bool": lambda name: name == "True",
 }
-_IS_KIND = Rule(lambda value: isinstance(value, str) and value in _KINDS, f"one of {tuple(_KINDS)}")
+_IS_KIND = one_of(*_KINDS)
 
 _MANY = 20  # labels; with more, and fewer than two texts for each, somebody may have given numbers
 

@@ -95,10 +95,7 @@ class Problem(ABC):
         """Warn if every text is given the same answer."""
         found = {shown(answer) for answer in self.predictions(scores, threshold).tolist()}
         if len(found) == 1:
-            warn(
-                f"the trained model calls every text {found.pop()}, so it has learned nothing; try "
-                "a lower lr, more epochs, another seed or more data"
-            )
+            warn_nothing_learned(f"calls every text {found.pop()}")
 
 
 class OneLabel(Problem):
@@ -230,15 +227,20 @@ class Numbers(Problem):
 
     def warn_of_sameness(self, scores: np.ndarray, threshold: float) -> None:
         if float(scores.std()) < 0.01 * self.deviation:
-            warn(
-                f"the trained model predicts about {float(scores.mean()):.4g} for every text, so "
-                "it has learned nothing; try a lower lr, more epochs, another seed or more data"
-            )
+            warn_nothing_learned(f"predicts about {float(scores.mean()):.4g} for every text")
 
 
 PROBLEMS: dict[str, type[Problem]] = {
     each.problem_type: each for each in (OneLabel, SeveralLabels, Numbers)
 }
+
+
+def warn_nothing_learned(sameness: str) -> None:
+    """Warn of a trained model that gives everything the same answer."""
+    warn(
+        f"the trained model {sameness}, so it has learned nothing; try a lower lr, more epochs, "
+        "another seed or more data"
+    )
 
 
 def read_problem(config: BertConfig) -> Problem:

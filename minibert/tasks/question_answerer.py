@@ -16,14 +16,13 @@ import torch
 
 from minibert._checks import shown, warn
 from minibert.checkpoint.arguments import switch, whole_number
-from minibert.checkpoint.files import CONFIG
-from minibert.checkpoint.hub import find_folder
-from minibert.checkpoint.schema import get, in_file, whole
+from minibert.checkpoint.schema import get, whole
+from minibert.config import BertConfig
 from minibert.data.squad import Question, listed_questions, squad_metrics
 from minibert.engine.rule import Precision
-from minibert.engine.streams import AnswerStream, Encoded, find_device
+from minibert.engine.streams import AnswerStream, Encoded
 from minibert.heads import BertForQuestionAnswering
-from minibert.tasks.finetuned import MAX_LENGTH, FineTuned, check_load
+from minibert.tasks.finetuned import MAX_LENGTH, STRIDE_KEY, FineTuned
 from minibert.tasks.passages import STRIDE, Passage, check_pair, read_passages
 from minibert.tasks.settings import told
 from minibert.tasks.span_training import (
@@ -44,13 +43,9 @@ from minibert.training.spans import SpanPrediction
 Pair = tuple[str, str]  # a question and its context
 
 METRICS = ("f1", "exact_match")  # of SQuAD's script, the task's own first
-# Keys of config.json by which a saved model remembers how contexts are read. Other readers keep
-# them and pay no attention.
-_STRIDE, _LONGEST = "minibert_stride", "minibert_max_answer_tokens"
-_HEADS = (
-    "deepset/bert-base-cased-squad2, distilbert/distilbert-base-cased-distilled-squad or "
-    "deepset/roberta-base-squad2"
-)
+# Key of config.json by which a saved model remembers the longest answer. Other readers keep it and
+# pay no attention.
+_LONGEST = "minibert_max_answer_tokens"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -80,6 +75,10 @@ class QuestionAnswerer(FineTuned):
     max_answer_tokens: int = field(default=15, metadata=told("the longest answer"))
 
     model_class = BertForQuestionAnswering
+    trained_ones = (
+        "a model that answers questions, such as deepset/bert-base-cased-squad2, "
+        "distilbert/distilbert-base-cased-distilled-squad or deepset/roberta-base-squad2"
+    )
     _USUAL_LENGTH = 384
     _EXAMPLES = "questions"
 
@@ -225,41 +224,33 @@ class QuestionAnswerer(FineTuned):
         not say, as in the constructor. precision: what predictions are computed in, see
         `minibert.optimize`; `model_` and what `save` writes are in fp32 whatever it is.
         """
-        check_load(max_length, precision)
-        find_device(device)
-        self = cls(
-            model=dir_or_name,
-            precision=precision,  # type: ignore[arg-type]
-            device=device,
+        return cls._loaded(
+            dir_or_name,
+            max_length,
+            precision,
+            device,
+            stride=stride,
+            max_answer_tokens=max_answer_tokens,
         )
-        folder = find_folder(dir_or_name)
-        model = open_span_model(folder)
-        assert model.load_report is not None  # it was just loaded
-        if new := model.load_report.newly_initialised:
-            raise ValueError(
-                f"{dir_or_name} does not answer questions: it has no weights for "
-                f"{model.load_report.told(new)}; train them, QuestionAnswerer("
-                f"{str(dir_or_name)!r}).fit(questions), or take a model that has, such as {_HEADS}"
-            )
-        config = model.config
-        with in_file(folder / CONFIG):
-            saved = get(config.extra, _STRIDE, whole(), None)
-            longest = get(config.extra, _LONGEST, whole(1), self.max_answer_tokens)
-        self.stride = saved if stride is None else stride
-        self.max_answer_tokens = longest if max_answer_tokens is None else max_answer_tokens
-        if max_length is None and MAX_LENGTH not in config.extra:
-            max_length = self._limit(config.max_length)
-        self._open(dir_or_name, folder, model, max_length, precision)
-        self._shared(self._limit(config.max_length))
-        self._longest()
-        return self
+
+    @classmethod
+    def _opened(cls, folder: Path) -> BertForQuestionAnswering:
+        return open_span_model(folder)
+
+    def _recall(self, config: BertConfig) -> None:
+        usual = self._limit(config.max_length)
+        super()._recall(config)
+        if MAX_LENGTH not in config.extra:
+            self.max_length = usual
+        self.stride = get(config.extra, STRIDE_KEY, whole(), None)
+        self.max_answer_tokens = get(config.extra, _LONGEST, whole(1), self.max_answer_tokens)
 
     def _stream(self, top_k: int, no_answer: bool) -> AnswerStream[Pair, Passage, Any]:
         """The fitted model as it stands, for pairs to go through."""
         self._check_fitted()
         top_k, no_answer = whole_number("top_k", top_k, 1), switch("no_answer", no_answer)
         model, tokenizer = self._engine.optimized(self.model_), self.tokenizer_
-        max_length = self._limit(model.config.max_length)
+        max_length = self._row_length()
         stride, longest = self._shared(max_length), self._longest()
 
         def parts(item: Any, position: int) -> Sequence[str]:
@@ -283,9 +274,8 @@ class QuestionAnswerer(FineTuned):
             parts=parts,
         )
 
-    def _check_settings(self) -> None:
-        super()._check_settings()
-        self._shared(self._limit())
+    def _check_reading(self, max_length: int) -> None:
+        self._shared(max_length)
         self._longest()
 
     def _shared(self, max_length: int) -> int:
@@ -301,7 +291,7 @@ class QuestionAnswerer(FineTuned):
     def _remembered(self) -> Mapping[str, Any]:
         remembered = {_LONGEST: self._longest()}
         if self.stride is not None:
-            remembered[_STRIDE] = int(self.stride)
+            remembered[STRIDE_KEY] = int(self.stride)
         return remembered
 
 

@@ -12,6 +12,7 @@ from minibert._checks import warn
 from minibert.checkpoint.arguments import check_choice, whole_number
 from minibert.engine.progress import announce
 from minibert.tasks.estimator import Classifier
+from minibert.tasks.opening import row_length
 from minibert.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -25,8 +26,6 @@ _HIGH_LR = 1e-4
 # are 6 steps, and all of them in 100 steps (tests/tasks/test_few_texts.py, seeds 0 to 2).
 _EPOCHS, _STEPS = 3, 100
 _FEW_STEPS = 30  # fewer are warned of
-
-SHORTEST = 3  # tokens: one beside [CLS] and [SEP]
 
 
 def told(line: str) -> dict[str, str]:
@@ -110,7 +109,7 @@ class Settings(Classifier):
 
     def _check_settings(self) -> None:
         """Raise `ValueError` for a setting that no training could use."""
-        self._limit()
+        self._check_reading(self._limit())
         if self.trained_layers is not None:
             whole_number("trained_layers", self.trained_layers, 0)
         if isinstance(self.weights, str) and self.weights == "loaded":
@@ -122,16 +121,17 @@ class Settings(Classifier):
             )
         check_choice("weights", self.weights, ("pretrained", "random"))
 
+    def _check_reading(self, max_length: int) -> None:
+        """Raise `ValueError` for a setting by which no text could be read, or answered, in rows of
+        so many tokens."""
+
     def _limit(self, longest: int | None = None) -> int:
         """The tokens of a row, of a model that takes up to `longest`, None: of any. A `ValueError`
         for a setting that cannot be."""
         if self.max_length is None:
             usual = self._USUAL_LENGTH
             return usual if longest is None else min(usual, longest)
-        number = whole_number("max_length", self.max_length, SHORTEST)
-        if longest is not None and number > longest:
-            raise ValueError(f"max_length is {number}; this model takes {SHORTEST} to {longest}")
-        return number
+        return row_length(self.max_length, longest)
 
     def _tell_steps(self, epochs: int, examples: int, steps_per_epoch: int) -> None:
         """Say how many epochs were chosen for few examples, or warn that those given are few."""

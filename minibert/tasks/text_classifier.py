@@ -13,14 +13,15 @@ from torch import Tensor
 
 from minibert.checkpoint.arguments import check_choice, real_number
 from minibert.checkpoint.config_json import ProblemType
-from minibert.checkpoint.files import CONFIG
-from minibert.checkpoint.hub import find_folder
-from minibert.checkpoint.schema import Rule, get, in_file, number, whole
-from minibert.engine.long_texts import CUTTINGS, Cutting, check_cutting, mean_by_tokens
+from minibert.checkpoint.pretrained import Pretrained
+from minibert.checkpoint.schema import get, number, one_of, whole
+from minibert.config import BertConfig
+from minibert.engine.long_texts import CUTTINGS, Cutting, check_cutting
 from minibert.engine.rule import Precision
-from minibert.engine.streams import Stream, encode_texts, find_device
+from minibert.engine.streams import Stream, encode_texts
 from minibert.heads import BertForClassification
-from minibert.tasks.finetuned import FineTuned, Start, check_load
+from minibert.tasks.finetuned import STRIDE_KEY, FineTuned, Start
+from minibert.tasks.held_out import HeldOut, report_of, scores_of
 from minibert.tasks.labels import check_as_many
 from minibert.tasks.problems import PROBLEMS, OneLabel, Problem, read_problem
 from minibert.tasks.settings import told
@@ -28,21 +29,19 @@ from minibert.tasks.starting import starting_model
 from minibert.tasks.training_data import checked_weights, examples_of, texts_and_labels
 from minibert.text.inputs import Text, listed
 from minibert.text.windows import STRIDE
-from minibert.tokenizer import Row, Tokenizer
+from minibert.tokenizer import Row
 from minibert.training.batches import (
     Classification,
-    losses,
 )
-from minibert.training.finetune import finetune_classifier, kept_scores, logits_of
+from minibert.training.finetune import finetune_classifier
 from minibert.training.loop import run_arguments
-from minibert.training.metrics import check_metric, classification_metrics, of_the_whole
-from minibert.training.results import LISTED, Report
+from minibert.training.metrics import check_metric
+from minibert.training.results import Report
 
 # Keys of config.json by which a saved classifier remembers how texts were cut, and from which
 # probability on a label counts. Other readers keep them and pay no attention.
-_TRUNCATION, _STRIDE = "minibert_truncation", "minibert_stride"
-_THRESHOLD = "minibert_threshold"
-_IS_CUTTING = Rule(lambda value: isinstance(value, str) and value in CUTTINGS, f"one of {CUTTINGS}")
+_TRUNCATION, _THRESHOLD = "minibert_truncation", "minibert_threshold"
+_IS_CUTTING = one_of(*CUTTINGS)
 _SHARE = "from 0 to 1"
 
 
@@ -112,6 +111,9 @@ class TextClassifier(FineTuned):
     )
 
     model_class = BertForClassification
+    trained_ones = (
+        "a classifier of texts, such as distilbert/distilbert-base-uncased-finetuned-sst-2-english"
+    )
 
     @torch.inference_mode(False)
     def fit(
@@ -152,8 +154,8 @@ class TextClassifier(FineTuned):
             held_targets = problem.targets(held[1], len(held[0]), "validation labels")
         if self.metric is not None:
             check_metric(self.metric, self.problem_type, problem.labels.names)
+        threshold = self._checked_threshold()
         start = self._start()
-        check_cutting(self.truncation, self.stride, start.max_length)
         model = starting_model(start.folder, problem, self.weights, int(self.seed))
         model = model.to(start.device)
         self._problem = problem
@@ -169,18 +171,18 @@ class TextClassifier(FineTuned):
             class_weights,
             self.problem_type,
         )
-        held_rows, seen = None, list[np.ndarray]()
+        held_out = None
         if held is not None:
             held_rows = self._rows(start, held[0], "validation texts")
-            # It decides when to stop.
-            task.settings["validation"] = examples_of(held_rows, held_targets, None).fingerprint
+            held_out = HeldOut(problem, held_rows, held_targets, threshold, self.metric)
+            task.settings["validation"] = held_out.fingerprint  # it decides when to stop
         self._tell_steps(recipe.epochs, len(texts), task.steps_per_epoch)
         history = finetune_classifier(
             model,
             task,
             recipe,
-            held_out=None if held_rows is None else [row for each in held_rows for row in each],
-            judge=None if held_rows is None else self._judge(held_rows, held_targets, seen),
+            held_out=None if held_out is None else held_out.all_rows,
+            judge=None if held_out is None else held_out.judge,
             trained_layers=self.trained_layers,
             folder=folder,
             resume=resume,
@@ -188,11 +190,10 @@ class TextClassifier(FineTuned):
         )
         problem.end(model.classifier)
         self._set_classes()
-        scores = None
-        if held_rows is not None:
-            scores = kept_scores(history, recipe, seen)
-            if scores is None:
-                scores = self._scores_of(model, start.tokenizer, held_rows)
+        scores = report = None
+        if held_out is not None:
+            scores = held_out.scores(model, start.tokenizer, history, recipe)
+            report = report_of(problem, held_targets, scores, threshold)
         self._end(
             start,
             model,
@@ -202,14 +203,15 @@ class TextClassifier(FineTuned):
             texts=len(texts),
             contents=problem.contents(targets),
             held_out=len(held_targets),
-            report=None if scores is None else self._report(held_targets, scores),
+            report=report,
             purpose=problem.made_to,
         )
         # Held-out texts of one label would look the same if the model were perfect.
-        if scores is None or len({str(target) for target in held_targets}) < 2:
+        if scores is None or held_out is None or not held_out.differ:
             some = rows[:: max(1, len(rows) // 256)]
-            scores = self._scores_of(model, start.tokenizer, some)
-        self._check_scores(scores)
+            scores = scores_of(problem, model, start.tokenizer, some)
+        self._check_finite(scores)
+        problem.warn_of_sameness(scores, threshold)
         return self
 
     def predict_proba(self, texts: Iterable[Text]) -> np.ndarray:
@@ -268,7 +270,7 @@ class TextClassifier(FineTuned):
         self._check_fitted()
         texts = listed(texts)
         targets = self._problem.targets(labels, len(texts), "labels")
-        return self._report(targets, self._scores(texts))
+        return report_of(self._problem, targets, self._scores(texts), self._checked_threshold())
 
     @classmethod
     def load(
@@ -278,42 +280,51 @@ class TextClassifier(FineTuned):
         max_length: int | None = None,
         precision: Precision = "fp32",
         device: str | None = None,
+        truncation: Cutting | None = None,
+        stride: int | None = None,
+        threshold: float | None = None,
     ) -> TextClassifier:
         """Open any folder or hub model with a BertForSequenceClassification, or a variant's.
 
         max_length: None for the one it was trained with, or else the longest the model takes.
-        precision: what predictions are computed in, see `minibert.optimize`; `model_` and what
-        `save` writes are in fp32 whatever it is.
+        truncation, stride, threshold: None for those that it was saved with or, if it does not say,
+        as in the constructor. precision: what predictions are computed in, see `minibert.optimize`;
+        `model_` and what `save` writes are in fp32 whatever it is. device: None takes CUDA where
+        there is one.
         """
-        check_load(max_length, precision)
-        find_device(device)
-        folder = find_folder(dir_or_name)
-        model = BertForClassification.opened(folder)
-        _check_is_classifier(model, dir_or_name)
-        config = model.config
-        with in_file(folder / CONFIG):
-            problem = read_problem(config)
-            truncation = get(config.extra, _TRUNCATION, _IS_CUTTING, "head")
-            stride = get(config.extra, _STRIDE, whole(0), STRIDE)
-            is_share = number(_is_share, _SHARE)
-            threshold = get(config.extra, _THRESHOLD, is_share, 0.5)
-        self = cls(
-            model=dir_or_name,
-            precision=precision,  # type: ignore[arg-type]
-            device=device,
-            problem_type=problem.problem_type,
+        return cls._loaded(
+            dir_or_name,
+            max_length,
+            precision,
+            device,
             truncation=truncation,
             stride=stride,
             threshold=threshold,
         )
-        self._problem = problem
-        self._set_classes()
-        self._open(dir_or_name, folder, model, max_length, precision)
-        return self
 
-    def _check_settings(self) -> None:
-        super()._check_settings()
-        check_choice("truncation", self.truncation, CUTTINGS)
+    @classmethod
+    def _check_model(cls, model: Pretrained, name: str | Path) -> None:
+        config: BertConfig = model.config
+        if config.problem != "regression" and config.num_labels < 2:
+            raise ValueError(
+                f"{name} has {config.num_labels} label(s) and is made for {config.problem}; "
+                "TextClassifier tells two or more classes apart; use BertForClassification"
+            )
+        super()._check_model(model, name)
+        if len(set(config.labels)) < config.num_labels:
+            raise ValueError(f"{name} names some labels twice: {config.labels}")
+
+    def _recall(self, config: BertConfig) -> None:
+        super()._recall(config)
+        self._problem = read_problem(config)
+        self.problem_type = self._problem.problem_type
+        self._set_classes()
+        self.truncation = get(config.extra, _TRUNCATION, _IS_CUTTING, self.truncation)
+        self.stride = get(config.extra, STRIDE_KEY, whole(), self.stride)
+        self.threshold = get(config.extra, _THRESHOLD, number(_is_share, _SHARE), self.threshold)
+
+    def _check_reading(self, max_length: int) -> None:
+        check_cutting(self.truncation, self.stride, max_length)
         self._checked_threshold()
 
     def _checked_threshold(self) -> float:
@@ -332,43 +343,6 @@ class TextClassifier(FineTuned):
             start.tokenizer, texts, start.max_length, name, self.truncation, self.stride
         )
 
-    def _judge(
-        self, rows: list[list[Row]], targets: list[Any], seen: list[np.ndarray]
-    ) -> Callable[[Tensor], tuple[float, Mapping[str, float]]]:
-        """What the outputs of held-out rows are worth: their loss, and metrics by name. seen: is
-        given the scores of each evaluation."""
-        problem, labels = self._problem, torch.tensor(targets, device="cpu")
-
-        def judge(logits: Tensor) -> tuple[float, Mapping[str, float]]:
-            logits = mean_by_tokens(logits, rows)
-            loss = losses(self.problem_type, logits, labels, reduction="mean")
-            seen.append(problem.in_labels(problem.scores(logits).numpy()))
-            metrics = classification_metrics(
-                self.problem_type,
-                problem.truth(targets),
-                seen[-1],
-                problem.labels.names,
-                self.threshold,
-            )
-            if len(problem.labels.names) > LISTED:  # a log has a line for each evaluation
-                chosen = {self.metric: metrics[self.metric]} if self.metric in metrics else {}
-                metrics = {**of_the_whole(metrics), **chosen}
-            return loss.item(), metrics
-
-        return judge
-
-    def _scores_of(
-        self, model: BertForClassification, tokenizer: Tokenizer, rows: list[list[Row]]
-    ) -> np.ndarray:
-        """(texts, L) of a trained model."""
-        logits = logits_of(model, tokenizer, [row for each in rows for row in each])
-        return self._problem.scores(mean_by_tokens(logits, rows)).numpy()
-
-    def _report(self, targets: list[Any], scores: np.ndarray) -> Report:
-        problem, threshold = self._problem, self._checked_threshold()
-        names, truth = problem.labels.names, problem.truth(targets)
-        return Report.of(problem.problem_type, truth, scores, names, threshold)
-
     def _scores(self, texts: Iterable[Text]) -> np.ndarray:
         return self._stream().collect(texts)
 
@@ -376,8 +350,7 @@ class TextClassifier(FineTuned):
         """The fitted model as it stands, for texts to go through."""
         self._check_fitted()
         model = self._engine.optimized(self.model_)
-        max_length = self._limit(model.config.max_length)
-        check_cutting(self.truncation, self.stride, max_length)
+        max_length = self._row_length()
         return Stream(
             model,
             self.tokenizer_,
@@ -396,20 +369,10 @@ class TextClassifier(FineTuned):
     def _remembered(self) -> Mapping[str, Any]:
         remembered = {**self._problem.remembered, _TRUNCATION: self.truncation}
         if self.truncation == "windows":
-            remembered[_STRIDE] = int(self.stride)
+            remembered[STRIDE_KEY] = int(self.stride)
         if self._problem.problem_type == "multi_label_classification":
             remembered[_THRESHOLD] = self._checked_threshold()
         return remembered
-
-    def _check_scores(self, scores: np.ndarray) -> None:
-        """Raise `FloatingPointError` for scores that are no numbers; warn if all texts get the same
-        answer."""
-        if not np.isfinite(scores).all():
-            raise FloatingPointError(
-                f"the trained model gives scores that are not finite; lower lr (now {self.lr}) and "
-                "train again"
-            )
-        self._problem.warn_of_sameness(scores, self.threshold)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -439,22 +402,3 @@ def _of_finished(
         if hasattr(error, "finished"):
             error.finished = convert(error.finished)
         raise
-
-
-def _check_is_classifier(model: BertForClassification, name: str | Path) -> None:
-    """Raise `ValueError` for a model that has not learned to say something of a text."""
-    config = model.config
-    if config.problem != "regression" and config.num_labels < 2:
-        raise ValueError(
-            f"{name} has {config.num_labels} label(s) and is made for {config.problem}; "
-            "TextClassifier tells two or more classes apart; use BertForClassification"
-        )
-    if model.load_report and model.load_report.newly_initialised:
-        raise ValueError(
-            f"{name} is no trained classifier of texts: it has no weights for "
-            f"{model.load_report.told(model.load_report.newly_initialised)}, or those of another "
-            "task; train them with "
-            f"TextClassifier(model={str(name)!r}).fit(texts, labels)"
-        )
-    if len(set(config.labels)) < config.num_labels:
-        raise ValueError(f"{name} names some labels twice: {config.labels}")

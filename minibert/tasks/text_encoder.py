@@ -15,18 +15,17 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from minibert.checkpoint.arguments import check_choice, switch, whole_number
+from minibert.checkpoint.arguments import check_choice, switch
 from minibert.checkpoint.hub import find_folder
 from minibert.engine.host import send
 from minibert.engine.long_texts import Cutting, check_cutting
 from minibert.engine.optimize import Engine
-from minibert.engine.rule import Precision, check_precision
+from minibert.engine.rule import Precision
 from minibert.engine.streams import Stream, find_device
 from minibert.model import BertModel, BertOutput
 from minibert.tasks.estimator import Vectorizer
+from minibert.tasks.opening import check_load, check_parts, row_length
 from minibert.tasks.sentence_transformers import Pooling, SentenceFolder
-from minibert.tasks.settings import SHORTEST
-from minibert.tasks.trained import check_parts
 from minibert.text.inputs import Text
 from minibert.text.windows import STRIDE
 from minibert.tokenizer import Tokenizer
@@ -196,27 +195,20 @@ class TextEncoder(Vectorizer):
         _check_settings(**self.get_params())
         if self.pooling == "pooler" and self.model.pooler is None:
             raise ValueError("pooling is 'pooler' and this model has none; use 'mean' or 'cls'")
-        longest = self.model.config.max_length
-        if self._row_length > longest:
-            raise ValueError(
-                f"max_length is {self.max_length}; this model takes {SHORTEST} to {longest}"
-            )
         check_cutting(self.truncation, self.stride, self._row_length)
 
     @property
     def _row_length(self) -> int:
         """The most tokens of a row."""
         longest = self.model.config.max_length
-        return longest if self.max_length is None else int(self.max_length)
+        return longest if self.max_length is None else row_length(self.max_length, longest)
 
 
 def _check_settings(
     pooling: Any, normalize: Any, max_length: Any, truncation: Any, stride: Any, precision: Any
 ) -> None:
     """Raise `ValueError` for a setting that no model could take."""
-    check_precision(precision)
+    check_load(max_length, precision)
     check_choice("pooling", pooling, get_args(Pooling))
     switch("normalize", normalize)
-    if max_length is not None:
-        whole_number("max_length", max_length, SHORTEST)
     check_cutting(truncation, stride, ANY if max_length is None else max_length)

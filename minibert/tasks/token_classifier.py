@@ -6,7 +6,7 @@ transformers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,18 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minibert._checks import shown, warn
 from minibert.checkpoint.arguments import check_choice
-from minibert.checkpoint.files import CONFIG
-from minibert.checkpoint.hub import find_folder
-from minibert.checkpoint.schema import in_file
+from minibert.checkpoint.schema import get, one_of, whole
+from minibert.config import BertConfig
 from minibert.engine.rows import Batch
 from minibert.engine.rule import Precision
-from minibert.engine.streams import AnswerStream, Encoded, find_device
+from minibert.engine.streams import AnswerStream, Encoded
 from minibert.heads import BertForTokenClassification
 from minibert.tasks.entities import AGGREGATIONS, Aggregation, Entity, entities, word_tags
-from minibert.tasks.finetuned import FineTuned, check_load
+from minibert.tasks.finetuned import STRIDE_KEY, FineTuned
 from minibert.tasks.labels import Labels
+from minibert.tasks.problems import warn_nothing_learned
 from minibert.tasks.settings import told
 from minibert.tasks.starting import sort_outputs, starting_head
 from minibert.tasks.tagged_words import (
@@ -37,6 +36,7 @@ from minibert.tasks.tagged_words import (
     purpose,
     sentences_and_tags,
 )
+from minibert.tasks.training_data import validation_parts
 from minibert.tasks.word_pieces import TextOrWords, WordPieces, checked_words, cut, item_parts
 from minibert.text.windows import STRIDE, check_stride
 from minibert.training.finetune import finetune
@@ -54,7 +54,10 @@ from minibert.training.tags import (
 )
 
 ResultT = TypeVar("ResultT")
-_TRAINED_ONES = "checkpoints of BertForTokenClassification have one, such as dslim/bert-base-NER"
+# Key of config.json by which a saved model remembers what makes an entity. Other readers keep it
+# and pay no attention.
+_AGGREGATION = "minibert_aggregation"
+_IS_AGGREGATION = one_of(*AGGREGATIONS)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -92,6 +95,7 @@ class TokenClassifier(FineTuned):
     stride: int = field(default=STRIDE, metadata=told("tokens that two windows share"))
 
     model_class = BertForTokenClassification
+    trained_ones = "a tagger of words, such as dslim/bert-base-NER"
     _EXAMPLES = "sentences"
 
     @torch.inference_mode(False)
@@ -112,7 +116,9 @@ class TokenClassifier(FineTuned):
         the word whose tag is of no scheme, or, in validation, not in the training data.
         """
         words, tags = sentences_and_tags(words, tags)
-        held = None if validation is None else _sentences_and_tags(validation)
+        held = None
+        if validation is not None:
+            held = sentences_and_tags(*validation_parts(validation, "(words, tags)"), "validation ")
         recipe = self._recipe(len(words), held is not None)
         run_arguments(folder, resume, save_every)
         scheme = Scheme.of_sentences(tags, "tags")
@@ -123,7 +129,6 @@ class TokenClassifier(FineTuned):
         if self.metric is not None:
             check_tag_metric(self.metric, scheme, labels.names)
         start = self._start()
-        check_stride(self.stride, start.max_length - 2)
         model, kept = starting_head(
             BertForTokenClassification,
             start.folder,
@@ -182,7 +187,10 @@ class TokenClassifier(FineTuned):
             pipeline_tag="token-classification",
             architecture="BertForTokenClassification",
         )
-        self._check_scores(torch.cat(logits))
+        scores = torch.cat(logits).numpy()  # (words, L)
+        self._check_finite(scores)
+        if len(found := set(scores.argmax(axis=1).tolist())) == 1:
+            warn_nothing_learned(f"tags every word {labels.names[found.pop()]!r}")
         return self
 
     def predict(self, texts: Iterable[TextOrWords]) -> list[list[Entity]]:
@@ -220,7 +228,7 @@ class TokenClassifier(FineTuned):
         words, tags = sentences_and_tags(words, tags)
         labels = Labels(self.classes_)
         check_known(tags, labels, "tags")
-        sentences = in_rows(self.tokenizer_, words, tags, labels, *self._windows())
+        sentences = in_rows(self.tokenizer_, words, tags, labels, self._row_length(), self.stride)
         logits = sentences.logits(self._engine.optimized(self.model_), self.tokenizer_)
         return report_of(sentences, logits, Scheme.of_labels(labels.names), labels.names)
 
@@ -232,51 +240,31 @@ class TokenClassifier(FineTuned):
         max_length: int | None = None,
         precision: Precision = "fp32",
         device: str | None = None,
-        aggregation: Aggregation = "first",
-        stride: int = STRIDE,
+        aggregation: Aggregation | None = None,
+        stride: int | None = None,
     ) -> TokenClassifier:
         """Open any folder or hub model with a BertForTokenClassification, or a variant's.
 
-        max_length, precision, device: as for `TextClassifier.load`. Raises `ValueError` for a
-        checkpoint without that head.
+        max_length, precision, device: as for `TextClassifier.load`. aggregation, stride: None for
+        those that it was saved with or, if it does not say, as in the constructor. Raises
+        `ValueError` for a checkpoint without that head.
         """
-        check_load(max_length, precision)
-        find_device(device)
-        folder = find_folder(dir_or_name)
-        model = BertForTokenClassification.opened(folder)
-        report = model.load_report
-        assert report is not None  # it was just loaded
-        if report.newly_initialised:
-            raise ValueError(
-                f"{dir_or_name} has no trained head for tokens, only new weights for "
-                f"{report.told(report.newly_initialised)}; {_TRAINED_ONES}, or train one: "
-                f"TokenClassifier({str(dir_or_name)!r}).fit(words, tags)"
-            )
-        with in_file(folder / CONFIG):
-            labels = Labels.read(model.config)
-        self = cls(
-            model=dir_or_name,
-            precision=precision,  # type: ignore[arg-type]
-            device=device,
-            aggregation=aggregation,
-            stride=stride,
+        return cls._loaded(
+            dir_or_name, max_length, precision, device, aggregation=aggregation, stride=stride
         )
-        self.classes_ = labels.classes
-        self._open(dir_or_name, folder, model, max_length, precision)
-        self._windows()
-        return self
 
-    def _check_settings(self) -> None:
-        super()._check_settings()
-        check_choice("aggregation", self.aggregation, AGGREGATIONS)
-        check_stride(self.stride)
+    def _recall(self, config: BertConfig) -> None:
+        super()._recall(config)
+        self.classes_ = Labels.read(config).classes
+        self.aggregation = get(config.extra, _AGGREGATION, _IS_AGGREGATION, self.aggregation)
+        self.stride = get(config.extra, STRIDE_KEY, whole(), self.stride)
 
-    def _windows(self) -> tuple[int, int]:
-        """Tokens of a row, and how many of them two windows share. Raises `ValueError` for settings
-        by which texts cannot be read."""
+    def _remembered(self) -> Mapping[str, Any]:
+        return {_AGGREGATION: self.aggregation, STRIDE_KEY: int(self.stride)}
+
+    def _check_reading(self, max_length: int) -> None:
         check_choice("aggregation", self.aggregation, AGGREGATIONS)
-        max_length = self._limit(self.model_.config.max_length)
-        return max_length, check_stride(self.stride, max_length - 2)
+        check_stride(self.stride, max_length - 2)
 
     def _stream(
         self,
@@ -286,7 +274,7 @@ class TokenClassifier(FineTuned):
         """The fitted model as it stands, for texts to go through. answer: from a text, its pieces
         and the (n, L) probabilities of these."""
         self._check_fitted()
-        max_length, stride = self._windows()
+        max_length, stride = self._row_length(), self.stride
         model, tokenizer = self._engine.optimized(self.model_), self.tokenizer_
 
         def compute(batch: Batch) -> list[Tensor]:
@@ -312,21 +300,6 @@ class TokenClassifier(FineTuned):
     def _tags(self, words: list[str], pieces: WordPieces, scores: np.ndarray) -> list[str]:
         return word_tags(pieces, scores, self.classes_.tolist(), self.aggregation)
 
-    def _check_scores(self, logits: Tensor) -> None:
-        """Raise `FloatingPointError` for scores of words, (words, L), that are no numbers; warn if
-        all of them get the same tag."""
-        if not bool(logits.isfinite().all()):
-            raise FloatingPointError(
-                f"the trained model gives scores that are not finite; lower lr (now {self.lr}) and "
-                "train again"
-            )
-        found = logits.argmax(dim=1).unique()
-        if len(found) == 1:
-            warn(
-                f"the trained model tags every word {self.classes_.tolist()[int(found)]!r}, so it "
-                "has learned nothing; try a lower lr, more epochs, another seed or more data"
-            )
-
     def __sklearn_tags__(self) -> Any:
         """A sentence has many tags, and so no class by which folds could be stratified."""
         tags = super().__sklearn_tags__()
@@ -336,13 +309,3 @@ class TokenClassifier(FineTuned):
 
 def _words_only(item: Any, position: int) -> list[str]:
     return checked_words(item, f"sentence {position}")
-
-
-def _sentences_and_tags(validation: Any) -> tuple[list[list[str]], list[list[str]]]:
-    """The two parts of validation data. Raises `ValueError` for other than two."""
-    if not isinstance(validation, tuple | list) or len(validation) != 2:
-        raise ValueError(
-            f"validation is {shown(validation)}; give a tuple of two lists, (words, tags)"
-        )
-    words, tags = validation
-    return sentences_and_tags(words, tags, "validation ")

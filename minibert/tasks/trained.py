@@ -13,9 +13,8 @@ from minibert.checkpoint.pretrained import Pretrained
 from minibert.config import BertConfig
 from minibert.engine.optimize import Engine
 from minibert.engine.rule import Precision
-from minibert.engine.streams import check_vocabulary, find_device
-from minibert.tasks.finetuned import check_load
-from minibert.tasks.settings import SHORTEST
+from minibert.engine.streams import find_device
+from minibert.tasks.opening import check_load, check_parts, check_trained, row_length
 from minibert.text.inputs import check_text
 from minibert.text.writing import write_tokenizer
 from minibert.tokenizer import Tokenizer
@@ -47,13 +46,9 @@ class Trained(Generic[ModelT]):
         longest = model.config.max_length
         if max_length is None:
             max_length = min(tokenizer.vocabulary.model_max_length or longest, longest)
-        if not SHORTEST <= max_length <= longest:
-            raise ValueError(
-                f"max_length is {max_length}; this model takes {SHORTEST} to {longest}"
-            )
         self.model: ModelT = model.eval()
         self.tokenizer = tokenizer
-        self.max_length = int(max_length)
+        self.max_length = row_length(max_length, longest)
         self._engine = Engine(precision)
 
     @classmethod
@@ -74,15 +69,13 @@ class Trained(Generic[ModelT]):
         where = find_device(device)
         folder = find_folder(dir_or_name)
         model: Any = cls.model_class.opened(folder)
-        assert model.load_report is not None  # it was just loaded
-        if missing := model.load_report.newly_initialised:
-            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise ValueError(
-                f"{dir_or_name} has no trained weights for {missing[0]}{more}; "
-                f"{cls.__name__} needs {cls.trained_ones}"
-            )
+        check_trained(model, dir_or_name, f"{cls.__name__} needs {cls.trained_ones}")
         tokenizer = Tokenizer.from_pretrained(folder)
         return cls(model.to(where), tokenizer, max_length=max_length, precision=precision)
+
+    def __repr__(self) -> str:
+        precision = self._engine.precision
+        return f"{type(self).__name__}(max_length={self.max_length}, precision={precision!r})"
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Write model and tokenizer to a folder that transformers and `load` open, whole or not at
@@ -92,17 +85,6 @@ class Trained(Generic[ModelT]):
         with new_model_folder(folder, overwrite) as unfinished:
             self.model.write_files(unfinished)
             write_tokenizer(vocabulary, unfinished)
-
-
-def check_parts(task: type, model: Any, model_class: type[Pretrained], tokenizer: Any) -> None:
-    """Raise `ValueError` for what a task cannot be made of."""
-    if not isinstance(model, model_class) or not isinstance(tokenizer, Tokenizer):
-        raise ValueError(
-            f"model is of type {type(model).__name__} and tokenizer {type(tokenizer).__name__}; "
-            f"give a {model_class.__name__} and a Tokenizer, or open both with "
-            f"{task.__name__}.load"
-        )
-    check_vocabulary(tokenizer, model.config)
 
 
 def single_text(text: Any, position: int) -> Sequence[str]:

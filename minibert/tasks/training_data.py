@@ -17,13 +17,18 @@ from minibert.training.batches import LARGEST_WEIGHT, SMALLEST_WEIGHT, Examples
 _WEIGHT = f"from {SMALLEST_WEIGHT:g} to {LARGEST_WEIGHT:g}; leave out texts that do not count"
 
 
-def texts_and_labels(validation: Any, kind: type[Problem]) -> tuple[list[Text], list[Any]]:
-    """The two parts of validation data, each a list. Raises `ValueError` for other than two."""
+def validation_parts(validation: Any, names: str) -> tuple[Any, Any]:
+    """The two parts of validation data. names: what they are called in an error. Raises
+    `ValueError` for other than two."""
     if not isinstance(validation, tuple | list) or len(validation) != 2:
-        raise ValueError(
-            f"validation is {shown(validation)}; give a tuple of two lists, (texts, labels)"
-        )
-    texts, labels = validation
+        raise ValueError(f"validation is {shown(validation)}; give a tuple of two lists, {names}")
+    first, second = validation
+    return first, second
+
+
+def texts_and_labels(validation: Any, kind: type[Problem]) -> tuple[list[Text], list[Any]]:
+    """The two parts of validation data, each a list."""
+    texts, labels = validation_parts(validation, "(texts, labels)")
     return listed(texts), kind.listed(labels, "validation labels")
 
 
@@ -40,7 +45,7 @@ def checked_weights(weights: Iterable[float] | None, texts: int) -> list[float] 
 
 
 def examples_of(
-    rows: list[list[Row]], targets: Sequence[Any], weights: Sequence[float] | None
+    rows: Sequence[Sequence[Row]], targets: Sequence[Any], weights: Sequence[float] | None
 ) -> Examples:
     """An example for each row; the windows of a text share its weight."""
     flat = [row for each in rows for row in each]

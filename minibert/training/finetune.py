@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -105,13 +104,3 @@ def logits_of(model: BertForClassification, tokenizer: Tokenizer, rows: Sequence
     """(rows, L) on the CPU, in the order of the rows."""
     labels = model.config.num_labels
     return compute_rows(model, tokenizer, rows, labels, lambda batch: model(**batch).logits)
-
-
-def kept_scores(history: History, recipe: Recipe, seen: Sequence[np.ndarray]) -> np.ndarray | None:
-    """Of the scores of each evaluation those of the weights that were kept; None if this process
-    has not seen them, as that of a run that was resumed."""
-    if not history.evaluations:
-        return None
-    kept = (history.best if recipe.keep_best else None) or history.evaluations[-1]
-    back = len(history.evaluations) - history.evaluations.index(kept)
-    return seen[-back] if back <= len(seen) else None

@@ -249,7 +249,7 @@ def test_errors_stay_one_line_however_many_labels_there_are():
 @pytest.mark.parametrize(
     ("kind", "line"),
     [
-        ("float", r"config.json: minibert_label_type is 'float'; .*\('str', 'int', 'bool'\)"),
+        ("float", r"config.json: minibert_label_type is 'float'; .*'str', 'int', 'bool'"),
         (["int"], r"config.json: minibert_label_type is \['int'\]; it must be one of"),
         (None, "config.json: minibert_label_type is None"),
     ],

@@ -13,6 +13,7 @@ import pytest
 import torch
 import transformers
 
+import minibert.tasks.held_out
 import minibert.training.finetune
 from minibert import TextClassifier, TextEncoder
 from minibert.engine.streams import find_device
@@ -406,7 +407,7 @@ def test_an_evaluation_that_is_no_number_before_training_names_the_start(tokeniz
 
 def test_a_trained_model_whose_scores_are_no_numbers_is_refused(start, monkeypatch):
     monkeypatch.setattr(
-        minibert.tasks.text_classifier,
+        minibert.tasks.held_out,
         "logits_of",
         lambda *_: torch.tensor([[0.0, math.nan]] * len(FEW)),
     )

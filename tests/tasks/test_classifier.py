@@ -137,7 +137,7 @@ def test_heads_of_other_tasks_are_refused(fitted, tmp_path):
     path = tmp_path / "m" / "config.json"
     config = json.loads(path.read_text())
     for changes, message in (
-        ({"architectures": ["BertForTokenClassification"]}, "no trained classifier.*another task"),
+        ({"architectures": ["BertForTokenClassification"]}, "no trained weights.*another task"),
         ({"id2label": {"0": "only"}, "problem_type": "multi_label_classification"}, "1 label"),
     ):
         path.write_text(json.dumps({**config, **changes}))
@@ -195,7 +195,7 @@ def test_vocabulary_of_another_model_is_refused(start, tmp_path):
 def test_untrained_classifiers_say_so(start):
     with pytest.raises(ValueError, match="call fit"):
         new(start).predict(TEXTS)
-    with pytest.raises(ValueError, match="no trained classifier.*fit"):
+    with pytest.raises(ValueError, match="no trained weights for classifier.*fit"):
         TextClassifier.load(start)
 
 

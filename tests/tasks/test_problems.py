@@ -204,10 +204,12 @@ def test_a_long_text_is_read_whole_in_windows(start, tmp_path):
         sizes.append(float(ids.numel()))
     mean = torch.stack(logits).T @ torch.tensor(sizes) / sum(sizes)
     np.testing.assert_allclose(found[0], mean.softmax(0), atol=1e-5)
-    cut = TextClassifier.load(_saved(classifier, tmp_path)).set_params(truncation="head")
+    cut = TextClassifier.load(_saved(classifier, tmp_path), truncation="head")
     short = [each.predict_proba(["short"]).tolist() for each in (cut, classifier)]
     assert short[0] == short[1], "it fits, and is the same to the last bit"
     assert TextClassifier.load(tmp_path / "m").stride == 2
+    with pytest.raises(ValueError, match="stride is 99 and a window has room for"):
+        TextClassifier.load(tmp_path / "m", stride=99)
 
 
 def test_in_training_each_text_counts_as_much_whatever_its_length(start, planned):

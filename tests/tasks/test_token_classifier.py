@@ -216,6 +216,16 @@ def test_the_best_is_chosen_by_the_metric_that_was_named(start):
         new(start, metric="f1:ORG").fit(WORDS, TAGS)
 
 
+def test_how_texts_are_read_is_remembered(learned, tmp_path):
+    usual = learned.aggregation, learned.stride
+    learned.set_params(aggregation="max", stride=7).save(tmp_path / "m")
+    learned.set_params(aggregation=usual[0], stride=usual[1])
+    saved = TokenClassifier.load(tmp_path / "m")
+    asked = TokenClassifier.load(tmp_path / "m", aggregation="average", stride=0)
+    assert (saved.aggregation, saved.stride) == ("max", 7)
+    assert (asked.aggregation, asked.stride) == ("average", 0)
+
+
 def test_scikit_learn_clones_it(start):
     tagger = new(start, aggregation="max", stride=7)
     assert clone(tagger).get_params() == tagger.get_params()
