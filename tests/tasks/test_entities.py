@@ -278,8 +278,5 @@ def test_settings_that_cannot_be_are_refused(folder, settings, message):
 
 
 def test_a_checkpoint_without_the_head_is_told_which_have_one(start):
-    with (
-        pytest.warns(UserWarning, match="has no weights for"),
-        pytest.raises(ValueError, match="no trained weights for classifier.*dslim/bert-base-NER"),
-    ):
+    with pytest.raises(ValueError, match="no trained weights for classifier.*dslim/bert-base-NER"):
         TokenClassifier.load(start)
