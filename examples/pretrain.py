@@ -77,7 +77,9 @@ def parse_arguments() -> argparse.Namespace:
         description=(__doc__ or "").split("\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--text", nargs="+", required=True, help="text files, .tsv or .csv")
+    parser.add_argument(
+        "--text", nargs="+", required=True, help="text files, or tables with a column of texts"
+    )
     parser.add_argument("--steps", type=int, default=5000, help="steps of the optimizer")
     parser.add_argument("--batch-size", type=int, default=64, help="rows a step")
     rates = f"highest learning rate; by default {LR}, with --model {LR_OF_MODEL}"

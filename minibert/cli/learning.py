@@ -23,7 +23,7 @@ from minibert.cli.learning_data import add_labelled, load_parts
 from minibert.cli.settings import add_settings, settings_of
 from minibert.data import LabelledTexts
 from minibert.tasks.text_classifier import TextClassifier
-from minibert.training.history import Evaluation
+from minibert.training.history import Evaluation, as_text
 from minibert.training.ranks import Ranks, torchrun_ranks
 from minibert.training.report import add_to_model, plot_history
 from minibert.training.state import (
@@ -121,8 +121,8 @@ def _best_of_seeds(
         values = [each.value(metric) for each in found]
         mean, deviation = statistics.mean(values), statistics.stdev(values)
         print(
-            f"{len(seeds)} seeds: mean development {metric} {shown_as(metric, mean)}, standard "
-            f"deviation {shown_as(metric, deviation)}; the best is saved, and its figure flatters, "
+            f"{len(seeds)} seeds: mean development {metric} {as_text(metric, mean)}, standard "
+            f"deviation {as_text(metric, deviation)}; the best is saved, and its figure flatters, "
             "since it was chosen by it"
         )
     return best
@@ -140,14 +140,9 @@ def _tell(classifier: TextClassifier) -> Evaluation:
     assert kept is not None
     metric = classifier.metric or before.metric
     for when, evaluation in (("before", before), ("after", kept)):
-        value = shown_as(metric, evaluation.value(metric))
+        value = as_text(metric, evaluation.value(metric))
         print(f"development {metric} {when} training: {value}", flush=True)
     return kept
-
-
-def shown_as(metric: str, value: float) -> str:
-    """A metric, or the spread of one, for people."""
-    return f"{value:.2%}" if metric == "accuracy" else f"{value:.3f}"
 
 
 def _save(

@@ -1,7 +1,19 @@
 """Labelled texts: the bundled sample, GLUE's tasks, or a table of one's own.
 
 A table is a CSV or TSV, JSON lines, a Parquet file, a folder of text files for each label, or what
-pandas or `datasets` hold in memory.
+pandas or `datasets` hold in memory. Tagged words and questions have readers of their own.
+
+table      any table in memory, from:
+delimited  CSV and TSV, as people's programs write them
+json_rows  JSON lines, or a list of objects
+frames     Parquet, DataFrames, `datasets`
+folders    .txt files in a folder for each label
+decoding   the bytes of a file as text
+columns    which columns are texts, pairs and labels
+choosing   which rows have them
+labelled   texts with their labels, and a part held out
+conll      sentences of tagged words
+squad      questions, contexts and answers, and SQuAD's measures
 """
 
 from __future__ import annotations
@@ -16,13 +28,25 @@ from minibert._checks import shown
 from minibert.checkpoint.arguments import whole_number
 from minibert.checkpoint.places import path_of
 from minibert.data.choosing import Chosen, choose
+from minibert.data.conll import read_conll
 from minibert.data.folders import DEVELOPMENT, SOURCES, find_part
 from minibert.data.frames import is_frame
 from minibert.data.labelled import LabelledTexts, hold_out, warn_of_look_alikes
+from minibert.data.squad import read_squad
 from minibert.data.table import SUFFIXES, Table
 from minibert.text.inputs import Text
 
-__all__ = ["Chosen", "LabelledTexts", "Table", "choose", "load", "read_table", "read_texts"]
+__all__ = [
+    "Chosen",
+    "LabelledTexts",
+    "Table",
+    "choose",
+    "load",
+    "read_conll",
+    "read_squad",
+    "read_table",
+    "read_texts",
+]
 
 # GLUE's SST-2 has numbers for labels, and so many texts. Its documentation names them.
 _SST2_TEXTS = (67349, 872)

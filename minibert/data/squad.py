@@ -79,7 +79,7 @@ def listed_questions(examples: Iterable[Any], name: str = "examples") -> list[Qu
     if has_keys or isinstance(examples, str | bytes) or not isinstance(examples, Iterable):
         raise ValueError(
             f"{name} is {shown(examples)}, a {type(examples).__name__}; give a list of questions: "
-            "what minibert.data.squad.read_squad(path) returns, or the rows of a table or of one "
+            "what minibert.data.read_squad(path) returns, or the rows of a table or of one "
             "part of a data set: table.to_dict('records'), data['train']"
         )
     try:

@@ -11,10 +11,11 @@ graphs      small batches on GPUs, launched at once
 compiling   what torch.compile needs to take a model whole
 explaining  what tools of attribution need
 progress    what long work shows while it runs
+host        a batch on its way to a GPU, which is waited for as seldom as can be
 memory      what the process does with memory it has freed
 forks       processes that are forked from this one
 seeds       random numbers that follow from a seed, in every thread
-rows        rows through a model, in batches of like lengths
+rows        rows of ids, and through a model in batches of like lengths
 long_texts  texts longer than a row, cut or read in windows
 streams     any number of texts through a model
 """

@@ -38,6 +38,7 @@ from minibert.tasks.spans import Answer, best_answers
 from minibert.text.windows import check_stride
 from minibert.training.finetune import finetune
 from minibert.training.loop import run_arguments
+from minibert.training.results import Report
 from minibert.training.spans import SpanPrediction
 
 Pair = tuple[str, str]  # a question and its context
@@ -94,7 +95,7 @@ class QuestionAnswerer(FineTuned):
     ) -> QuestionAnswerer:
         """Fine-tune the model on questions in SQuAD's format.
 
-        examples: the list that `minibert.data.squad.read_squad` returns, or rows as the library
+        examples: the list that `minibert.data.read_squad` returns, or rows as the library
         `datasets` has them. Of several answers the first is learned. Where a window does not hold
         it, and where a question has none, [CLS] is. validation: questions to evaluate on, before
         training and after each epoch, by SQuAD's f1 and exact_match, for which all their answers
@@ -196,16 +197,18 @@ class QuestionAnswerer(FineTuned):
 
     def score(self, examples: Iterable[Question | Mapping[str, Any]]) -> float:
         """SQuAD's f1, 0 to 1, of questions as for `fit`."""
-        return self.evaluate(examples)["f1"]
+        return self.evaluate(examples).metrics["f1"]
 
-    def evaluate(self, examples: Iterable[Question | Mapping[str, Any]]) -> dict[str, float]:
-        """SQuAD's "f1" and "exact_match", 0 to 1, of questions as for `fit`. "No answer" can be one
-        if it is right for one of them."""
+    def evaluate(self, examples: Iterable[Question | Mapping[str, Any]]) -> Report:
+        """How good the answers to questions as for `fit` are: see
+        `minibert.training.results.Report`; its metrics are SQuAD's "f1" and "exact_match", 0 to 1.
+        "No answer" can be one if it is right for one of them."""
         self._check_fitted()
         questions = listed_questions(examples)
         pairs = [(each.question, each.context) for each in questions]
         answers = self.predict(pairs, 1, may_be_unanswered(questions))
-        return squad_metrics([answer.text for answer in answers], questions)
+        metrics = squad_metrics([answer.text for answer in answers], questions)
+        return Report(None, len(questions), (), metrics)
 
     @classmethod
     def load(

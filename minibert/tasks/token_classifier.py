@@ -222,8 +222,9 @@ class TokenClassifier(FineTuned):
         return next(iter(metrics.values()))
 
     def evaluate(self, words: Iterable[Words], tags: Iterable[Words]) -> Report:
-        """How good the tags of sentences are, type by type: see `training.results.Report`. A word's
-        tag is that of its first piece, as in training."""
+        """How good the tags of sentences are, type by type: see
+        `minibert.training.results.Report`. A word's tag is that of its first piece, as in training.
+        """
         self._check_fitted()
         words, tags = sentences_and_tags(words, tags)
         labels = Labels(self.classes_)

@@ -11,7 +11,7 @@ state       what survives a crash
 speed       what makes a step fast, put in place from outside
 signals     Ctrl-C and SIGTERM, noted
 ranks       several processes that train one model
-finetune    a classifier: which of its weights learn, and how it is evaluated on the way
+finetune    which weights of a pre-trained model learn, and how it is evaluated on the way
 spans       answers in a text: what a row's loss is
 frozen      a head on an encoder that is not trained
 tags        the tag of each word: its loss, and how good a model is at it

@@ -9,6 +9,13 @@ from dataclasses import dataclass, field
 ERRORS = ("loss", "mean_squared_error", "mean_absolute_error")
 
 
+def as_text(metric: str, value: float) -> str:
+    """A metric for people: accuracy in percent; of errors, which have any size, four digits."""
+    if metric == "accuracy":
+        return f"{value:.2%}"
+    return f"{value:.4g}" if metric in ERRORS else f"{value:.4f}"
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """How good a model is on held-out examples after `step` steps.
@@ -38,8 +45,7 @@ class Evaluation:
 
     def told(self, metric: str) -> str:
         """The metric with its name, for people."""
-        share = metric == "accuracy"
-        return f"{metric} {self.value(metric):{'.2%' if share else '.3f'}}"
+        return f"{metric} {as_text(metric, self.value(metric))}"
 
     def better_than(self, other: Evaluation, metric: str | None = None) -> bool:
         """By this metric, and where it is the same by a lower loss."""

@@ -15,9 +15,9 @@ import torch
 
 from minibert.checkpoint.sizes import SIZES
 from minibert.config import BertConfig
-from minibert.training.history import Evaluation, History
+from minibert.training.history import Evaluation, History, as_text
 from minibert.training.metrics import of_the_whole
-from minibert.training.results import LISTED, Report, markdown, told
+from minibert.training.results import LISTED, Report, markdown
 
 # The ids of metrics on the hub, where scikit-learn has another name. A mean over classes is an
 # argument there: "f1_macro" is f1 with the average macro.
@@ -217,14 +217,14 @@ def _results(config: BertConfig, fit: Fit, history: History) -> list[str]:
     loss = "mean squared error" if config.problem == "regression" else "loss, nats"
     rows = [["step", *columns, loss]]
     for evaluation in history.evaluations:
-        values = [told(name, evaluation.metrics[name]) for name in columns]
+        values = [as_text(name, evaluation.metrics[name]) for name in columns]
         rows.append([str(evaluation.step), *values, f"{evaluation.loss:.4f}"])
     lines = [markdown(rows), ""]
     if fit.settings["keep_best"]:
         lines += [f"The weights are those of step {kept.step}, the best of these by {chosen}.", ""]
     measured = _measured(fit, kept)
     if len(measured) > 1:
-        rows = [[name, told(name, value)] for name, value in measured.items()]
+        rows = [[name, as_text(name, value)] for name, value in measured.items()]
         lines += [markdown([["metric", f"step {kept.step}"], *rows]), ""]
     report = fit.report
     if report is not None and report.classes:

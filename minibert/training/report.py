@@ -75,7 +75,7 @@ def plot_confusion(report: Report) -> Figure:
     """
     if report.confusion is None:
         raise ValueError(
-            f"there is no confusion matrix for {report.problem}; it is for one label a text"
+            "this report has no confusion matrix; there is one where each text has one label"
         )
     (_, *names), *_ = report.confusion_rows()
     counts = report.confusion[np.ix_(report.listed, report.listed)]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minibert.checkpoint.config_json import ProblemType
-from minibert.training.history import ERRORS
+from minibert.training.history import as_text
 from minibert.training.metrics import (
     OF_A_CLASS,
     classification_metrics,
@@ -61,13 +61,14 @@ class Calibration:
 class Report:
     """How good the predictions of so many examples are.
 
-    metrics: those of the whole, see `training.metrics`. classes: one for each label; of numbers,
+    problem: what is said of a text; None of entities and answers. metrics: those of the whole, the
+    task's own first, see `training.metrics`. classes: one for each label; of numbers,
     and without scikit-learn, none. confusion: (L, L) texts by true class, in rows, and predicted
     class, in columns; None where a text has several labels or a number. calibration: None of
     numbers, and without scikit-learn.
     """
 
-    problem: ProblemType
+    problem: ProblemType | None
     examples: int
     labels: tuple[str, ...]
     metrics: dict[str, float]
@@ -155,7 +156,7 @@ class Report:
         if self.calibration is not None:
             about = f"calibration: expected error {self.calibration.error:.4f}"
             parts.append(f"{about}\n{_aligned(self.calibration_rows())}")
-        if self.problem != "regression" and not self.classes:
+        if self.problem not in (None, "regression") and not self.classes:
             parts.append(
                 "precision, recall, F1, Matthews and calibration need scikit-learn: "
                 "pip install -e '.[metrics]'"
@@ -164,7 +165,7 @@ class Report:
 
     def metric_rows(self) -> Rows:
         """The metrics of the whole."""
-        rows = [[name, told(name, value)] for name, value in self.metrics.items()]
+        rows = [[name, as_text(name, value)] for name, value in self.metrics.items()]
         return [["metric", f"{self.examples} examples"], *rows]
 
     def class_rows(self) -> Rows:
@@ -230,11 +231,6 @@ def _calibration(right: np.ndarray, probability: np.ndarray) -> Calibration | No
     sizes = sizes[sizes > 0]
     error = float(np.abs(shares - means) @ sizes / sizes.sum())
     return Calibration(error, tuple(means.tolist()), tuple(shares.tolist()), tuple(sizes.tolist()))
-
-
-def told(name: str, value: float) -> str:
-    """A metric for people: accuracy in percent; of errors, which have any size, four digits."""
-    return f"{value:{'.2%' if name == 'accuracy' else '.4g' if name in ERRORS else '.4f'}}"
 
 
 def _cut(label: str) -> str:

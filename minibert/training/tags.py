@@ -108,20 +108,25 @@ def judge(
     scheme: Scheme,
     labels: Sequence[str],
 ) -> Evaluation:
-    """What the scores of sentences are worth after so many steps: see `Scheme.metrics`; of plain
-    labels the metrics are those of single-label classification, with words for texts."""
-    tags, scores = sentences.tags(), torch.cat(list(logits))  # (words, L)
-    truth = torch.from_numpy(np.concatenate(tags))
-    loss = F.cross_entropy(scores, truth).item()
+    """What the scores of sentences are worth after so many steps."""
+    truth = torch.from_numpy(np.concatenate(sentences.tags()))  # (words,)
+    loss = F.cross_entropy(torch.cat(list(logits)), truth).item()
+    return Evaluation(step, loss, metrics_of(sentences, logits, scheme, labels))
+
+
+def metrics_of(
+    sentences: TaggedSentences, logits: Sequence[Tensor], scheme: Scheme, labels: Sequence[str]
+) -> dict[str, float]:
+    """Those of `Scheme.metrics`; of plain labels those of single-label classification, with words
+    for texts."""
+    tags = sentences.tags()
     if scheme.name == "plain":
-        metrics = classification_metrics(
-            "single_label_classification", truth.numpy(), scores.softmax(dim=1).numpy(), labels
-        )
-    else:
-        predicted = [each.argmax(dim=1).tolist() for each in logits]
-        given, found = ([[labels[i] for i in ids] for ids in each] for each in (tags, predicted))
-        metrics = scheme.metrics(given, found, labels)
-    return Evaluation(step, loss, metrics)
+        scores = torch.cat(list(logits)).softmax(dim=1).numpy()  # (words, L)
+        truth = np.concatenate(tags)
+        return classification_metrics("single_label_classification", truth, scores, labels)
+    predicted = [each.argmax(dim=1).tolist() for each in logits]
+    given, found = ([[labels[i] for i in ids] for ids in each] for each in (tags, predicted))
+    return scheme.metrics(given, found, labels)
 
 
 def report_of(
@@ -132,12 +137,12 @@ def report_of(
     if scheme.name == "plain":
         scores = torch.cat(list(logits)).softmax(dim=1).numpy()
         return Report.of("single_label_classification", np.concatenate(tags), scores, labels)
-    metrics = judge(0, sentences, logits, scheme, labels).metrics
+    metrics = metrics_of(sentences, logits, scheme, labels)
     chunks = [scheme.chunks([labels[i] for i in ids]) for ids in tags]
     support = Counter(chunk.label for each in chunks for chunk in each)
     types = scheme.types(labels)
     return Report(
-        "single_label_classification",
+        None,
         len(sentences),
         tuple(types),
         of_the_whole(metrics),

@@ -366,7 +366,9 @@ def test_training_learns_to_answer_and_not_to(fitted):
     evaluations = fitted.history_.evaluations
     assert [list(each.metrics) for each in evaluations] == [["f1", "exact_match"]] * 13
     assert evaluations[0].metrics["f1"] < 0.5 < 0.95 < fitted.history_.best.metrics["f1"]
-    assert fitted.evaluate(BOTH) == fitted.history_.best.metrics
+    report = fitted.evaluate(BOTH)
+    assert report.metrics == fitted.history_.best.metrics
+    assert str(report).startswith("metric")
     assert fitted.score(BOTH) == fitted.history_.best.metrics["f1"]
 
 

@@ -272,7 +272,7 @@ def test_several_labels_are_told_one_by_one_and_have_no_confusion_matrix():
     assert [each.support for each in report.classes] == truth.sum(axis=0).tolist()
     assert report.classes[1].f1 == reference.f1_score(truth[:, 1], scores[:, 1] >= 0.6)
     assert report.confusion is None and "confusion" not in str(report)
-    with pytest.raises(ValueError, match="no confusion matrix for multi_label"):
+    with pytest.raises(ValueError, match="no confusion matrix; there is one"):
         plot_confusion(report)
 
 
