@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from minibert import TextClassifier
 from minibert.cli.balance import describe
 from minibert.cli.command import Parser
+from minibert.cli.learning_data import add_labelled, read_labelled
 from minibert.cli.settings import add_settings, settings_of
 from minibert.data import LabelledTexts
 from minibert.tasks import settings
@@ -130,7 +131,7 @@ def test_mistakes_are_one_line_before_any_work(
 
 
 KINDS = {
-    "multi_label_classification": ["a;b", "a", "b", "a; c"],
+    "multi_label_classification": ["a;b", "a", "", "a; c"],
     "regression": ["1", "2.5", "4", "0.5"],
 }
 
@@ -155,7 +156,9 @@ def test_several_labels_and_numbers(monkeypatch, capsys, tmp_path, quick, encode
     classifier = TextClassifier.load(output)
     texts = [f"text {i}" for i in range(24)]
     truth = [KINDS[problem][i % 4] for i in range(24)]
-    labels = [set(each.replace(" ", "").split(";")) if several else float(each) for each in truth]
+    labels = [
+        set(each.replace(" ", "").split(";")) - {""} if several else float(each) for each in truth
+    ]
     arguments = ["evaluate", output, table, "--json", "--errors", wrong, *separator]
     code, out, err = command(monkeypatch, capsys, arguments)
     assert code == 0, err
@@ -187,6 +190,16 @@ def test_what_is_no_number_is_told_by_its_line(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     code, _, err = command(monkeypatch, capsys, ["train", table, "--problem-type", "regression"])
     assert code == 2 and "line 3: the label is 'many'; regression learns from numbers" in err
+
+
+def test_what_looks_like_several_labels_is_told_by_its_line(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text('text,label\na,x\nb,"x,y"\nc,"z,x"\n', "utf-8")
+    parser = Parser()
+    add_labelled(parser)
+    with pytest.warns(UserWarning, match=r"line 3: 'x,y' is taken for one label.* ','$") as told:
+        chosen = read_labelled(parser.parse_args([]), str(table), "multi_label_classification")
+    assert chosen.labels == [["x"], ["x,y"], ["z,x"]] and len(told) == 1
 
 
 def test_tables_of_thousands_of_labels_stay_readable(capsys):
