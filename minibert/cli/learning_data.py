@@ -18,7 +18,7 @@ from minibert.checkpoint.arguments import whole_number
 from minibert.checkpoint.config_json import ProblemType
 from minibert.cli.sources import add_columns
 from minibert.data import Chosen, LabelledTexts, Table, choose
-from minibert.data.labelled import hold_out, warn_of_look_alikes
+from minibert.data.labelled import hold_out, warn_of_look_alikes, warn_of_shared
 
 _MARKS = ";,|"  # that tables have between several labels
 
@@ -50,6 +50,7 @@ def load_parts(arguments: argparse.Namespace) -> tuple[LabelledTexts, LabelledTe
             _texts(read_labelled(arguments, table, problem))
             for table in (arguments.data, arguments.validation)
         )
+        warn_of_shared(train, development, arguments.validation)
     elif arguments.data == "sample" or os.path.isdir(arguments.data):
         parts = data.load(arguments.data, arguments.seed, **_columns(arguments))
         train, development = (_converted(part, arguments) for part in parts)
@@ -61,7 +62,20 @@ def load_parts(arguments: argparse.Namespace) -> tuple[LabelledTexts, LabelledTe
         # At random, for a file may be sorted by label.
         every = range(len(train))
         train = train.take(random.Random(arguments.seed).sample(every, min(limit, len(every))))
+        _check_classes(train, development, problem, limit)
     return train, development
+
+
+def _check_classes(
+    train: LabelledTexts, development: LabelledTexts, problem: ProblemType, limit: int
+) -> None:
+    """Raise `ValueError` where too few training texts are left for every class to have one."""
+    if problem == "single_label_classification":
+        lost = sorted(set(development.labels) - set(train.labels))
+        if lost:
+            raise ValueError(
+                f"--limit {limit} leaves no training text with the label {shown(lost[0])}; raise it"
+            )
 
 
 def converted(

@@ -455,8 +455,8 @@ def _check_is_classifier(model: BertForClassification, name: str | Path) -> None
         raise ValueError(
             f"{name} is no trained classifier of texts: it has no weights for "
             f"{model.load_report.told(model.load_report.newly_initialised)}, or those of another "
-            "task; train them with "
-            f"TextClassifier(model={str(name)!r}).fit(texts, labels)"
+            f"task; train them with TextClassifier(model={str(name)!r}).fit(texts, labels), or  "
+            f"minibert train TABLE --model {name}"
         )
     if len(set(config.labels)) < config.num_labels:
         raise ValueError(f"{name} names some labels twice: {config.labels}")
