@@ -11,6 +11,7 @@ settings       options made from a settings' dataclass
 learning_data  the table, its labels as they are learned
 balance        what is told of its labels
 learning       the run
+ending         what to look at, and to do, when it is over
 evaluate       how good a classifier is
 judged         its answers, and which of them are wrong
 classify       the label of each text

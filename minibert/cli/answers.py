@@ -21,6 +21,8 @@ from minibert.text.inputs import Text
 Form = Literal["lines", "json", "tsv", "csv"]
 
 _FORMS: dict[str, Form] = {".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "json"}
+# Programs that open these would find something else in them.
+_FOREIGN = (".xlsx", ".xls", ".ods", ".parquet")
 # What would end a field, or the line, is written as TSV files have it.
 _IN_A_FIELD = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _IN_A_LINE = str.maketrans({"\n": "\\n", "\r": "\\r"})
@@ -65,6 +67,11 @@ def add_output(parser: argparse.ArgumentParser, about: str, required: bool = Fal
 def check_output(arguments: argparse.Namespace) -> None:
     """Say what is wrong with the output before the work begins."""
     if arguments.output is not None:
+        if Path(arguments.output).suffix.lower() in _FOREIGN:
+            raise ValueError(
+                f"{arguments.output}: answers are written as {', '.join(_FORMS)}, or as lines; "
+                "spreadsheets open .csv"
+            )
         check_new_file(arguments.output, arguments.overwrite)
     elif arguments.overwrite:
         raise ValueError("--overwrite is for a file; name it with --output")

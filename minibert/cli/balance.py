@@ -37,6 +37,6 @@ def _balance(labels: Sequence[Any]) -> str:
     counts = Counter(
         label for each in labels for label in ([each] if isinstance(each, str) else each)
     )
-    listed = counts if len(counts) <= _LISTED else dict(counts.most_common(_LISTED))
-    told = ", ".join(f"{label} {n} ({n / len(labels):.1%})" for label, n in listed.items())
+    listed = counts.most_common(_LISTED)
+    told = ", ".join(f"{label} {n} ({n / len(labels):.1%})" for label, n in listed)
     return told + (f" and {len(counts) - _LISTED} labels more" if len(counts) > _LISTED else "")

@@ -27,9 +27,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    check_output(arguments)
     if Path(arguments.output).suffix != ".npy":
         raise ValueError(f"--output is {arguments.output}; vectors are written to a .npy file")
+    check_output(arguments)
     source = open_source(arguments)
     encoder = TextEncoder.load(
         arguments.model, precision=arguments.precision, device=arguments.device

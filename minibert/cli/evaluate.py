@@ -10,15 +10,11 @@ from typing import TYPE_CHECKING
 
 from minibert.checkpoint.folders import new_files
 from minibert.checkpoint.places import check_parent, destination
-from minibert.cli.answers import Answer, write_answers
 from minibert.cli.command import Command, add_machine, add_model
 from minibert.cli.files import check_new_file
-from minibert.cli.judged import Judged, judge
+from minibert.cli.judged import judge, write_errors
 from minibert.cli.learning_data import add_labelled, read_labelled
 from minibert.cli.lines import write_line
-from minibert.cli.sources import Source
-from minibert.cli.verdicts import cells
-from minibert.data import Chosen
 from minibert.tasks.text_classifier import TextClassifier
 from minibert.training.report import CALIBRATION, CONFUSION, plot_calibration, plot_confusion
 
@@ -51,7 +47,7 @@ def _run(arguments: argparse.Namespace) -> None:
     report = judged.report
     write_line(json.dumps(report.as_dict(), ensure_ascii=False) if arguments.json else str(report))
     if arguments.errors is not None:
-        _write_errors(arguments, chosen, judged)
+        write_errors(arguments.errors, arguments.overwrite, chosen, judged)
     if arguments.output is not None:
         pictures: dict[str, Callable[[], Figure]] = {}
         if report.confusion is not None:
@@ -70,23 +66,6 @@ def _check_folder(folder: str, overwrite: bool) -> None:
     there = next((path / name for name in (CONFUSION, CALIBRATION) if (path / name).exists()), None)
     if there is not None and not overwrite:
         raise FileExistsError(f"{there} exists; choose another folder, or replace it: --overwrite")
-
-
-# Beside a column of labels, what the model says must not be taken for the truth.
-_PREDICTED = {"label": "predicted_label", "score": "predicted_score"}
-
-
-def _write_errors(arguments: argparse.Namespace, chosen: Chosen, judged: Judged) -> None:
-    """The rows that are wrong, with what was said of them; the worst mistakes come first."""
-    wrong = judged.wrong()
-    table = chosen.table.take(wrong)
-    source = Source([chosen.texts[i] for i in wrong], table.columns, iter(table.rows))
-    columns = [_PREDICTED.get(name, name) for name in judged.verdicts.columns]
-    with write_answers("csv", arguments.errors, arguments.overwrite, source, columns) as answers:
-        for place, text in zip(wrong, source.texts, strict=True):
-            said = cells(judged.verdicts.said(judged.scores[place]))
-            row = dict(zip(columns, said.values(), strict=True))
-            answers.write(text, Answer([], row, [row]))
 
 
 COMMAND = Command(

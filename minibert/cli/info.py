@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from minibert._checks import shown
 from minibert.checkpoint.arguments import whole_number
+from minibert.checkpoint.config_json import numbered_labels
 from minibert.checkpoint.files import PICKLE, SAFETENSORS
 from minibert.checkpoint.hub import ALIASES, find_folder
 from minibert.checkpoint.sizes import SIZES
@@ -21,6 +23,7 @@ from minibert.config import BertConfig
 from minibert.model import BertModel
 
 _LENGTH = 128  # tokens, as a classifier's max_length
+_LISTED = 20  # labels, of perhaps thousands
 
 
 class Known(NamedTuple):
@@ -54,6 +57,11 @@ def _run(arguments: argparse.Namespace) -> None:
         return
     write_line(known.source)
     write_line(_shape(config))
+    if facts["labels"]:
+        more = (
+            f" and {len(facts['labels']) - _LISTED} more" if len(facts["labels"]) > _LISTED else ""
+        )
+        write_line(f"{'labels':>12} {', '.join(map(shown, facts['labels'][:_LISTED]))}{more}")
     for part, number in facts["parts"].items():
         write_line(f"{part:>12} {number:>13,} parameters {number * 4 / 1e6:>8.1f} MB")
     total = facts["parameters"]
@@ -113,6 +121,7 @@ def _facts(known: Known, batch: int, length: int) -> dict[str, Any]:
         "heads": config.num_attention_heads,
         "vocabulary": config.vocab_size,
         "max_length": config.max_length,
+        "labels": [] if config.labels == numbered_labels(config.num_labels) else [*config.labels],
         "parameters": total,
         "parts": parts,
         "memory": {

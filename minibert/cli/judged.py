@@ -7,10 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert._checks import shown
-from minibert.cli.verdicts import Verdicts
+from minibert.cli.answers import Answer, write_answers
+from minibert.cli.sources import Source
+from minibert.cli.verdicts import Verdicts, cells
 from minibert.data import Chosen
 from minibert.tasks.text_classifier import TextClassifier
 from minibert.training.results import Report
+
+# Beside a column of labels, what the model says must not be taken for the truth.
+_PREDICTED = {"label": "predicted_label", "score": "predicted_score"}
 
 
 class Judged(NamedTuple):
@@ -56,16 +61,31 @@ def judge(classifier: TextClassifier, chosen: Chosen, name: str) -> Judged:
     return Judged(verdicts, truth, scores)
 
 
+def write_errors(file: str, overwrite: bool, chosen: Chosen, judged: Judged) -> None:
+    """The rows that are wrong, with what was said of them; the worst mistakes come first."""
+    wrong = judged.wrong()
+    table = chosen.table.take(wrong)
+    source = Source([chosen.texts[i] for i in wrong], table.columns, iter(table.rows))
+    columns = [_PREDICTED.get(name, name) for name in judged.verdicts.columns]
+    with write_answers("csv", file, overwrite, source, columns) as answers:
+        for place, text in zip(wrong, source.texts, strict=True):
+            said = cells(judged.verdicts.said(judged.scores[place]))
+            row = dict(zip(columns, said.values(), strict=True))
+            answers.write(text, Answer([], row, [row]))
+
+
 def _truth(verdicts: Verdicts, labels: list[Any], name: str) -> np.ndarray:
     if verdicts.problem == "regression":
         return np.array(labels, np.float64)[:, None]
+    several = verdicts.problem == "multi_label_classification"
     places = {label: i for i, label in enumerate(verdicts.labels)}
     sets = [[each] if isinstance(each, str) else each for each in labels]
     unknown = next((label for each in sets for label in each if label not in places), None)
     if unknown is not None:
         raise ValueError(
             f"{name} has the label {shown(unknown)}, which the model does not know; its labels "
-            f"are {shown(list(places))}"
+            f"are {shown(list(places))}; --label names the column"
+            f"{', --label-separator what stands between several' if several else ''}"
         )
     if verdicts.problem == "single_label_classification":
         return np.array([places[label] for (label,) in sets])

@@ -12,6 +12,7 @@ import statistics
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from minibert._programs import LogToOutput
 from minibert.checkpoint.arguments import whole_number
 from minibert.checkpoint.folders import check_new_folder
 from minibert.cli.balance import describe
+from minibert.cli.ending import as_table, what_next
+from minibert.cli.files import check_new_file
+from minibert.cli.judged import judge, write_errors
 from minibert.cli.learning_data import add_labelled, load_parts
 from minibert.cli.settings import add_settings, settings_of
 from minibert.data import LabelledTexts
@@ -42,8 +46,9 @@ def add_learning(parser: argparse.ArgumentParser) -> None:
     add("--validation", metavar="TABLE", help="evaluate on this, not on a tenth that is held out")
     add("--limit", type=int, metavar="N", help="use only so many training texts, at random")
     add("--seeds", type=int, default=1, metavar="N", help="train with so many seeds; keep the best")
+    add("--errors", metavar="FILE", help="write the development texts it gets wrong to this .csv")
     add("--output", default="output/finetuned", metavar="FOLDER", help="new folder for the model")
-    add("--overwrite", action="store_true", help="replace the model folder there")
+    add("--overwrite", action="store_true", help="replace the folder, and the file, there")
     add("--resume", action="store_true", help="go on with an interrupted run")
     add("--save-every", type=int, default=500, metavar="N", help="steps from state to state")
     add_settings(parser, TextClassifier)
@@ -73,6 +78,8 @@ def _learn(arguments: argparse.Namespace, ranks: Ranks) -> TextClassifier | None
         sys.stdout = open(os.devnull, "w")
         warnings.simplefilter("ignore")
     output = check_new_folder(arguments.output, arguments.overwrite)
+    if arguments.errors is not None:
+        check_new_file(arguments.errors, arguments.overwrite)
     if not 1 <= arguments.seeds <= 1000:
         raise ValueError(f"--seeds is {arguments.seeds}; give 1 to 1000")
     whole_number("the last of the seeds", arguments.seed + arguments.seeds - 1, 0, 2**32 - 1)
@@ -100,9 +107,8 @@ def _best_of_seeds(
     best: TextClassifier | None = None
     found: list[Evaluation] = []
     for seed in seeds:
-        settings = settings_of(arguments, TextClassifier)
-        classifier = TextClassifier(**{**settings, "seed": seed})
-        print(f"fine-tuning: {classifier}", flush=True)
+        classifier = TextClassifier(**{**settings_of(arguments, TextClassifier), "seed": seed})
+        print(f"fine-tuning: {_changed(classifier)}", flush=True)
         classifier.fit(
             train.texts,
             train.labels,
@@ -128,11 +134,21 @@ def _best_of_seeds(
     return best
 
 
+def _changed(classifier: TextClassifier) -> str:
+    """The settings that are not the defaults, with the model and the seed."""
+    told = ", ".join(
+        f"{field.name}={getattr(classifier, field.name)!r}"
+        for field in fields(classifier)
+        if field.name in ("model", "seed") or getattr(classifier, field.name) != field.default
+    )
+    return f"TextClassifier({told})"
+
+
 def _tell(classifier: TextClassifier) -> Evaluation:
     """Print what training came to; return the evaluation of the weights that were kept."""
     history = classifier.history_
     print(
-        f"trained on {history.examples} examples in {history.seconds:.0f} s: "
+        f"trained on {history.examples} examples in {history.seconds:.1f} s: "
         f"{history.speed:.1f} examples/s"
     )
     before = history.evaluations[0]
@@ -160,7 +176,11 @@ def _save(
     with told_of_states(states):
         best.save(output, arguments.overwrite, data=about)
     print(f"model saved to {arguments.output}")
-    report = best.evaluate(development.texts, development.labels)
+    chosen = as_table(development)
+    with warnings.catch_warnings():  # which of these texts are cut was said before the training
+        warnings.simplefilter("ignore")
+        judged = judge(best, chosen, "the development data")
+    report = judged.report
     log = states / f"seed-{best.seed}" / LOG
     metric = best.metric or best.history_.evaluations[0].metric
     to_beat = majority if metric == "accuracy" else None
@@ -169,3 +189,6 @@ def _save(
     for seed in range(arguments.seed, arguments.seed + arguments.seeds):
         remove_run(states / f"seed-{seed}")
     print(report)
+    if arguments.errors is not None:
+        write_errors(arguments.errors, arguments.overwrite, chosen, judged)
+    print(what_next(arguments, report))

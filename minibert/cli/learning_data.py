@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from minibert import data
-from minibert._checks import shown
+from minibert._checks import shown, warn
 from minibert.checkpoint.arguments import whole_number
 from minibert.checkpoint.config_json import ProblemType
 from minibert.cli.sources import add_columns
 from minibert.data import Chosen, LabelledTexts, Table, choose
-from minibert.data.labelled import hold_out, warn_of_look_alikes
+from minibert.data.labelled import hold_out, warn_of_look_alikes, warn_of_shared
+
+_MARKS = ";,|"  # that tables have between several labels
 
 
 def add_labelled(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +33,8 @@ def add_labelled(parser: argparse.ArgumentParser) -> None:
 
 def read_labelled(arguments: argparse.Namespace, table: str, problem: ProblemType) -> Chosen:
     """One table, with its texts and labels as the problem takes them."""
-    chosen = choose(Table.read(table), **_columns(arguments))
+    several = problem == "multi_label_classification"
+    chosen = choose(Table.read(table), several=several, **_columns(arguments))
     names = [f"{table}: {chosen.table.where([i])}" for i in range(len(chosen.labels))]
     labels = converted(chosen.labels, names, problem, arguments.label_separator)
     if problem != "regression":
@@ -47,6 +50,7 @@ def load_parts(arguments: argparse.Namespace) -> tuple[LabelledTexts, LabelledTe
             _texts(read_labelled(arguments, table, problem))
             for table in (arguments.data, arguments.validation)
         )
+        warn_of_shared(train, development, arguments.validation)
     elif arguments.data == "sample" or os.path.isdir(arguments.data):
         parts = data.load(arguments.data, arguments.seed, **_columns(arguments))
         train, development = (_converted(part, arguments) for part in parts)
@@ -58,7 +62,20 @@ def load_parts(arguments: argparse.Namespace) -> tuple[LabelledTexts, LabelledTe
         # At random, for a file may be sorted by label.
         every = range(len(train))
         train = train.take(random.Random(arguments.seed).sample(every, min(limit, len(every))))
+        _check_classes(train, development, problem, limit)
     return train, development
+
+
+def _check_classes(
+    train: LabelledTexts, development: LabelledTexts, problem: ProblemType, limit: int
+) -> None:
+    """Raise `ValueError` where too few training texts are left for every class to have one."""
+    if problem == "single_label_classification":
+        lost = sorted(set(development.labels) - set(train.labels))
+        if lost:
+            raise ValueError(
+                f"--limit {limit} leaves no training text with the label {shown(lost[0])}; raise it"
+            )
 
 
 def converted(
@@ -66,7 +83,8 @@ def converted(
 ) -> list[Any]:
     """The labels of a table as a classifier of this problem takes them.
 
-    names: what errors call the rows. Raises `ValueError` for a separator that means nothing, and
+    names: what errors call the rows. Warns of what looks like several labels and is taken for one.
+    Raises `ValueError` for a separator that means nothing, and
     for what is no number where numbers are learned.
     """
     if separator is not None and problem != "multi_label_classification":
@@ -77,6 +95,8 @@ def converted(
     if problem == "regression":
         return [_number(label, name) for label, name in zip(labels, names, strict=True)]
     if problem == "multi_label_classification":
+        if separator is None:
+            _warn_of_marks(labels, names)
         return [_several(label, separator) for label in labels]
     return list(labels)
 
@@ -91,8 +111,21 @@ def _number(label: Any, name: str) -> float:
     return number
 
 
+def _warn_of_marks(labels: Sequence[Any], names: Sequence[str]) -> None:
+    """Warn of the first cell that looks like several labels, and is taken for one."""
+    for label, name in zip(labels, names, strict=True):
+        mark = next((mark for mark in _MARKS if isinstance(label, str) and mark in label), None)
+        if mark is not None:
+            warn(
+                f"{name}: {shown(label)} is taken for one label; if these are several, give "
+                f"--label-separator '{mark}'"
+            )
+            return
+
+
 def _several(label: Any, separator: str | None) -> list[str]:
-    """JSON and Parquet have lists; in other tables a cell without a separator is one label."""
+    """JSON and Parquet have lists; in other tables a cell without a separator is one label, and an
+    empty one none."""
     if not isinstance(label, str):
         return list(label)
     parts = label.split(separator) if separator else [label]

@@ -66,7 +66,8 @@ def open_source(arguments: argparse.Namespace) -> Source:
         return Source(list(arguments.texts))
     if arguments.file is not None:
         if Path(arguments.file).suffix.lower() in SUFFIXES:
-            raise ValueError(f"{arguments.file} is a table; give it with --data, not with --file")
+            instead = "it with --data, not with --file" if "data" in given else "a file of texts"
+            raise ValueError(f"{arguments.file} is a table; give {instead}")
         return Source(file_lines(arguments.file))
     if given.get("data") is not None:
         return _of_table(arguments)

@@ -75,9 +75,12 @@ def score_column(label: str) -> str:
 
 def cells(said: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a table: of lists one string."""
-    return {
-        name: _field(value, 6) if isinstance(value, list) else value for name, value in said.items()
-    }
+    return {name: cell(value) for name, value in said.items()}
+
+
+def cell(value: Any) -> Any:
+    """A field of a table: of a list one string."""
+    return _field(value, 6) if isinstance(value, list) else value
 
 
 def _field(value: Any, digits: int) -> str:

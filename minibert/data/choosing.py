@@ -38,12 +38,14 @@ def choose(
     pair: str | int | None = None,
     label: str | int | None = None,
     labelled: bool = True,
+    several: bool = False,
     skip_empty: bool = False,
 ) -> Chosen:
     """The texts of a table, their pairs where `pair` names a column, and, if labelled, the labels.
 
     A column left out is found by the usual names. Numbers from 1 name the columns of a file without
-    a header. skip_empty=True leaves out the rows that lack one of them, with a warning.
+    a header. several=True takes a missing label for a text that has none of several labels, an
+    empty list. skip_empty=True leaves out the rows that lack one of them, with a warning.
 
     Raises `ValueError` for a column that is not there, naming those that are; for rows that lack
     something; and for values that are no text or no label.
@@ -52,7 +54,8 @@ def choose(
     asked = {"text": text, "pair": pair, "label": label if labelled else None}
     table, places = find_columns(table, asked, ("text", "label") if labelled else ("text",))
     with in_file(table.name):
-        table = _complete(table, places, skip_empty)
+        needed = {role: at for role, at in places.items() if not (several and role == "label")}
+        table = _complete(table, needed, skip_empty)
         firsts = _strings(table, places["text"], "text")
         texts: list[Text] = list(firsts)
         if "pair" in places:
@@ -60,7 +63,10 @@ def choose(
         labels = []
         if labelled:
             at = places["label"]
-            labels = [_label(row[at], table, i) for i, row in enumerate(table.rows)]
+            labels = [
+                [] if several and _is_missing(row[at], "label") else _label(row[at], table, i)
+                for i, row in enumerate(table.rows)
+            ]
         return Chosen(table, texts, labels)
 
 

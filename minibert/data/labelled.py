@@ -50,10 +50,10 @@ def hold_out(data: LabelledTexts, name: str, seed: int) -> tuple[LabelledTexts, 
             )
         held_out.update(shuffle.sample(members, max(1, round(_HELD_OUT * len(members)))))
     every = range(len(data))
-    return (
-        data.take(i for i in every if i not in held_out),
-        data.take(i for i in every if i in held_out),
-    )
+    train = data.take(i for i in every if i not in held_out)
+    development = data.take(i for i in every if i in held_out)
+    warn_of_shared(train, development, name)
+    return train, development
 
 
 def _are_classes(labels: Sequence[Any]) -> bool:
@@ -64,6 +64,18 @@ def _are_classes(labels: Sequence[Any]) -> bool:
     except ValueError:
         return True
     return all(number.is_integer() for number in numbers)
+
+
+def warn_of_shared(train: LabelledTexts, development: LabelledTexts, name: str) -> None:
+    """Warn of texts that a model is judged by after it has learned from them."""
+    learned = set(train.texts)
+    shared = sum(text in learned for text in development.texts)
+    if shared:
+        warn(
+            f"{name}: {shared} of {len(development)} development texts are among the training "
+            "texts, too, and flatter the model; leave out rows that say the same, or evaluate on "
+            "other texts"
+        )
 
 
 def warn_of_look_alikes(labels: Iterable[Any], name: str) -> None:

@@ -391,4 +391,4 @@ class _Run:
             return ""
         if not states(self.folder):
             return f"; {self.folder} has no state to resume from"
-        return f"; resume from the last state in {self.folder}"
+        return f"; resume from the last state in {self.folder} (resume=True, --resume)"

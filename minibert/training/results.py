@@ -27,6 +27,7 @@ from minibert.training.metrics import (
 
 LISTED = 20  # classes that a table shows, of perhaps thousands
 _BINS = 10
+_FEW = 10  # texts of a class; one more that is right moves its recall by a tenth or more
 _WIDEST = 30  # characters of a label in a table
 
 Rows = list[list[str]]  # of a table; the first has the names of the columns
@@ -147,21 +148,41 @@ class Report:
 
     def __str__(self) -> str:
         """Tables for a terminal."""
-        parts = [_aligned(self.metric_rows())]
+        tables = [f"{about}\n{_aligned(rows)}".lstrip() for about, rows in self._tables()]
+        return "\n\n".join([*tables, *self._notes()])
+
+    def _repr_markdown_(self) -> str:
+        """The same for a notebook."""
+        tables = [f"{about}\n\n{markdown(rows)}".lstrip() for about, rows in self._tables()]
+        return "\n\n".join([*tables, *self._notes()])
+
+    def _tables(self) -> list[tuple[str, Rows]]:
+        """Each with what it is; the first speaks for itself."""
+        found = [("", self.metric_rows())]
         if self.classes:
-            parts.append(f"by class{self._left_out}\n{_aligned(self.class_rows())}")
+            found.append((f"by class{self._left_out}", self.class_rows()))
         if self.confusion is not None:
             about = f"confusion (rows: truth, columns: prediction){self._left_out}"
-            parts.append(f"{about}\n{_aligned(self.confusion_rows())}")
+            found.append((about, self.confusion_rows()))
         if self.calibration is not None:
             about = f"calibration: expected error {self.calibration.error:.4f}"
-            parts.append(f"{about}\n{_aligned(self.calibration_rows())}")
+            found.append((about, self.calibration_rows()))
+        return found
+
+    def _notes(self) -> list[str]:
+        """What the numbers do not say of themselves."""
+        notes = []
+        rare = [each for each in self.classes if each.support < _FEW]
+        if rare:
+            told = ", ".join(f"{_cut(each.label)} ({each.support})" for each in rare[:LISTED])
+            more = f" and {len(rare) - LISTED} more" if len(rare) > LISTED else ""
+            notes.append(f"fewer than {_FEW} texts, so their figures are rough: {told}{more}")
         if self.problem not in (None, "regression") and not self.classes:
-            parts.append(
+            notes.append(
                 "precision, recall, F1, Matthews and calibration need scikit-learn: "
                 "pip install -e '.[metrics]'"
             )
-        return "\n\n".join(parts)
+        return notes
 
     def metric_rows(self) -> Rows:
         """The metrics of the whole."""

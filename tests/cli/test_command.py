@@ -46,6 +46,9 @@ def test_a_name_that_no_model_has_is_told_those_there_are(monkeypatch, capsys):
         (["classify", "m", "a", "-o", "/dev/null", "--overwrite"], "is no ordinary file"),
         (["classify", "m", "a", "--json", "--tsv"], "--tsv: not allowed with argument --json"),
         (["encode", "m", "a"], "the following arguments are required: -o/--output"),
+        (["classify", "m", "a", "-o", "a.xlsx"], "a.xlsx: answers are written as .csv, .tsv, "),
+        (["tokenize", "m", "--file", "a.csv"], "a.csv is a table; give a file of texts"),
+        (["encode", "m", "a", "-o", "a.xlsx"], "vectors are written to a .npy file"),
         (["encode", "m", "a", "-o", "a.csv"], "vectors are written to a .npy file"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from argparse import Namespace
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +14,12 @@ from sklearn.metrics import accuracy_score, f1_score
 from minibert import TextClassifier
 from minibert.cli.balance import describe
 from minibert.cli.command import Parser
+from minibert.cli.ending import as_table, what_next
+from minibert.cli.learning_data import add_labelled, read_labelled
 from minibert.cli.settings import add_settings, settings_of
 from minibert.data import LabelledTexts
 from minibert.tasks import settings
+from minibert.training.results import Report
 from tests.programs import command
 
 BODY = ["--text", "body", "--label", "category"]
@@ -91,13 +95,21 @@ def test_seeds_are_trained_and_the_best_is_saved(
 ):
     output = tmp_path / "out"
     arguments = ["train", tickets, *BODY, "--model", encoder, "--output", output, "--seeds", 2]
-    arguments += ["--trained-layers", 0, "--limit", 8]
+    arguments += ["--trained-layers", 0, "--limit", 8, "--errors", tmp_path / "wrong.csv"]
     code, out, _ = command(monkeypatch, capsys, arguments)
     assert code == 0
     assert "training: 8 texts: " in out and "2 seeds: mean development accuracy" in out
     assert "confusion" in out and f"model saved to {output}" in out
     assert TextClassifier.load(output).classes_.tolist() == ["bad", "good"]
-    assert {p.name for p in tmp_path.iterdir()} == {"out"}  # no states are left
+    assert {p.name for p in tmp_path.iterdir()} == {"out", "wrong.csv"}  # no states are left
+    assert out.endswith(
+        f"next:  minibert classify {output} --data NEW.csv --text body -o answers.csv\n"
+    )
+    with open(tmp_path / "wrong.csv", encoding="utf-8", newline="") as stream:
+        wrong = list(csv.DictReader(stream))
+    found = TextClassifier.load(output).predict([row["text"] for row in wrong]).tolist()
+    assert found == [row["predicted_label"] for row in wrong]
+    assert all(row["label"] != row["predicted_label"] for row in wrong)
     assert "The best of 2 seeds" in (output / "README.md").read_text("utf-8")
     code, _, err = command(monkeypatch, capsys, arguments)
     assert code == 2 and "out exists; choose another name" in err
@@ -110,6 +122,7 @@ def test_seeds_are_trained_and_the_best_is_saved(
         (["{tickets}"], "and none for the text"),
         (["{tickets}", "--text", "body", "--label", "kind"], "there is no column 'kind'"),
         (["{tickets}", *BODY, "--limit", "1"], "--limit is 1"),
+        (["{tickets}", *BODY, "--limit", "2", "--seed", "2"], "2 leaves no training text with"),
         (["{tickets}", *BODY, "--label-separator", ";"], "is for several labels a text, not for"),
         (["{tickets}", *BODY, "--metric", "r2"], "metric is 'r2'; for single_label_class"),
         (["{tickets}", *BODY, "--stride", "-1"], "stride is -1"),
@@ -130,7 +143,7 @@ def test_mistakes_are_one_line_before_any_work(
 
 
 KINDS = {
-    "multi_label_classification": ["a;b", "a", "b", "a; c"],
+    "multi_label_classification": ["a;b", "a", "", "a; c"],
     "regression": ["1", "2.5", "4", "0.5"],
 }
 
@@ -155,7 +168,9 @@ def test_several_labels_and_numbers(monkeypatch, capsys, tmp_path, quick, encode
     classifier = TextClassifier.load(output)
     texts = [f"text {i}" for i in range(24)]
     truth = [KINDS[problem][i % 4] for i in range(24)]
-    labels = [set(each.replace(" ", "").split(";")) if several else float(each) for each in truth]
+    labels = [
+        set(each.replace(" ", "").split(";")) - {""} if several else float(each) for each in truth
+    ]
     arguments = ["evaluate", output, table, "--json", "--errors", wrong, *separator]
     code, out, err = command(monkeypatch, capsys, arguments)
     assert code == 0, err
@@ -187,6 +202,36 @@ def test_what_is_no_number_is_told_by_its_line(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     code, _, err = command(monkeypatch, capsys, ["train", table, "--problem-type", "regression"])
     assert code == 2 and "line 3: the label is 'many'; regression learns from numbers" in err
+
+
+def test_what_looks_like_several_labels_is_told_by_its_line(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text('text,label\na,x\nb,"x,y"\nc,"z,x"\n', "utf-8")
+    parser = Parser()
+    add_labelled(parser)
+    with pytest.warns(UserWarning, match=r"line 3: 'x,y' is taken for one label.* ','$") as told:
+        chosen = read_labelled(parser.parse_args([]), str(table), "multi_label_classification")
+    assert chosen.labels == [["x"], ["x,y"], ["z,x"]] and len(told) == 1
+
+
+@pytest.mark.parametrize("weight", [None, "balanced"])
+def test_a_class_that_is_never_predicted_is_told_with_what_to_do(weight):
+    scores = np.array([[0.9, 0.1, 0.0]] * 4)
+    report = Report.of("single_label_classification", [0, 0, 1, 1], scores, ["a", "b", "c"])
+    arguments = Namespace(output="my model", text="body", pair=None, class_weight=weight)
+    told = what_next(arguments, report)
+    assert "never predicted: ['b']; train longer" in told  # nobody asked about c
+    assert ("--class-weight balanced" in told) == (weight is None)
+    assert told.endswith("minibert classify 'my model' --data NEW.csv --text body -o answers.csv")
+
+
+def test_what_a_model_is_judged_by_is_a_table():
+    pairs = as_table(LabelledTexts([("a", "b")], [["x", "y"]]))
+    assert (pairs.table.columns, pairs.table.rows) == (
+        ("text", "pair", "label"),
+        [("a", "b", "x;y")],
+    )
+    assert as_table(LabelledTexts(["a"], [2.5])).table.rows == [("a", 2.5)]
 
 
 def test_tables_of_thousands_of_labels_stay_readable(capsys):
