@@ -12,7 +12,7 @@ import os
 import reprlib
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn, Protocol, cast
 
@@ -66,6 +66,16 @@ def shown(value: object) -> str:
     """
     line = " ".join(_SHORT.repr(value).splitlines())  # the repr of an array has several
     return line if len(line) <= 200 else f"{line[:98]}...{line[-98:]}"  # lists in lists add up
+
+
+def enumerated(items: Sequence[str], most: int) -> str:
+    """The items in one line, of many the first.
+
+    >>> enumerated(["good", "bad", "odd"], 2)
+    'good, bad and 1 more'
+    """
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
 
 
 class Sizes(Protocol):

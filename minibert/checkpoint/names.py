@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from minibert._checks import shown
+from minibert._checks import enumerated, shown
 from minibert.checkpoint.tensors import are_same, check_finite, nonfinite, stack
 from minibert.variants import BERT
 from minibert.variants.variant import Variant
@@ -347,6 +347,4 @@ def to_hf(tensors: Mapping[str, Tensor], names: Names = Names()) -> dict[str, Te
 
 def _some(names: Iterable[str], most: int = 6) -> str:
     """The first few names, and how many more there are."""
-    names = [n if n.isprintable() and len(n) <= 100 else shown(n) for n in names]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return enumerated([n if n.isprintable() and len(n) <= 100 else shown(n) for n in names], most)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from minibert._checks import shown
+from minibert._checks import enumerated, shown
 from minibert.checkpoint.places import path_of
 from minibert.checkpoint.schema import in_file
 from minibert.data.decoding import decoded
@@ -121,8 +121,7 @@ class Table:
 
     def listed(self) -> str:
         """The first names of the columns, for an error."""
-        more = f" and {len(self.columns) - _LISTED} more" if len(self.columns) > _LISTED else ""
-        return ", ".join(map(shown, self.columns[:_LISTED])) + more
+        return enumerated([shown(name) for name in self.columns], _LISTED)
 
     def where(self, places: Sequence[int]) -> str:
         """How an error calls some rows: `line 3`, or `rows 0, 5 and 7`."""

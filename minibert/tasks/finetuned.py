@@ -190,7 +190,9 @@ class FineTuned(Settings):
 
     def _described(self, config: BertConfig) -> BertConfig:
         """The config with what a saved model remembers of its task."""
-        remembered = {MAX_LENGTH: self._limit(config.max_length), **self._remembered()}
+        max_length = self._limit(config.max_length)
+        self._check_reading(max_length)
+        remembered = {MAX_LENGTH: max_length, **self._remembered()}
         return replace(config, extra={**config.extra, **remembered})
 
     def _remembered(self) -> Mapping[str, Any]:

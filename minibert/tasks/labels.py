@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minibert._checks import shown, warn
+from minibert._checks import enumerated, shown, warn
 from minibert.checkpoint.arguments import real_number
 from minibert.checkpoint.schema import get, one_of
 from minibert.config import BertConfig
@@ -185,6 +185,4 @@ def is_weight(weight: float) -> bool:
 
 def _quoted(labels: Iterable[Label], most: int = 10) -> str:
     """The labels for an error, which stays one line however many there are."""
-    labels = list(labels)
-    more = f" and {len(labels) - most} more" if len(labels) > most else ""
-    return ", ".join(map(shown, labels[:most])) + more
+    return enumerated([shown(label) for label in labels], most)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from minibert._checks import IGNORED, shown
+from minibert._checks import IGNORED, enumerated, shown
 from minibert.tasks.labels import Labels
 from minibert.tasks.word_pieces import checked_words, cut
 from minibert.text.inputs import check_text, listed
@@ -112,15 +112,9 @@ def contents(tags: Sequence[Words], scheme: Scheme) -> str:
         counts = Counter(chunk.label for each in tags for chunk in scheme.chunks(each))
         words += f", {counts.total()} entities"
     told = [f"{label} {number}" for label, number in counts.most_common()]
-    return f"{words} ({_first(told)})"
+    return f"{words} ({enumerated(told, LISTED)})"
 
 
 def purpose(labels: Sequence[str]) -> str:
     """What a model with these labels does, for a model card."""
-    return f"to tag words: {_first(labels)}"
-
-
-def _first(items: Sequence[str]) -> str:
-    """The items, of very many the first."""
-    more = f" and {len(items) - LISTED} more" if len(items) > LISTED else ""
-    return ", ".join(items[:LISTED]) + more
+    return f"to tag words: {enumerated(labels, LISTED)}"

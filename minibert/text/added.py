@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minibert._checks import shown
+from minibert._checks import enumerated, shown
 from minibert.checkpoint.files import json_or_empty
 from minibert.checkpoint.schema import (
     LIST,
@@ -170,10 +170,9 @@ def check_none_overlooked(
                 )
     overlooked = sorted({*map(content, found), *additions} - known.keys())
     if overlooked:
-        some = ", ".join(map(shown, overlooked[:6]))
-        more = f" and {len(overlooked) - 6} more" if len(overlooked) > 6 else ""
+        some = enumerated([shown(token) for token in overlooked], 6)
         raise ValueError(
-            f"{folder} adds the tokens {some}{more} in files of an older kind; open it "
+            f"{folder} adds the tokens {some} in files of an older kind; open it "
             "with transformers.AutoTokenizer and save_pretrained it, which writes a "
             "tokenizer.json that has them"
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert._checks import shown
+from minibert._checks import enumerated, shown
 from minibert.checkpoint.config_json import ProblemType
 from minibert.training.history import ERRORS
 
@@ -46,7 +46,7 @@ def check_metric(name: object, problem: ProblemType, labels: Sequence[str]) -> N
     kind, of_a_class, label = name.partition(":") if isinstance(name, str) else ("", "", "")
     if problem != "regression":
         if of_a_class and kind in OF_A_CLASS and label not in labels:
-            known = ", ".join(map(shown, labels[:10])) + (", ..." if len(labels) > 10 else "")
+            known = enumerated([shown(label) for label in labels], 10)
             raise ValueError(f"metric is {shown(name)}; there is no such label, they are {known}")
         allowed += [f"{each}:LABEL" for each in OF_A_CLASS]
     if name not in allowed and not (of_a_class and f"{kind}:LABEL" in allowed):

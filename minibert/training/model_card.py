@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy
 import tokenizers
 import torch
 
+from minibert._checks import enumerated
 from minibert.checkpoint.sizes import SIZES
 from minibert.config import BertConfig
 from minibert.training.history import Evaluation, History, as_text
@@ -158,8 +159,8 @@ def _body(config: BertConfig, fit: Fit, history: History, data: str) -> str:
     settings = fit.settings
     texts = sum(fit.classes.values()) if fit.texts is None else fit.texts
     counted = [f"{label} {number} ({number / texts:.1%})" for label, number in fit.classes.items()]
-    contents = _enumerated(counted) or fit.contents
-    labels = f": {_enumerated(config.labels)}" if fit.classes else ""
+    contents = enumerated(counted, LISTED) or fit.contents
+    labels = f": {enumerated(config.labels, LISTED)}" if fit.classes else ""
     processes = f" in each of {fit.processes} processes" if fit.processes > 1 else ""
     start = "fine-tuned with minibert from"
     if settings["weights"] == "random":
@@ -199,12 +200,6 @@ def _body(config: BertConfig, fit: Fit, history: History, data: str) -> str:
         f"numpy {numpy.__version__}.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _enumerated(items: Sequence[str]) -> str:
-    """The items, of very many the first."""
-    more = f" and {len(items) - LISTED} more" if len(items) > LISTED else ""
-    return ", ".join(items[:LISTED]) + more
 
 
 def _results(config: BertConfig, fit: Fit, history: History) -> list[str]:
