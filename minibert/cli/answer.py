@@ -9,7 +9,7 @@ from minibert.checkpoint.arguments import whole_number
 from minibert.cli.answers import Answer, add_answers, answers_to, check_output, line_of
 from minibert.cli.command import Command, add_machine, add_model
 from minibert.cli.sources import add_source, open_source
-from minibert.engine.streams import Arriving
+from minibert.engine.reading import Arriving
 from minibert.tasks import spans
 from minibert.tasks.question_answerer import QuestionAnswerer
 from minibert.text.inputs import Text

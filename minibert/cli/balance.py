@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from minibert._checks import enumerated
 from minibert.checkpoint.config_json import ProblemType
 from minibert.data import LabelledTexts
-
-_LISTED = 20  # labels that are told, of perhaps thousands
+from minibert.training.results import LISTED
 
 
 def describe(
@@ -37,6 +37,5 @@ def _balance(labels: Sequence[Any]) -> str:
     counts = Counter(
         label for each in labels for label in ([each] if isinstance(each, str) else each)
     )
-    listed = counts.most_common(_LISTED)
-    told = ", ".join(f"{label} {n} ({n / len(labels):.1%})" for label, n in listed)
-    return told + (f" and {len(counts) - _LISTED} labels more" if len(counts) > _LISTED else "")
+    told = [f"{label} {n} ({n / len(labels):.1%})" for label, n in counts.most_common()]
+    return enumerated(told, LISTED)

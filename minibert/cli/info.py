@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from minibert._checks import shown
+from minibert._checks import enumerated, shown
 from minibert.checkpoint.arguments import whole_number
 from minibert.checkpoint.config_json import numbered_labels
 from minibert.checkpoint.files import PICKLE, SAFETENSORS
@@ -21,9 +21,9 @@ from minibert.cli.lines import write_line
 from minibert.cli.memory import memory
 from minibert.config import BertConfig
 from minibert.model import BertModel
+from minibert.training.results import LISTED
 
 _LENGTH = 128  # tokens, as a classifier's max_length
-_LISTED = 20  # labels, of perhaps thousands
 
 
 class Known(NamedTuple):
@@ -58,10 +58,8 @@ def _run(arguments: argparse.Namespace) -> None:
     write_line(known.source)
     write_line(_shape(config))
     if facts["labels"]:
-        more = (
-            f" and {len(facts['labels']) - _LISTED} more" if len(facts["labels"]) > _LISTED else ""
-        )
-        write_line(f"{'labels':>12} {', '.join(map(shown, facts['labels'][:_LISTED]))}{more}")
+        labels = enumerated([shown(label) for label in facts["labels"]], LISTED)
+        write_line(f"{'labels':>12} {labels}")
     for part, number in facts["parts"].items():
         write_line(f"{part:>12} {number:>13,} parameters {number * 4 / 1e6:>8.1f} MB")
     total = facts["parameters"]

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from minibert.checkpoint.places import path_of
-from minibert.engine.streams import Arriving
+from minibert.engine.reading import Arriving
 
 _CHUNK = 1 << 16  # bytes; what a pipe holds
 

@@ -16,6 +16,7 @@ memory      what the process does with memory it has freed
 forks       processes that are forked from this one
 seeds       random numbers that follow from a seed, in every thread
 rows        rows of ids, and through a model in batches of like lengths
+reading     texts as they come, in lists of a bounded size
 long_texts  texts longer than a row, cut or read in windows
 streams     any number of texts through a model
 """

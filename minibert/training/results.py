@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minibert._checks import enumerated
 from minibert.checkpoint.config_json import ProblemType
 from minibert.training.history import as_text
 from minibert.training.metrics import (
@@ -174,9 +175,8 @@ class Report:
         notes = []
         rare = [each for each in self.classes if each.support < _FEW]
         if rare:
-            told = ", ".join(f"{_cut(each.label)} ({each.support})" for each in rare[:LISTED])
-            more = f" and {len(rare) - LISTED} more" if len(rare) > LISTED else ""
-            notes.append(f"fewer than {_FEW} texts, so their figures are rough: {told}{more}")
+            told = enumerated([f"{_cut(each.label)} ({each.support})" for each in rare], LISTED)
+            notes.append(f"fewer than {_FEW} texts, so their figures are rough: {told}")
         if self.problem not in (None, "regression") and not self.classes:
             notes.append(
                 "precision, recall, F1, Matthews and calibration need scikit-learn: "

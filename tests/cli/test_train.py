@@ -239,7 +239,7 @@ def test_tables_of_thousands_of_labels_stay_readable(capsys):
     texts = LabelledTexts(labels, labels)
     assert describe(texts, texts, "single_label_classification") == 9 / 3009
     balance = capsys.readouterr().out.splitlines()[0]
-    assert "texts: often 9 (0.3%), " in balance and balance.endswith(" and 2981 labels more")
+    assert "texts: often 9 (0.3%), " in balance and balance.endswith(" and 2981 more")
 
 
 # --- evaluate -------------------------------------------------------------------------------------

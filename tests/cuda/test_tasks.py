@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minibert import TextClassifier, TextEncoder
-from minibert.engine import rows, streams
+from minibert.engine import reading, rows
 from minibert.tasks.token_classifier import TokenClassifier
 from tests.conftest import TEXTS
 from tests.cuda.conftest import everywhere
@@ -74,7 +74,7 @@ def test_a_stream_answers_one_by_one(classifier):
 def test_windows_and_batches_change_nothing(classifier, device, monkeypatch):
     """Of a list the next window is tokenized while the device computes the one before."""
     wanted = classifier.predict_proba(TEXTS)
-    monkeypatch.setattr(streams, "WINDOW_TEXTS", 5)
+    monkeypatch.setattr(reading, "WINDOW_TEXTS", 5)
     monkeypatch.setitem(rows.BATCH_TOKENS, device.type, 24)
     for texts in (TEXTS, iter(TEXTS)):
         assert np.abs(classifier.predict_proba(texts) - wanted).max() <= 1e-4

@@ -8,7 +8,7 @@ import torch
 import minibert
 from minibert import TextClassifier, TextEncoder, optimize
 from minibert.engine import optimize as optimize_module
-from minibert.engine import streams as inference
+from minibert.engine import reading
 from minibert.engine.bodies import HalfWeights, OneDnn, OneDnnTiles, Plain
 from minibert.engine.exchange import exchange
 from minibert.engine.integers import Int7, Int7Few, Int8
@@ -91,7 +91,7 @@ def folder(tmp_path_factory):
 @pytest.fixture()
 def windows(monkeypatch):
     """Windows so small that there are many."""
-    monkeypatch.setattr(inference, "WINDOW_TEXTS", WINDOW)
+    monkeypatch.setattr(reading, "WINDOW_TEXTS", WINDOW)
 
 
 @pytest.fixture(scope="module")

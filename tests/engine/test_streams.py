@@ -14,8 +14,9 @@ import torch
 import tqdm.auto
 
 from minibert import TextClassifier
-from minibert.engine import streams as inference
-from minibert.engine.streams import Stream, one_ahead, read_windows
+from minibert.engine import reading
+from minibert.engine.reading import one_ahead, read_windows
+from minibert.engine.streams import Stream
 from minibert.tokenizer import Row
 from tests.engine.conftest import SHUFFLED, WINDOW
 
@@ -134,7 +135,7 @@ def test_texts_are_forgotten_window_by_window(results):
 
 
 def test_long_texts_end_a_window_early(monkeypatch):
-    monkeypatch.setattr(inference, "WINDOW_CHARACTERS", 25)
+    monkeypatch.setattr(reading, "WINDOW_CHARACTERS", 25)
     texts = ["ten chars."] * 7 + [("five ", "and five")] * 2
     assert [len(window) for window in read_windows(texts)] == [3, 3, 3]
 

@@ -18,7 +18,7 @@ import minibert
 from minibert import _programs
 from minibert._programs import LogToOutput, run_program
 from minibert.cli.lines import Lines
-from minibert.engine.streams import read_windows
+from minibert.engine.reading import read_windows
 from tests.conftest import small_model
 from tests.programs import ROOT, command
 
