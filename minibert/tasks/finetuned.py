@@ -102,6 +102,7 @@ class FineTuned(Settings):
         self._fit = Fit(
             settings=settings,
             processes=Ranks().world_size,
+            architecture=self.model_class.hf_architecture,
             base_model=start.base_model,
             licence=start.licence,
             **card,

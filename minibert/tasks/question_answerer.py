@@ -155,7 +155,6 @@ class QuestionAnswerer(FineTuned):
             title="Question answerer",
             purpose="to find the part of a text that answers a question",
             pipeline_tag="question-answering",
-            architecture=BertForQuestionAnswering.hf_architecture,
         )
         return self
 

@@ -40,15 +40,14 @@ from minibert.tasks.training_data import validation_parts
 from minibert.tasks.word_pieces import TextOrWords, WordPieces, checked_words, cut, item_parts
 from minibert.text.windows import STRIDE, check_stride
 from minibert.training.finetune import finetune
-from minibert.training.history import Evaluation
 from minibert.training.loop import run_arguments
 from minibert.training.results import Report
 from minibert.training.tag_schemes import Scheme
 from minibert.training.tags import (
+    TagEvaluation,
     TaggedSentences,
     Tagging,
     check_tag_metric,
-    judge,
     of_rows,
     report_of,
 )
@@ -147,31 +146,27 @@ class TokenClassifier(FineTuned):
 
         training = tagged(words, tags)
         task = Tagging(training.examples, start.tokenizer, int(self.batch_size), recipe.seed)
-        held_out = None
+        held_out = evaluate = None
         if held is not None:
             held_out = tagged(*held)
+            evaluate = TagEvaluation(model, start.tokenizer, held_out, scheme, labels.names)
             task.settings["validation"] = held_out.examples.fingerprint  # it decides when to stop
-
-        def evaluate(step: int) -> Evaluation:
-            assert held_out is not None
-            logits = held_out.logits(model, start.tokenizer)
-            return judge(step, held_out, logits, scheme, labels.names)
-
         self._tell_steps(recipe.epochs, len(words), task.steps_per_epoch)
         history = finetune(
             model,
             task,
             recipe,
-            None if held_out is None else evaluate,
+            evaluate,
             trained_layers=self.trained_layers,
             folder=folder,
             resume=resume,
             save_every=save_every,
         )
         self.classes_ = labels.classes
-        looked_at = training.some(256) if held_out is None else held_out
-        logits = looked_at.logits(model, start.tokenizer)
-        report = report_of(looked_at, logits, scheme, labels.names)
+        logits = report = None
+        if held_out is not None:
+            logits = held_out.logits(model, start.tokenizer)
+            report = report_of(held_out, logits, scheme, labels.names)
         self._end(
             start,
             model,
@@ -181,12 +176,14 @@ class TokenClassifier(FineTuned):
             texts=len(words),
             contents=contents(tags, scheme),
             held_out=0 if held_out is None else len(held_out),
-            report=None if held_out is None else report,
+            report=report,
             title="Token classifier",
             purpose=purpose(labels.names),
             pipeline_tag="token-classification",
-            architecture="BertForTokenClassification",
         )
+        # Held-out words of one tag would look the same if the model were perfect.
+        if logits is None or held_out is None or not held_out.differ:
+            logits = training.some(256).logits(model, start.tokenizer)
         scores = torch.cat(logits).numpy()  # (words, L)
         self._check_finite(scores)
         if len(found := set(scores.argmax(axis=1).tolist())) == 1:

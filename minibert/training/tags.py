@@ -77,6 +77,11 @@ class TaggedSentences:
             [labels for each in self.labels for labels in each],
         )
 
+    @property
+    def differ(self) -> bool:
+        """Whether there are words with different tags."""
+        return len(set(np.concatenate(self.tags()).tolist())) > 1
+
     def tags(self) -> list[np.ndarray]:
         """(words,) the id of each word's tag, of each sentence."""
         flat = [np.concatenate(each) for each in self.labels]
@@ -101,17 +106,21 @@ def of_rows(model: BertForTokenClassification, batch: Batch) -> list[Tensor]:
     return [row[:length] for row, length in zip(logits, lengths, strict=True)]
 
 
-def judge(
-    step: int,
-    sentences: TaggedSentences,
-    logits: Sequence[Tensor],
-    scheme: Scheme,
-    labels: Sequence[str],
-) -> Evaluation:
-    """What the scores of sentences are worth after so many steps."""
-    truth = torch.from_numpy(np.concatenate(sentences.tags()))  # (words,)
-    loss = F.cross_entropy(torch.cat(list(logits)), truth).item()
-    return Evaluation(step, loss, metrics_of(sentences, logits, scheme, labels))
+@dataclass(frozen=True)
+class TagEvaluation:
+    """Called by the training loop: loss and metrics on sentences that were held out."""
+
+    model: BertForTokenClassification
+    tokenizer: Tokenizer
+    sentences: TaggedSentences
+    scheme: Scheme
+    labels: Sequence[str]
+
+    def __call__(self, step: int) -> Evaluation:
+        logits = self.sentences.logits(self.model, self.tokenizer)
+        truth = torch.from_numpy(np.concatenate(self.sentences.tags()))  # (words,)
+        loss = F.cross_entropy(torch.cat(logits), truth).item()
+        return Evaluation(step, loss, metrics_of(self.sentences, logits, self.scheme, self.labels))
 
 
 def metrics_of(

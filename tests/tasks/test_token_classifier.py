@@ -216,6 +216,12 @@ def test_the_best_is_chosen_by_the_metric_that_was_named(start):
         new(start, metric="f1:ORG").fit(WORDS, TAGS)
 
 
+@pytest.mark.filterwarnings("error:the trained model tags every word")
+def test_held_out_words_of_one_tag_are_no_sign_of_one_answer(learned, tmp_path):
+    learned.save(tmp_path / "tagger")
+    new(tmp_path / "tagger", lr=1e-6).fit(WORDS, TAGS, ([["."]], [["O"]]))
+
+
 def test_how_texts_are_read_is_remembered(learned, tmp_path):
     usual = learned.aggregation, learned.stride
     learned.set_params(aggregation="max", stride=7).save(tmp_path / "m")
