@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -176,7 +177,8 @@ class Report:
         if rare:
             told = ", ".join(f"{_cut(each.label)} ({each.support})" for each in rare[:LISTED])
             more = f" and {len(rare) - LISTED} more" if len(rare) > LISTED else ""
-            notes.append(f"fewer than {_FEW} texts, so their figures are rough: {told}{more}")
+            note = f"fewer than {_FEW} texts, so their figures are rough: {told}{more}"
+            notes.append(fill(note, 90))
         if self.problem not in (None, "regression") and not self.classes:
             notes.append(
                 "precision, recall, F1, Matthews and calibration need scikit-learn: "
