@@ -370,3 +370,16 @@ def test_what_is_no_class_is_held_out_at_random(tmp_path, labels):
     train, development = load(path)
     assert (len(train), len(development)) == (36, 4)
     assert not set(train.texts) & set(development.texts)
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_texts_that_are_learned_and_judged_are_told(tmp_path, copies):
+    rows = [f"text {i},{'ab'[i % 2]}" for i in range(40)] * copies
+    path = write(tmp_path / "a.csv", "\n".join(["text,label", *rows]))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        train, development = load(path)
+    shared = len([text for text in development.texts if text in train.texts])
+    assert len(told) == bool(shared) == copies - 1
+    if shared:
+        assert f"{shared} of 8 development texts are among the training texts" in str(told[0])

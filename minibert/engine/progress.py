@@ -48,9 +48,7 @@ def lines_above_bar() -> Iterator[None]:
     The handlers of logging are everybody's: two threads that exchanged them at once would put back
     each other's. So only the main thread does.
     """
-    with warnings.catch_warnings():  # as in `progress_bar`, which may come later
-        warnings.simplefilter("ignore")
-        from tqdm.contrib.logging import logging_redirect_tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
 
     main = threading.current_thread() is threading.main_thread()
     with logging_redirect_tqdm() if main else nullcontext():

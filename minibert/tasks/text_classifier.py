@@ -112,7 +112,8 @@ class TextClassifier(FineTuned):
 
     model_class = BertForClassification
     trained_ones = (
-        "a classifier of texts, such as distilbert/distilbert-base-uncased-finetuned-sst-2-english"
+        "a classifier of texts, such as distilbert/distilbert-base-uncased-finetuned-sst-2-english "
+        "or one that `minibert train` made"
     )
 
     @torch.inference_mode(False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -176,7 +177,7 @@ class Report:
         rare = [each for each in self.classes if each.support < _FEW]
         if rare:
             told = enumerated([f"{_cut(each.label)} ({each.support})" for each in rare], LISTED)
-            notes.append(f"fewer than {_FEW} texts, so their figures are rough: {told}")
+            notes.append(fill(f"fewer than {_FEW} texts, so their figures are rough: {told}", 90))
         if self.problem not in (None, "regression") and not self.classes:
             notes.append(
                 "precision, recall, F1, Matthews and calibration need scikit-learn: "

@@ -48,6 +48,7 @@ def place(
 
 
 @pytest.mark.filterwarnings("ignore:the trained model calls every text:UserWarning")
+@pytest.mark.filterwarnings("ignore:later.csv. 24 of 24 development texts:UserWarning")
 @pytest.mark.parametrize(("name", "line"), EXAMPLES)
 def test_examples_run(monkeypatch, capsys, place, name, line):
     told = command(monkeypatch, capsys, [name, "--help"])[1]

@@ -65,6 +65,14 @@ def test_a_config_alone_is_enough(monkeypatch, capsys, tmp_path, folder):
 def test_of_weights_it_is_said_what_was_read(monkeypatch, capsys, folder):
     out = command(monkeypatch, capsys, ["info", folder])[1]
     assert out.startswith(str(BertModel.from_pretrained(folder).load_report))
+    assert f"\n{'labels':>12} 'bad', 'good'\n" in out
+
+
+def test_labels_that_are_numbers_alone_are_not_told(monkeypatch, capsys, masked_lm):
+    assert "labels" not in command(monkeypatch, capsys, ["info", masked_lm])[1]
+    assert (
+        json.loads(command(monkeypatch, capsys, ["info", masked_lm, "--json"])[1])["labels"] == []
+    )
 
 
 def test_memory_of_training_is_what_autograd_keeps():

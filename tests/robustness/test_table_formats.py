@@ -150,6 +150,7 @@ def test_columns_are_texts_and_labels_as_they_are(tickets):
         assert checked_labels(frame["category"], "labels") == CATEGORIES
 
 
+@pytest.mark.filterwarnings("ignore:.*5 of 5 development texts are among:UserWarning")
 def test_a_frame_is_split_as_its_csv_is(tmp_path, tickets):
     many = pandas.concat([tickets] * 6)
     many.to_csv(tmp_path / "t.csv")

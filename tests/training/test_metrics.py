@@ -3,6 +3,7 @@
 import builtins
 import json
 import math
+import re
 import warnings
 
 import numpy as np
@@ -324,12 +325,30 @@ def test_of_many_classes_the_most_frequent_are_listed():
     assert "confusion (rows: truth, columns: prediction), 20 of 500 labels" in str(report)
 
 
+@pytest.mark.parametrize(("texts", "told"), [(10, []), (9, ["rare (9)"]), (0, ["rare (0)"])])
+def test_a_class_of_few_texts_is_named(texts, told):
+    truth = [0] * 20 + [1] * texts
+    report = Report.of(ONE, truth, np.eye(2, dtype=np.float32)[truth], ["often", "rare"])
+    last = str(report).splitlines()[-1]
+    assert ([last.rpartition(": ")[2]] if last.startswith("fewer than 10 texts") else []) == told
+
+
+def test_a_notebook_shows_the_same_tables():
+    truth, scores = one_label()
+    report = Report.of(ONE, truth, scores, LABELS)
+    shown = report._repr_markdown_()
+    for rows in (report.metric_rows(), report.class_rows(), report.confusion_rows()):
+        assert markdown(rows) in shown
+    words = [re.findall(r"[\w.%]+", text) for text in (shown, str(report))]
+    assert words[0] == words[1]
+
+
 def test_labels_of_any_text_stay_in_their_cells():
     labels = ["a|b", "two\nlines", "x" * 100]
     report = Report.of(ONE, [0, 1, 2], np.eye(3, dtype=np.float32), labels)
     table = markdown(report.class_rows()).splitlines()
     assert [line.replace("\\|", "").count("|") for line in table] == [6] * 6
-    assert max(map(len, str(report).split("fewer than")[0].splitlines())) < 100
+    assert max(map(len, str(report).splitlines())) < 100
     assert list(report.as_dict()["labels"]) == labels
 
 
