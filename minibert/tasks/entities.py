@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from minibert.tasks.word_pieces import TextOrWords, WordPieces
+from minibert.text.words import past_accents
 from minibert.training.tag_schemes import OUTSIDE, Scheme
 
 Aggregation = Literal["none", "simple", "first", "average", "max"]
@@ -108,5 +109,5 @@ def _place(item: TextOrWords, pieces: WordPieces, first: int, last: int) -> tupl
         return word, last_word + 1, " ".join(item[word : last_word + 1])
     # A piece may begin with the space in front of its word.
     start = max(pieces.places[first][0], pieces.words[word][0])
-    end = pieces.places[last][1]
+    end = past_accents(item, pieces.places[last][1])
     return start, end, item[start:end]

@@ -30,9 +30,10 @@ from minibert.training.optimizer import check_own_layers
 from minibert.training.ranks import Ranks
 from minibert.training.recipe import Recipe
 
-# Keys of config.json by which a saved model remembers to how many tokens rows were cut, and how
-# many of them two windows share. Other readers keep them and pay no attention.
-MAX_LENGTH, STRIDE_KEY = "minibert_max_length", "minibert_stride"
+# Keys of config.json by which a saved model remembers its task begin so: to how many tokens rows
+# were cut, and how many of them two windows share. Other readers keep them and pay no attention.
+_REMEMBERED = "minibert_"
+MAX_LENGTH, STRIDE_KEY = f"{_REMEMBERED}max_length", f"{_REMEMBERED}stride"
 
 
 @dataclass(frozen=True)
@@ -190,11 +191,13 @@ class FineTuned(Settings):
                 (unfinished / "README.md").write_text(card, encoding="utf-8")
 
     def _described(self, config: BertConfig) -> BertConfig:
-        """The config with what a saved model remembers of its task."""
+        """The config with what a saved model remembers of its task, and nothing that the model it
+        was made from remembers of its own."""
         max_length = self._limit(config.max_length)
         self._check_reading(max_length)
+        kept = {k: v for k, v in config.extra.items() if not k.startswith(_REMEMBERED)}
         remembered = {MAX_LENGTH: max_length, **self._remembered()}
-        return replace(config, extra={**config.extra, **remembered})
+        return replace(config, extra={**kept, **remembered})
 
     def _remembered(self) -> Mapping[str, Any]:
         """Keys and values for config.json, besides the length of rows."""

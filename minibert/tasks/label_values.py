@@ -25,11 +25,12 @@ from minibert.text.inputs import check_text
 Label = str | int | bool
 
 LONGEST = 1000  # characters of a label; Python prints numbers of a few thousand digits at most
-_GIVE = "give a list with a label for each text"
+_GIVE = "give a list with one for each text"
+_LARGEST = float(np.finfo(np.float32).max)  # what a model can say
 REGRESSION = "to predict numbers, set problem_type='regression'"
 _NUMBER = (
-    "a finite number with problem_type='regression': float(label) of strings; leave out texts "
-    "without one"
+    f"a number from {-_LARGEST:g} to {_LARGEST:g}, which fp32 holds: float(label) of strings; "
+    "leave out texts without one"
 )
 _SEVERAL = "for several labels a text, set problem_type='multi_label_classification'"
 
@@ -67,8 +68,10 @@ def checked_label_sets(labels: Iterable[Any], name: str) -> list[list[Label]]:
                 f"{name}: number {i} is {shown(each)}, of type {type(each).__name__}; give a list, "
                 "tuple or set of labels for each text"
             )
-        ordered = sorted(each, key=str) if isinstance(each, set | frozenset) else each
-        values = checked_labels(ordered, f"{name}, number {i}")
+        is_set = isinstance(each, set | frozenset)
+        values = checked_labels(list(each) if is_set else each, f"{name}, number {i}")
+        if is_set:  # which has no order
+            values.sort(key=str)
         if len(set(values)) < len(values):
             raise ValueError(f"{name}: number {i} is {shown(each)}; give each label once")
         found.append(values)
@@ -76,13 +79,16 @@ def checked_label_sets(labels: Iterable[Any], name: str) -> list[list[Label]]:
 
 
 def checked_numbers(labels: Iterable[Any], name: str, allowed: str = _NUMBER) -> list[float]:
-    """The labels as Python's floats. Raises `ValueError` for the first that is no finite number;
-    allowed: what it must be."""
+    """The labels as Python's floats. Raises `ValueError` for the first that is no number or too
+    large for fp32; allowed: what it must be."""
     found = []
     for i, value in enumerate(_listed(labels, name, tensors_of_floats=True)):
         is_number = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
-        number = float(value) if is_number else math.nan
-        if not math.isfinite(number):
+        try:
+            number = float(value) if is_number else math.nan
+        except OverflowError:  # of a whole number or a fraction
+            number = math.inf
+        if not abs(number) <= _LARGEST:  # of NaN, too
             raise ValueError(f"{name}: number {i} is {shown(value)}; each must be {allowed}")
         found.append(number)
     return found

@@ -14,6 +14,14 @@ from minibert.tokenizer import Tokenizer
 
 SHORTEST = 3  # tokens of a row: one beside [CLS] and [SEP]
 
+# What opens a model, by the architecture that its config.json names, as BERT's is called.
+_TASKS = {
+    "BertForSequenceClassification": "TextClassifier",
+    "BertForTokenClassification": "TokenClassifier",
+    "BertForQuestionAnswering": "QuestionAnswerer",
+    "BertForMaskedLM": "FillMask",
+}
+
 
 def check_load(max_length: object, precision: object) -> None:
     """Raise `ValueError` for settings that no model could take."""
@@ -41,15 +49,24 @@ def check_room(config: BertConfig, name: str | Path) -> None:
 
 
 def check_trained(model: Pretrained, name: str | Path, needs: str) -> None:
-    """Raise `ValueError` for a model, just loaded, some of whose weights are new. needs: the task,
-    what it needs, and where that is to be had."""
+    """Raise `ValueError` for a model, just loaded, some of whose weights are new, and say which
+    task it is made for. needs: the task, what it needs, and where that is to be had."""
     report = model.load_report
     assert report is not None  # it was just loaded
     if report.newly_initialised:
         raise ValueError(
             f"{name} has no trained weights for {report.told(report.newly_initialised)}, or those "
-            f"of another task; {needs}"
+            f"of another task; {_made_for(model.config)}{needs}"
         )
+
+
+def _made_for(config: BertConfig) -> str:
+    """What opens a model of this config.json, if that is known."""
+    written_as = config.extra.get("architectures") or ()
+    for ours, task in _TASKS.items():
+        if (architecture := config.variant.architecture(ours)) in written_as:
+            return f"it is a {architecture}, which {task} opens; "
+    return ""
 
 
 def check_parts(task: type, model: Any, model_class: type[Pretrained], tokenizer: Any) -> None:

@@ -174,10 +174,13 @@ class Numbers(Problem):
     def of(cls, labels: Iterable[Any]) -> Self:
         numbers = np.array(checked_numbers(labels, "labels"))
         mean, deviation = float(numbers.mean()), float(numbers.std())
-        if len(set(numbers.tolist())) < 2 or not np.isfinite(deviation) or not deviation:
+        least, most = shown(numbers.min().item()), shown(numbers.max().item())
+        if least == most:
+            raise ValueError(f"labels are all {least}; there is nothing to learn")
+        if len(set(numbers.astype(np.float32).tolist())) < 2 or not deviation:
             raise ValueError(
-                f"labels are all {shown(numbers[0].item())}, or too large to tell apart; there is "
-                "nothing to learn"
+                f"labels are from {least} to {most}, which are the same number in fp32, and that "
+                "is what a model says; subtract their mean, or divide by their standard deviation"
             )
         return cls(Labels(np.array(["LABEL_0"])), mean, deviation)
 
@@ -226,7 +229,7 @@ class Numbers(Problem):
         head.bias.mul_(self.deviation).add_(self.mean)
 
     def warn_of_sameness(self, scores: np.ndarray, threshold: float) -> None:
-        if float(scores.std()) < 0.01 * self.deviation:
+        if float(scores.astype(np.float64).std()) < 0.01 * self.deviation:  # squares need room
             warn_nothing_learned(f"predicts about {float(scores.mean()):.4g} for every text")
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from minibert.tasks.passages import Passage
+from minibert.text.words import past_accents
 from minibert.wordpiece import Piece
 
 
@@ -56,7 +57,7 @@ def best_answers(
         # More than asked for, as some of them will read the same; as many as in transformers, or
         # the sums would be others.
         for i, j, score in _likeliest(starts[1:], ends[1:], 2 * top_k + 10, longest):
-            start, end = words[i][0], words[j][1]
+            start, end = words[i][0], past_accents(context, words[j][1])
             text = context[start:end]
             answer = found.setdefault(text.lower(), Answer(text, start, end, 0.0))
             found[text.lower()] = answer._replace(score=answer.score + score)

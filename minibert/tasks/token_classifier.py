@@ -79,6 +79,8 @@ class TokenClassifier(FineTuned):
     - of given words, start and end are numbers of words, so that item[start:end] is the entity in
       any case;
     - E- and S- of BIOES end an entity;
+    - an accent that is a character of its own stays with its letter, though the model may not see
+      it;
     - where windows overlap no entity is found twice or chosen by its length.
 
     After `fit` or `load`: `classes_`, the tags; `model_`, `tokenizer_`; `history_` after `fit`.

@@ -14,7 +14,9 @@ from minibert.text.inputs import Text, listed
 from minibert.tokenizer import Row
 from minibert.training.batches import LARGEST_WEIGHT, SMALLEST_WEIGHT, Examples
 
-_WEIGHT = f"from {SMALLEST_WEIGHT:g} to {LARGEST_WEIGHT:g}; leave out texts that do not count"
+_WEIGHT = (
+    f"a number from {SMALLEST_WEIGHT:g} to {LARGEST_WEIGHT:g}; leave out texts that do not count"
+)
 
 
 def validation_parts(validation: Any, names: str) -> tuple[Any, Any]:
@@ -36,7 +38,7 @@ def checked_weights(weights: Iterable[float] | None, texts: int) -> list[float] 
     """The weight of each text. Raises `ValueError` unless there are as many positive numbers."""
     if weights is None:
         return None
-    values = checked_numbers(weights, "sample_weight", "a finite number")
+    values = checked_numbers(weights, "sample_weight", _WEIGHT)
     check_as_many(texts, values, "sample_weight")
     return [
         real_number(f"sample_weight: number {i}", value, _WEIGHT, is_weight)

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from minibert.text.characters import CJK, PUNCTUATION, WHITESPACE
+from minibert.text.characters import ACCENTS, CJK, PUNCTUATION, WHITESPACE
 
 Span = tuple[int, int]  # (start, end) in a text
 
@@ -57,6 +57,18 @@ def word_spans(text: str) -> list[Span]:
             start = end - 2
         spans.append((start, end))
     return spans
+
+
+def past_accents(text: str, end: int) -> int:
+    r"""The end of a part of a text, behind the accents of its last letter: a tokenizer that leaves
+    accents out ends its pieces in front of them.
+
+    >>> past_accents("cafe\u0301s", 4)
+    5
+    """
+    while end < len(text) and ord(text[end]) in ACCENTS:
+        end += 1
+    return end
 
 
 def joined(words: Iterable[str]) -> tuple[str, list[Span]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from minibert._checks import shown
+
 # Measures of which less is better. Of all others more is.
 ERRORS = ("loss", "mean_squared_error", "mean_absolute_error")
 
@@ -14,6 +16,23 @@ def as_text(metric: str, value: float) -> str:
     if metric == "accuracy":
         return f"{value:.2%}"
     return f"{value:.4g}" if metric in ERRORS else f"{value:.4f}"
+
+
+def metric_of(metrics: Mapping[str, float], name: str) -> float:
+    """One of them by its name. Raises `ValueError` naming them if there is none.
+
+    >>> metric_of({"accuracy": 0.5}, "f1_macro")
+    Traceback (most recent call last):
+    ValueError: metric is 'f1_macro', which was not counted; there are accuracy. ...
+    """
+    if name not in metrics:
+        known = list(metrics)
+        raise ValueError(
+            f"metric is {shown(name)}, which was not counted; there are "
+            f"{', '.join(known[:20])}{', ...' if len(known) > 20 else ''}. Some need "
+            "scikit-learn: pip install -e '.[metrics]'"
+        )
+    return metrics[name]
 
 
 @dataclass(frozen=True)
@@ -31,7 +50,7 @@ class Evaluation:
     @property
     def accuracy(self) -> float:
         """The share that is right, 0 to 1, of a task that has one."""
-        return self.metrics["accuracy"]
+        return self.value("accuracy")
 
     @property
     def metric(self) -> str:
@@ -39,9 +58,10 @@ class Evaluation:
         return next(iter(self.metrics), "loss")
 
     def value(self, metric: str | None = None) -> float:
-        """The loss or a metric by its name; None: the task's own."""
+        """The loss or a metric by its name; None: the task's own. Raises `ValueError` for one that
+        it does not have."""
         metric = self.metric if metric is None else metric
-        return self.loss if metric == "loss" else self.metrics[metric]
+        return metric_of({"loss": self.loss, **self.metrics}, metric)
 
     def told(self, metric: str) -> str:
         """The metric with its name, for people."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from minibert._checks import enumerated
 from minibert.checkpoint.config_json import ProblemType
-from minibert.training.history import as_text
+from minibert.training.history import as_text, metric_of
 from minibert.training.metrics import (
     OF_A_CLASS,
     classification_metrics,
@@ -124,11 +124,14 @@ class Report:
         return cls(problem, len(scores), tuple(labels), whole, classes, confusion, calibration)
 
     def value(self, metric: str) -> float:
-        """A metric by its name, such as "f1_macro", or "f1:LABEL" of one class."""
-        name, of_a_class, label = metric.partition(":")
-        if not of_a_class:
-            return self.metrics[name]
-        return next(getattr(each, name) for each in self.classes if each.label == label)
+        """A metric by its name, such as "f1_macro", or "f1:LABEL" of one class. Raises `ValueError`
+        for one that it does not have."""
+        of_classes = {
+            f"{name}:{each.label}": getattr(each, name)
+            for name in OF_A_CLASS
+            for each in self.classes
+        }
+        return metric_of({**self.metrics, **of_classes}, metric)
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, ready for JSON. "confusion" has {true label: {predicted label: texts}} where

@@ -136,7 +136,7 @@ def test_what_is_as_good_as_a_list_is_one(given, values):
 # --- what is refused ------------------------------------------------------------------------------
 
 REGRESSION = "to predict numbers, set problem_type='regression'"
-GIVE = "give a list with a label for each text"
+GIVE = "give a list with one for each text"
 NO_LIST = [
     (None, f"labels is None; {GIVE}"),
     (5, f"labels is 5; {GIVE}"),

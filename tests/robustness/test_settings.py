@@ -220,7 +220,7 @@ FIT_LINES = [
     ({"validation": (FEW,)}, f"validation is .*; {VALIDATION}"),
     ({"validation": {"texts": FEW, "labels": LABELS}}, f"validation is {{.*; {VALIDATION}"),
     ({"validation": (FEW, LABELS, FEW)}, f"validation is .*; {VALIDATION}"),
-    ({"validation": (FEW, None)}, "validation labels is None; give a list with a label for each"),
+    ({"validation": (FEW, None)}, "validation labels is None; give a list with one for each"),
     ({"validation": (FEW, LABELS[:7])}, "there are 8 texts and 7 validation labels"),
     ({"folder": 5}, "the folder is 5; give its path"),
     ({"folder": ""}, "the folder is ''; give its path"),

@@ -149,8 +149,8 @@ def test_a_weight_of_two_is_the_text_twice(start, planned):
         (SEVERAL, [[]] * 24, "there are no labels"),
         ({**SEVERAL, "threshold": 1.5}, SETS, "threshold is 1.5; it must be from 0 to 1"),
         ({**SEVERAL, "class_weight": "balanced"}, SETS, "class_weight is for one label a text"),
-        (NUMBER, LABELS, "number 0 is 'bad'; each must be a finite number"),
-        (NUMBER, [float("nan"), *PRICES[1:]], "number 0 is nan; each must be a finite number"),
+        (NUMBER, LABELS, "number 0 is 'bad'; each must be a number from -3.4"),
+        (NUMBER, [float("nan"), *PRICES[1:]], "number 0 is nan; each must be a number from -3.4"),
         (NUMBER, [2.0] * 24, "labels are all 2.0.*nothing to learn"),
         ({**NUMBER, "metric": "f1_macro"}, PRICES, "metric is 'f1_macro'; for regression"),
         ({"metric": "f1:ugly"}, LABELS, "no such label, they are 'bad', 'good'"),
@@ -169,7 +169,7 @@ def test_what_does_not_fit_is_refused_before_training(start, settings, labels, m
     ("weights", "message"),
     [
         ([1.0] * 23, "24 texts and 23 sample_weight"),
-        ([0.0] * 24, "sample_weight: number 0 is 0.0; it must be from 1e-30"),
+        ([0.0] * 24, "sample_weight: number 0 is 0.0; it must be a number from 1e-30"),
         (["2"] * 24, "sample_weight: number 0 is '2'"),
     ],
 )
