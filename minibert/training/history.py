@@ -12,9 +12,12 @@ ERRORS = ("loss", "mean_squared_error", "mean_absolute_error")
 
 
 def as_text(metric: str, value: float) -> str:
-    """A metric for people: accuracy in percent; of errors, which have any size, four digits."""
+    """A metric for people: accuracy in percent; the loss as that of training stands beside it; of
+    other errors, which have any size, four digits."""
     if metric == "accuracy":
         return f"{value:.2%}"
+    if metric == "loss":
+        return f"{value:.3f}"
     return f"{value:.4g}" if metric in ERRORS else f"{value:.4f}"
 
 
