@@ -179,6 +179,7 @@ class FineTuned(Settings):
         README.md, with recipe and results; data: what the texts are, to be told there.
         """
         self._check_fitted()
+        self._row_length()  # what no text could be read by, no folder should remember
         check_text(data, "data")
         self.model_.config = config = self._described(self.model_.config)
         vocabulary = replace(self.tokenizer_.vocabulary, model_max_length=config.extra[MAX_LENGTH])

@@ -79,6 +79,19 @@ def test_what_the_first_task_remembers_is_not_taken_for_the_next_ones(folders, t
     assert QuestionAnswerer.load(tmp_path / "answerer").stride is answerer.stride is None
 
 
+@pytest.mark.parametrize(
+    ("task", "setting"),
+    [(TokenClassifier, {"aggregation": "all"}), (TextClassifier, {"truncation": "tail"})],
+)
+def test_a_setting_that_no_folder_could_be_opened_with_is_not_saved(
+    folders, tmp_path, task, setting
+):
+    model = task.load(folders / task.__name__).set_params(**setting)
+    with pytest.raises(ValueError, match=f"{next(iter(setting))} is .*must be one of"):
+        model.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
 # --- numbers and labels ---------------------------------------------------------------------------
 
 
