@@ -71,12 +71,12 @@ class Summary:
             lines += [_line(f"  {each.name}", each.parameters) for each in part.inside]
         lines.append(_line("total", self.parameters) + " in fp32")
         for use, number, how in (
-            ("inference", self.memory.inference, "in fp32"),
-            ("training", self.memory.training, "with AdamW in fp32 on a GPU"),
-            ("", self.memory.training_on_cpu, "with AdamW in fp32 on a CPU"),
+            ("inference", self.memory.inference, ""),
+            ("training on a GPU", self.memory.training, " with AdamW"),
+            ("training on a CPU", self.memory.training_on_cpu, " with AdamW"),
         ):
             lines.append(
-                f"{use:<20} {number / 1e6:>13,.0f} MB, reckoned {how} for {self.batch} x "
+                f"{use:<20} {number / 1e6:>13,.0f} MB, reckoned{how} in fp32 for {self.batch} x "
                 f"{self.length} tokens"
             )
         lines.append(f"{'a token':<20} {self.flops / 1e6:>13,.0f} million FLOPs, forward")

@@ -1,5 +1,7 @@
 """`inspect.attentions`, `head_statistics` and `rollout`."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -21,6 +23,21 @@ def test_a_head_looks_at_the_token_before_and_another_at_the_next(statistics):
     assert statistics.previous[0, 2] == pytest.approx(0.9997, abs=0.001)
     assert statistics.strongest("next") == (2, 9)
     assert statistics.next[1, 8] == pytest.approx(0.69, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("change", "share", "value"),
+    [
+        (torch.zeros_like, "previous", pytest.approx(0.07, abs=0.08)),
+        (lambda table: table.flip(0), "next", pytest.approx(1, abs=0.01)),
+    ],
+    ids=["without positions", "in reverse"],
+)
+def test_it_is_by_the_position_table_that_it_does(real, tokenizer, sentences, change, share, value):
+    model = copy.deepcopy(real)
+    table = model.embeddings.position.weight
+    table.data = change(table.data)
+    assert getattr(head_statistics(model, tokenizer, sentences[:5]), share)[0, 2] == value
 
 
 def test_the_sink_is_cls(statistics):
