@@ -135,10 +135,13 @@ def path_weights(explained: Explained, steps: int = STEPS) -> np.ndarray:
     words = explained.words
     x, x0 = explained.vectors(words.ids), explained.vectors(words.all_masked)  # (T, E)
     nodes, shares = np.polynomial.legendre.leggauss(steps)  # from -1 to 1, which add up to 2
-    way = torch.tensor((1 + nodes) / 2, dtype=x.dtype, device=x.device)[:, None, None]
+    way, part = (
+        torch.tensor(each, dtype=x.dtype, device=x.device)[:, None, None]
+        for each in ((1 + nodes) / 2, shares / 2)
+    )
     gradients = explained.gradients(x0 + way * (x - x0))  # (steps, T, E)
-    mean = torch.einsum("s,ste->te", torch.tensor(shares / 2).to(x), gradients)
-    return words.summed(((x - x0) * mean).sum(dim=1).double().cpu().numpy())
+    mean = (part * gradients).sum(dim=0)  # (T, E)
+    return words.summed(((x - x0) * mean).sum(dim=1).cpu().double().numpy())
 
 
 def _attribution(method: str, explained: Explained, weights: np.ndarray) -> Attribution:

@@ -146,7 +146,7 @@ def _gradient(explained: Explained) -> Tensor:
 
 
 def _numbers(of_tokens: Tensor) -> np.ndarray:
-    return of_tokens.double().cpu().numpy()
+    return of_tokens.cpu().double().numpy()
 
 
 METHODS: dict[str, Callable[[Explained], np.ndarray]] = {

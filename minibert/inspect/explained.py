@@ -82,11 +82,11 @@ class Explained:
 
     def values(self, ids: np.ndarray) -> np.ndarray:
         """The same of other rows as long, (B, T) -> (B,)."""
-        return self._of(self._logits_of(ids)).double().cpu().numpy()
+        return self._of(self._logits_of(ids)).cpu().double().numpy()
 
     def probabilities(self, ids: np.ndarray) -> np.ndarray:
         """(B, T) -> (B,) the probability of the label."""
-        return self._probability(self._logits_of(ids)).double().cpu().numpy()
+        return self._probability(self._logits_of(ids)).cpu().double().numpy()
 
     def vectors(self, ids: np.ndarray) -> Tensor:
         """(T,) -> (T, E) from the table of tokens, before positions and segments are added."""

@@ -69,6 +69,9 @@ def read_words(classifier: TextClassifier, text: Text, position: int = 0) -> Wor
         places = [(piece.start, piece.end) for piece in pieces]
         spans = word_spans(given)
         of_pieces = words_of(given, places, spans)
+        for word, (_, end) in zip(of_pieces, places, strict=True):
+            if word is not None:  # "[MASK]" in a text is one token, and three words
+                spans[word] = (spans[word][0], max(spans[word][1], end))
         rows.append(
             [
                 (tokenizer.ids[piece.token], -1 if word is None else len(found) + word)

@@ -82,7 +82,7 @@ def test_mistakes_are_one_line(explain, arguments, message):
 
 
 def test_a_model_without_that_head_is_told_so(explain, encoder):
-    assert "is no trained classifier of texts" in explain(TEXT, model=encoder, code=2)
+    assert "has no trained weights for classifier" in explain(TEXT, model=encoder, code=2)
 
 
 def test_an_output_that_exists_is_refused_before_the_work(explain, tmp_path):

@@ -139,6 +139,12 @@ def test_signs_that_no_tokenizer_keeps_are_left_out(ours):
     assert occlusion(ours, "good \u200d\u200d film").words == ("good", "film")
 
 
+def test_a_special_token_in_a_text_is_a_word(ours):
+    found = occlusion(ours, "a [MASK] film")
+    assert found.words == ("a", "[MASK]", "film") and found.spans[1] == (2, 8)
+    assert found.weights[1] == pytest.approx(0, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("truncation", "read"), [("head", "0 1 2 3 4 5 6 7"), ("head+tail", "0 1 14 15 16 17 18 19")]
 )
