@@ -64,4 +64,9 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
         choices=["fp32", "bf16", "int8"],
         help="of the products; bf16 and int8 are faster (default: fp32)",
     )
+    add_device(parser)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Where a model computes."""
     parser.add_argument("--device", help="cpu, cuda, mps (default: cuda where there is one)")
