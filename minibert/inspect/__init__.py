@@ -1,4 +1,4 @@
-"""What learners look at: sizes and memory, tokens, attention, vectors.
+"""What learners look at: sizes and memory, tokens, attention, vectors, and what words and parts do.
 
 Every function returns numbers first: a frozen dataclass of arrays whose `print` is a table. Layers
 and heads are numbered from 1, positions from 0, as everywhere in BERT.
@@ -10,9 +10,17 @@ attention_maps  the weights of each head for a text; rollout
 statistics    what heads do over many texts
 vectors       a word's vectors in its contexts; principal components
 positions     how alike the vectors of two positions are
+words         the words of a text as a classifier reads it
+explained     which of a classifier's outputs is explained, and its gradients
+attributions  which words speak for it: integrated gradients, occlusion
+deletion      which way of finding them is to be trusted
+ablation      a model without some of its heads, or without a layer
 """
 
+from minibert.inspect.ablation import without_heads, without_layer
 from minibert.inspect.attention_maps import Rollout, TextAttention, attentions, rollout
+from minibert.inspect.attributions import Attribution, integrated_gradients, occlusion
+from minibert.inspect.deletion import DeletionTest, deletion_test
 from minibert.inspect.positions import PositionSimilarity, position_similarity
 from minibert.inspect.sizes import Memory, Part, Summary, summary
 from minibert.inspect.statistics import HeadStatistics, head_statistics
@@ -20,7 +28,9 @@ from minibert.inspect.tokens import TokenRow, TokenTable, token_table
 from minibert.inspect.vectors import Components, WordVectors, pca, token_vectors
 
 __all__ = [
+    "Attribution",
     "Components",
+    "DeletionTest",
     "HeadStatistics",
     "Memory",
     "Part",
@@ -32,11 +42,16 @@ __all__ = [
     "TokenTable",
     "WordVectors",
     "attentions",
+    "deletion_test",
     "head_statistics",
+    "integrated_gradients",
+    "occlusion",
     "pca",
     "position_similarity",
     "rollout",
     "summary",
     "token_table",
     "token_vectors",
+    "without_heads",
+    "without_layer",
 ]

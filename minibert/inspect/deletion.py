@@ -68,8 +68,8 @@ def deletion_test(
     """By how much the probability of the predicted label falls when the word to which a method
     gives most weight is replaced by [MASK].
 
-    methods: some of `METHODS`; None: all. "random" is the mean over all words of a text, which is
-    what a random choice comes to.
+    methods: the names of some; None: all seven, which `NAMES` lists. "random" is the mean over all
+    words of a text, which is what a random choice comes to.
 
     Raises `ValueError` for no texts, a text without words, a method that there is not, and a model
     that predicts numbers, which have no probability.
@@ -80,11 +80,11 @@ def deletion_test(
             "this model predicts numbers, which have no probability that could fall; compare "
             "integrated_gradients and occlusion of a text"
         )
-    chosen = tuple(METHODS) if methods is None else tuple(methods)
     if isinstance(methods, str):
-        chosen = (methods,)
+        methods = [methods]
+    chosen = NAMES if methods is None else tuple(methods)
     for method in chosen:
-        check_choice("method", method, tuple(METHODS))
+        check_choice("method", method, NAMES)
     texts = listed(texts)
     if not (texts and chosen):
         raise ValueError(f"there are {len(texts)} texts and {len(chosen)} methods; give some")
@@ -135,11 +135,6 @@ def _rollout(explained: Explained) -> np.ndarray:
     return explained.words.summed(_numbers(flow[0]))
 
 
-def _random(explained: Explained) -> np.ndarray:
-    """No word before another."""
-    return np.zeros(len(explained.words.words))
-
-
 def _gradient(explained: Explained) -> Tensor:
     """(T, E) at the text as it is."""
     return explained.gradients(explained.vectors(explained.words.ids)[None])[0]
@@ -156,5 +151,5 @@ METHODS: dict[str, Callable[[Explained], np.ndarray]] = {
     "gradient x input": _gradient_x_input,
     "[CLS] attention": _cls_attention,
     "rollout": _rollout,
-    RANDOM: _random,
 }
+NAMES = (*METHODS, RANDOM)

@@ -6,7 +6,7 @@ import pytest
 import minibert
 from minibert import data
 from minibert.inspect.attributions import integrated_gradients, occlusion
-from minibert.inspect.deletion import METHODS, DeletionTest, deletion_test
+from minibert.inspect.deletion import NAMES, DeletionTest, deletion_test
 from tests.inspect.classifiers import classifier
 
 TEXTS = ["a good film", "no [MASK] at all", ("a bad one", "of two")]
@@ -35,7 +35,7 @@ def test_falls_are_those_of_texts_with_a_mask(ours, found):
 
 
 def test_nothing_falls_further_than_by_occlusion(found):
-    assert found.methods == tuple(METHODS) and found.falls.shape == (7, 3)
+    assert found.methods == NAMES and found.falls.shape == (7, 3)
     limit = found.falls[found.methods.index("occlusion")]
     assert (found.falls <= limit + 1e-6).all()
     assert len({tuple(each) for each in found.falls}) > 2  # methods differ
