@@ -27,6 +27,7 @@ from minibert.checkpoint.arguments import whole_number
 from minibert.encoder import EncoderLayer
 from minibert.engine.exchange import exchanged
 from minibert.engine.optimize import check_original
+from minibert.inspect.running import encoder
 from minibert.linear import Linear
 from minibert.model import BertModel
 from minibert.packing import Packing, Record
@@ -133,7 +134,7 @@ def _notice(weight: Tensor) -> None:
 def _encoder_of(model: Any, function: str) -> BertModel:
     """The model's encoder, whose layers can be changed one by one."""
     check_original(model, function)
-    bert = next(part for part in model.modules() if isinstance(part, BertModel))
+    bert = encoder(model)
     config = bert.config
     if config.layers_with_weights < config.num_hidden_layers:
         raise ValueError(

@@ -137,9 +137,14 @@ def rollout(attention: TextAttention) -> Rollout:
     test of a classifier made of minilm-l6, masking the word that rollout ranks first lowers the
     probability by .05, that of occlusion by .24, a random word by .02.
     """
-    mean = attention.weights.mean(axis=1, dtype=np.float64)  # (L, T, T)
+    return Rollout(attention.tokens, rolled_out(attention.weights))
+
+
+def rolled_out(weights: np.ndarray) -> np.ndarray:
+    """The same of attention weights alone, (L, H, T, T) -> (L, T, T)."""
+    mean = weights.mean(axis=1, dtype=np.float64)  # (L, T, T)
     layers = 0.5 * mean + 0.5 * np.eye(mean.shape[-1])
     mixed = [layers[0]]
     for layer in layers[1:]:
         mixed.append(layer @ mixed[-1])
-    return Rollout(attention.tokens, np.stack(mixed))
+    return np.stack(mixed)

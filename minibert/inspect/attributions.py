@@ -18,6 +18,7 @@ import torch
 from minibert._checks import warn
 from minibert.checkpoint.arguments import whole_number
 from minibert.inspect.explained import Explained
+from minibert.inspect.tokens import visible
 from minibert.tasks.text_classifier import TextClassifier
 from minibert.text.inputs import Text
 from minibert.text.words import Span
@@ -74,7 +75,7 @@ class Attribution:
             length = round(_BAR * abs(weight) / largest)
             against, speaks_for = ("-" * length, "") if weight < 0 else ("", "+" * length)
             bar = f"{against:>{_BAR}}|{speaks_for:<{_BAR}}"
-            lines.append(f"  {number:>{width}}  {bar}  {_printable(word)}")
+            lines.append(f"  {number:>{width}}  {bar}  {visible(word)}")
         if self.unread:
             lines.append(f"{self.unread} words more did not fit into the row and were not read")
         return "\n".join(lines)
@@ -160,8 +161,3 @@ def _attribution(method: str, explained: Explained, weights: np.ndarray) -> Attr
         weights=weights,
         unread=words.unread,
     )
-
-
-def _printable(word: str) -> str:
-    """The word without characters that would move a terminal's cursor."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in word)

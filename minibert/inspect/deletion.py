@@ -19,11 +19,13 @@ import torch
 from torch import Tensor
 
 from minibert.checkpoint.arguments import check_choice
+from minibert.inspect.attention_maps import rolled_out
 from minibert.inspect.attributions import path_weights
 from minibert.inspect.explained import Explained, check_explainable
 from minibert.inspect.words import read_words
 from minibert.tasks.text_classifier import TextClassifier
 from minibert.text.inputs import Text, listed
+from minibert.training.results import aligned
 
 RANDOM = "random"
 
@@ -53,12 +55,12 @@ class DeletionTest:
 
     def __str__(self) -> str:
         """A table, the furthest fall first."""
-        width = max(map(len, self.methods))
-        lines = [f"{'':{width}}    fall  standard error ({self.falls.shape[1]} texts)"]
+        table = [["", "fall", "standard error"]]
         for i in np.argsort(-self.means, kind="stable"):
             mean, error = self.means[i], self.standard_errors[i]
-            lines.append(f"{self.methods[i]:{width}}  {mean:+.3f}           {error:.3f}")
-        return "\n".join(lines)
+            table.append([self.methods[i], f"{mean:+.3f}", f"{error:.3f}"])
+        about = f"{self.falls.shape[1]} texts: how far the probability falls"
+        return f"{about}\n{aligned(table)}"
 
 
 @torch.inference_mode(False)
@@ -126,13 +128,8 @@ def _cls_attention(explained: Explained) -> np.ndarray:
 
 
 def _rollout(explained: Explained) -> np.ndarray:
-    """How much of each token has flowed into [CLS], if attention were all there is and half of each
-    layer's output its input (Abnar & Zuidema 2020, arXiv 2005.00928)."""
-    attentions = explained.attentions().mean(dim=1)  # (layers, T, T)
-    flow = torch.eye(attentions.shape[-1], dtype=attentions.dtype, device=attentions.device)
-    for weights in attentions:
-        flow = (weights @ flow + flow) / 2
-    return explained.words.summed(_numbers(flow[0]))
+    """How much of each token is mixed into [CLS], if attention were all there is."""
+    return explained.words.summed(rolled_out(_numbers(explained.attentions()))[-1, 0])
 
 
 def _gradient(explained: Explained) -> Tensor:

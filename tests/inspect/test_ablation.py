@@ -69,7 +69,7 @@ def test_an_error_inside_undoes_it_too_and_names_and_classes_are_as_before():
         raise KeyError
     assert [*model.state_dict()] == names and [*map(type, model.modules())] == classes
     assert torch.equal(logits(model), whole)
-    # The second layer of two is refused once the first is changed already.
+    # A head that is not there changes nothing, though another one is.
     with pytest.raises(ValueError), without_heads(model, {1: [1], 2: [9]}):
         pass
     assert [*map(type, model.modules())] == classes

@@ -62,7 +62,8 @@ def test_means_errors_and_the_table():
     assert found.means == pytest.approx([0, 0.3])
     assert found.standard_errors == pytest.approx([0.1 / 3**0.5] * 2)
     assert str(found).splitlines() == [
-        "               fall  standard error (3 texts)",
+        "3 texts: how far the probability falls",
+        "               fall  standard error",
         "much better  +0.300           0.058",
         "a            +0.000           0.058",
     ]
