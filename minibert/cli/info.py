@@ -18,12 +18,10 @@ from minibert.checkpoint.hub import ALIASES, find_folder
 from minibert.checkpoint.sizes import SIZES
 from minibert.cli.command import Command, add_model
 from minibert.cli.lines import write_line
-from minibert.cli.memory import memory
 from minibert.config import BertConfig
+from minibert.inspect.sizes import Summary, summary
 from minibert.model import BertModel
 from minibert.training.results import LISTED
-
-_LENGTH = 128  # tokens, as a classifier's max_length
 
 
 class Known(NamedTuple):
@@ -44,31 +42,20 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     batch = whole_number("--batch-size", arguments.batch_size, 1)
     asked = arguments.length
-    length = _LENGTH if asked is None else whole_number("--length", asked, 1)
+    length = None if asked is None else whole_number("--length", asked, 1)
     known = _known(arguments.model)
-    config = known.model.config
-    if asked is None:
-        length = min(length, config.max_length)
-    elif length > config.max_length:
-        raise ValueError(f"--length is {length}; rows of this model have up to {config.max_length}")
-    facts = _facts(known, batch, length)
+    longest = known.model.config.max_length
+    if length is not None and length > longest:
+        raise ValueError(f"--length is {length}; rows of this model have up to {longest}")
+    found = summary(known.model, batch, length)
+    facts = _facts(found)
     if arguments.json:
         write_line(json.dumps(facts, ensure_ascii=False))
         return
     write_line(known.source)
-    write_line(_shape(config))
     if facts["labels"]:
-        labels = enumerated([shown(label) for label in facts["labels"]], LISTED)
-        write_line(f"{'labels':>12} {labels}")
-    for part, number in facts["parts"].items():
-        write_line(f"{part:>12} {number:>13,} parameters {number * 4 / 1e6:>8.1f} MB")
-    total = facts["parameters"]
-    write_line(f"{'total':>12} {total:>13,} parameters {total * 4 / 1e6:>8.1f} MB in fp32")
-    for use, how in (("inference", "in fp32"), ("training", "with AdamW in fp32")):
-        write_line(
-            f"{use:>12} {facts['memory'][use] / 1e6:>13,.0f} MB, reckoned {how} for {batch} texts "
-            f"of {length} tokens"
-        )
+        write_line(f"labels: {enumerated([shown(label) for label in facts['labels']], LISTED)}")
+    write_line(str(found))
 
 
 def _known(name: str) -> Known:
@@ -104,14 +91,9 @@ def _shape_alone(config: BertConfig, source: str) -> Known:
         return Known(BertModel(config), f"{source}, without weights")
 
 
-def _facts(known: Known, batch: int, length: int) -> dict[str, Any]:
+def _facts(found: Summary) -> dict[str, Any]:
     """What the command says, for JSON."""
-    config = known.model.config
-    parts = {
-        name: sum(parameter.numel() for parameter in module.parameters())
-        for name, module in known.model.named_children()
-    }
-    total = sum(parts.values())
+    config = found.config
     return {
         "family": config.variant.name,
         "layers": config.num_hidden_layers,
@@ -120,27 +102,15 @@ def _facts(known: Known, batch: int, length: int) -> dict[str, Any]:
         "vocabulary": config.vocab_size,
         "max_length": config.max_length,
         "labels": [] if config.labels == numbered_labels(config.num_labels) else [*config.labels],
-        "parameters": total,
-        "parts": parts,
+        "parameters": found.parameters,
+        "parts": {part.name: part.parameters for part in found.parts},
+        "flops": found.flops,
         "memory": {
-            "batch_size": batch,
-            "length": length,
-            **memory(config, total, batch * length)._asdict(),
+            "batch_size": found.batch,
+            "length": found.length,
+            **found.memory._asdict(),
         },
     }
-
-
-def _shape(config: BertConfig) -> str:
-    shared = narrow = ""
-    if config.layers_with_weights < config.num_hidden_layers:
-        shared = f" sharing the weights of {config.layers_with_weights}"
-    if config.embedding_width != config.hidden_size:
-        narrow = f" (embeddings {config.embedding_width})"
-    return (
-        f"{config.variant.name}: {config.num_hidden_layers} layers{shared}, {config.hidden_size} "
-        f"wide{narrow}, {config.num_attention_heads} heads of {config.head_size}, "
-        f"vocabulary {config.vocab_size}, rows up to {config.max_length} tokens"
-    )
 
 
 COMMAND = Command(
@@ -156,8 +126,9 @@ COMMAND = Command(
     more=(
         "A published name or a config.json is enough; weights are looked at where they are at "
         "hand. Memory is reckoned, not measured, in fp32. For inference: the weights, and the "
-        "widest point of a layer. For training with AdamW: 16 bytes a parameter, and the "
-        "activations that each layer keeps, without attention weights, of which fused attention "
-        "keeps none. MB are millions of bytes; PyTorch itself takes some hundred more."
+        "widest point of a layer. For training with AdamW: 12 bytes a parameter, and the "
+        "activations that each layer keeps, or the gradients, if they take more. On CPUs there is "
+        "no fused attention with dropout, so activations have attention weights, too. MB are "
+        "millions of bytes; PyTorch itself takes some hundred more."
     ),
 )

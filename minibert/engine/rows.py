@@ -58,7 +58,7 @@ def compute_rows(
     for once, at the end.
     """
     results = torch.empty(len(rows), width, dtype=torch.float32, device=model.device)
-    with _computing(model):
+    with computing(model):
         for indices, batch in _batches(model, tokenizer, rows):
             (places,) = send([torch.tensor(indices, device="cpu")], model.device)
             results[places] = compute(batch).float()
@@ -79,7 +79,7 @@ def compute_each(
     compute: from a batch to a tensor for each of its rows; the rest is as for `compute_rows`.
     """
     results: dict[int, Tensor] = {}
-    with _computing(model):
+    with computing(model):
         for indices, batch in _batches(model, tokenizer, rows):
             results |= dict(zip(indices, compute(batch), strict=True))
             finished(len(indices))
@@ -92,7 +92,7 @@ def compute_each(
 
 
 @contextmanager
-def _computing(model: Pretrained) -> Iterator[None]:
+def computing(model: Pretrained) -> Iterator[None]:
     """Inside, the model is in evaluation mode and computes in its own precision."""
     was_training = model.training
     model.eval()

@@ -132,7 +132,7 @@ class AnyStream(ABC, Generic[ItemT, ResultT]):
                     "precision='fp32', or another copy of the model"
                 )
             del read, encoded, results
-        _warn_of_cut(cut, total, "texts", self.max_length)
+        warn_of_cut(cut, total, "texts", self.max_length)
 
     def _tokenized(
         self, texts: Iterable[ItemT], window: int | None
@@ -270,11 +270,11 @@ def encode_texts(
     """The rows of each text, of ids. One warning says how many of these `name` were cut."""
     rows = encode_long(tokenizer, texts, max_length, truncation, stride)
     cut = sum(any(row.dropped > 0 for row in each) for each in rows)
-    _warn_of_cut(cut, len(rows), name, max_length)
+    warn_of_cut(cut, len(rows), name, max_length)
     return rows
 
 
-def _warn_of_cut(cut: int, number: int, name: str, max_length: int) -> None:
+def warn_of_cut(cut: int, number: int, name: str, max_length: int) -> None:
     if cut:
         warn(
             f"{cut} of {number} {name} are longer than {max_length} tokens and were cut to that; "

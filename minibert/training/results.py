@@ -153,7 +153,7 @@ class Report:
 
     def __str__(self) -> str:
         """Tables for a terminal."""
-        tables = [f"{about}\n{_aligned(rows)}".lstrip() for about, rows in self._tables()]
+        tables = [f"{about}\n{aligned(rows)}".lstrip() for about, rows in self._tables()]
         return "\n\n".join([*tables, *self._notes()])
 
     def _repr_markdown_(self) -> str:
@@ -264,7 +264,7 @@ def _cut(label: str) -> str:
     return line if len(line) <= _WIDEST else f"{line[: _WIDEST - 1]}…"
 
 
-def _aligned(rows: Rows) -> str:
+def aligned(rows: Rows) -> str:
     """A table for a terminal: the first column to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
