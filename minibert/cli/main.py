@@ -10,6 +10,7 @@ import minibert
 from minibert._programs import run_program
 from minibert.cli import (
     answer,
+    attention,
     check,
     classify,
     encode,
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Command] = {
         tag,
         answer,
         zero_shot,
+        attention,
         tokenize,
         info,
         check,
