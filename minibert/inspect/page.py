@@ -183,8 +183,9 @@ def _json(value: object) -> str:
 
 
 def _packed(array: np.ndarray) -> str:
-    # Without the time, so that the same weights make the same file.
-    return base64.b64encode(gzip.compress(array.tobytes(), mtime=0)).decode("ascii")
+    # Without the time, so that the same weights make the same file; at level 9 it takes three times
+    # as long for one hundredth less.
+    return base64.b64encode(gzip.compress(array.tobytes(), 6, mtime=0)).decode("ascii")
 
 
 def _hash(content: str) -> str:

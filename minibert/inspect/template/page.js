@@ -253,6 +253,8 @@ async function paintGrid() {
     }
     button.firstChild.getContext("2d").putImageData(image, 0, 0);
   });
+  $("grid").dataset.ink = [red, green, blue];
+  $("grid").setAttribute("aria-busy", "false");
 }
 
 function markHead() {
@@ -355,7 +357,7 @@ function begin() {
   document.title = `Attention of ${about.model}`;
   if (about.cut) {
     $("cut").hidden = false;
-    $("cut").textContent = `The text is longer: ${about.cut} more tokens were cut off.`;
+    $("cut").textContent = `The text is longer; tokens that were cut off: ${about.cut}.`;
   }
   const names = listed(about.frame.map((name) => [isolated(name)]));
   write($("bare-text"), "leave out ", ...names);
