@@ -31,6 +31,8 @@ from minibert.text.inputs import check_text
 from minibert.tokenizer import Encoding
 
 MOST_TOKENS = 512  # of a page; the weights grow with their square
+# One script, in parts: each has one idea, and uses those before it.
+_SCRIPTS = ("weights", "state", "words", "tokens", "heads", "begin")
 _SIDE = 48  # most rows and columns of a small picture of a head
 
 
@@ -156,10 +158,8 @@ def _written(attention: TextAttention) -> list[str]:
 
 def _filled(about: Mapping[str, object], parts: Mapping[str, np.ndarray]) -> str:
     """The template with all that belongs into it."""
-    folder = files("minibert.inspect") / "template"
-    page, style, script = (
-        (folder / f"page.{suffix}").read_text("utf-8") for suffix in ("html", "css", "js")
-    )
+    page, style = (_template(name) for name in ("page.html", "page.css"))
+    script = "\n".join(_template(f"{name}.js") for name in _SCRIPTS)
     blocks = [_block("about", "application/json", _json(about))]
     blocks += [_block(name, "text/plain", _packed(array)) for name, array in parts.items()]
     return Template(page).substitute(
@@ -170,6 +170,10 @@ def _filled(about: Mapping[str, object], parts: Mapping[str, np.ndarray]) -> str
         script_hash=_hash(script),
         data="\n".join(blocks),
     )
+
+
+def _template(name: str) -> str:
+    return (files("minibert.inspect") / "template" / name).read_text("utf-8")
 
 
 def _block(name: str, kind: str, content: str) -> str:
