@@ -54,7 +54,7 @@ function remarks(token, weights) {
     const names = listed(about.frame.map((name) => [isolated(name)]));
     const rest = outward
       ? `; the other tokens have ${figure(matrix.kept[token])} of its attention, which counts as 1.`
-      : "; what a token’s attention has besides them counts as 1.";
+      : "; what is left of each token’s attention counts as 1.";
     said.push(" Left out: ", ...names, rest);
   }
   return said;
