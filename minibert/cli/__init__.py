@@ -21,6 +21,7 @@ fill_mask      the likeliest tokens for each [MASK]
 tag            the entities of each text
 answer         the part of each text that answers a question
 zero_shot      labels that are only named
+attention      the attention page of a text
 tokenize       the tokens of each text
 info           what a model is,
 memory         and how much memory it takes
