@@ -22,6 +22,7 @@ tag            the entities of each text
 answer         the part of each text that answers a question
 zero_shot      labels that are only named
 explain        which words speak for what a classifier says
+attention      the attention page of a text
 tokenize       the tokens of each text
 info           what a model is,
 memory         and how much memory it takes

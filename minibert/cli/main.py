@@ -10,6 +10,7 @@ import minibert
 from minibert._programs import run_program
 from minibert.cli import (
     answer,
+    attention,
     check,
     classify,
     encode,
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Command] = {
         answer,
         zero_shot,
         explain,
+        attention,
         tokenize,
         info,
         check,

@@ -15,12 +15,14 @@ explained     which of a classifier's outputs is explained, and its gradients
 attributions  which words speak for it: integrated gradients, occlusion
 deletion      which way of finding them is to be trusted
 ablation      a model without some of its heads, or without a layer
+page          a page that shows what each token attends to
 """
 
 from minibert.inspect.ablation import without_heads, without_layer
 from minibert.inspect.attention_maps import Rollout, TextAttention, attentions, rollout
 from minibert.inspect.attributions import Attribution, integrated_gradients, occlusion
 from minibert.inspect.deletion import DeletionTest, deletion_test
+from minibert.inspect.page import AttentionPage, attention_page
 from minibert.inspect.positions import PositionSimilarity, position_similarity
 from minibert.inspect.sizes import Memory, Part, Summary, summary
 from minibert.inspect.statistics import HeadStatistics, head_statistics
@@ -28,6 +30,7 @@ from minibert.inspect.tokens import TokenRow, TokenTable, token_table
 from minibert.inspect.vectors import Components, WordVectors, pca, token_vectors
 
 __all__ = [
+    "AttentionPage",
     "Attribution",
     "Components",
     "DeletionTest",
@@ -41,6 +44,7 @@ __all__ = [
     "TokenRow",
     "TokenTable",
     "WordVectors",
+    "attention_page",
     "attentions",
     "deletion_test",
     "head_statistics",
