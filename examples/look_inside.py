@@ -31,18 +31,28 @@ from minibert.checkpoint.folders import new_files
 from minibert.checkpoint.places import destination
 from minibert.inspect import (
     TextAttention,
+    attention_page,
     attentions,
-    bars,
+    deletion_test,
     head_statistics,
-    pictures,
+    integrated_gradients,
+    occlusion,
+    plot_ablation,
+    plot_deletion,
+    plot_head,
+    plot_heads,
+    plot_importance,
+    plot_positions,
+    plot_similarity,
+    plot_sizes,
+    plot_statistics,
+    plot_word,
     position_similarity,
     summary,
     token_table,
     token_vectors,
+    without_heads,
 )
-from minibert.inspect.ablation import without_heads
-from minibert.inspect.attributions import integrated_gradients, occlusion
-from minibert.inspect.deletion import deletion_test
 from minibert.inspect.vectors import cosines
 from minibert.text.inputs import Text
 from minibert.training.report import new_figure
@@ -101,28 +111,28 @@ Looked = tuple[object, Any]
 
 def sizes(subject: Subject) -> Looked:
     found = summary(subject.model)
-    return found, bars.plot_sizes(found)
+    return found, plot_sizes(found)
 
 
 def heads(subject: Subject) -> Looked:
     table = token_table(subject.tokenizer, subject.texts[0])
-    return f"{table}\n\n{subject.attention}", pictures.plot_heads(subject.attention)
+    return f"{table}\n\n{subject.attention}", plot_heads(subject.attention)
 
 
 def statistics(subject: Subject) -> Looked:
-    return subject.statistics, pictures.plot_statistics(subject.statistics)
+    return subject.statistics, plot_statistics(subject.statistics)
 
 
 def one_head(subject: Subject) -> Looked:
     """The one that looks most at the token before."""
     layer, head = subject.statistics.strongest("previous")
     about = f"layer {layer}, head {head}: of all heads it looks most at the token before"
-    return about, pictures.plot_head(subject.attention, layer, head)
+    return about, plot_head(subject.attention, layer, head)
 
 
 def positions(subject: Subject) -> Looked:
     found = position_similarity(subject.model)
-    return found, pictures.plot_positions(found)
+    return found, plot_positions(found)
 
 
 def word(subject: Subject) -> Looked:
@@ -132,7 +142,7 @@ def word(subject: Subject) -> Looked:
     shares = [["layer", "nearest neighbour of the same sense"]]
     shares += [[str(i or "embeddings"), f"{s:.2f}"] for i, s in enumerate(found.same_sense(senses))]
     told = "\n".join([str(found), "", aligned(shares), "", *listed])
-    return told, pictures.plot_word(found, senses)
+    return told, plot_word(found, senses)
 
 
 def sentences(subject: Subject) -> Looked:
@@ -141,22 +151,22 @@ def sentences(subject: Subject) -> Looked:
     rows += [[f"{i}", *(f"{value:.2f}" for value in row)] for i, row in enumerate(cosine, 1)]
     listed = [f"{number}  {text}" for number, text in enumerate(subject.texts, 1)]
     told = "\n".join([aligned(rows), "", *listed])
-    return told, pictures.plot_similarity(cosine, subject.texts, "Cosine of two texts")
+    return told, plot_similarity(cosine, subject.texts, "Cosine of two texts")
 
 
 def importance(subject: Subject) -> Looked:
     found = integrated_gradients(subject.classifier, subject.texts[0])
-    return found, bars.plot_importance(found)
+    return found, plot_importance(found)
 
 
 def importance_by_occlusion(subject: Subject) -> Looked:
     found = occlusion(subject.classifier, subject.texts[0])
-    return found, bars.plot_importance(found)
+    return found, plot_importance(found)
 
 
 def deletion(subject: Subject) -> Looked:
     found = deletion_test(subject.classifier, subject.many)
-    return found, bars.plot_deletion(found)
+    return found, plot_deletion(found)
 
 
 def ablation(subject: Subject) -> Looked:
@@ -179,7 +189,7 @@ def ablation(subject: Subject) -> Looked:
     )
     rows = [["without head", *(f"{i}" for i in range(1, shape[1] + 1))]]
     rows += [[f"layer {i}", *(f"{fall:+.1f}" for fall in row)] for i, row in enumerate(means, 1)]
-    return f"fall of {what}\n\n{aligned(rows)}", pictures.plot_ablation(means, what)
+    return f"fall of {what}\n\n{aligned(rows)}", plot_ablation(means, what)
 
 
 OF_A_MODEL: list[Callable[[Subject], Looked]] = [
@@ -213,7 +223,13 @@ def open_subject(name: str, texts: list[str], many: Sequence[Text]) -> Subject:
 
 def look_inside(subject: Subject, folder: Path) -> None:
     """Write the pictures one by one, so that those before an error are there, then the tables."""
-    tables = []
+    tables, drawn = [], set()
+    whole = subject.tokenizer.encode(subject.texts[0])
+    page = attention_page(
+        subject.attention,
+        name=Path(subject.name).name,
+        cut=len(whole.ids) - len(subject.attention.tokens),
+    )
     looks = OF_A_MODEL if subject.classifier is None else [*OF_A_MODEL, *OF_A_CLASSIFIER]
     for look in looks:
         name = look.__name__
@@ -225,9 +241,14 @@ def look_inside(subject: Subject, folder: Path) -> None:
         with new_files(folder) as unfinished:
             write(figure, unfinished / f"{name}.png")
         print(f"{folder / name}.png", flush=True)
+        drawn.add(look)
         tables.append(f"## {name}\n\n{found}\n")
     with new_files(folder) as unfinished:
         (unfinished / TABLES).write_text("\n".join(tables), encoding="utf-8")
+        (unfinished / PAGE).write_text(page.html, encoding="utf-8")
+    for look in {*OF_A_MODEL, *OF_A_CLASSIFIER} - drawn:  # of an earlier run, of another model
+        (folder / f"{look.__name__}.png").unlink(missing_ok=True)
+    print(f"{folder / TABLES}\n{folder / PAGE}: {page}; open it in a browser")
 
 
 def write(figure: Any, path: Path) -> None:

@@ -16,13 +16,26 @@ attributions  which words speak for it: integrated gradients, occlusion
 deletion      which way of finding them is to be trusted
 ablation      a model without some of its heads, or without a layer
 page          a page that shows what each token attends to
+drawing       what pictures share: an empty figure, labels, numbers
+pictures      heads, positions, texts and a word in its contexts, as figures
+bars          importance, the deletion test and sizes, as figures
 """
 
 from minibert.inspect.ablation import without_heads, without_layer
 from minibert.inspect.attention_maps import Rollout, TextAttention, attentions, rollout
 from minibert.inspect.attributions import Attribution, integrated_gradients, occlusion
+from minibert.inspect.bars import plot_deletion, plot_importance, plot_sizes
 from minibert.inspect.deletion import DeletionTest, deletion_test
 from minibert.inspect.page import AttentionPage, attention_page
+from minibert.inspect.pictures import (
+    plot_ablation,
+    plot_head,
+    plot_heads,
+    plot_positions,
+    plot_similarity,
+    plot_statistics,
+    plot_word,
+)
 from minibert.inspect.positions import PositionSimilarity, position_similarity
 from minibert.inspect.sizes import Memory, Part, Summary, summary
 from minibert.inspect.statistics import HeadStatistics, head_statistics
@@ -51,6 +64,16 @@ __all__ = [
     "integrated_gradients",
     "occlusion",
     "pca",
+    "plot_ablation",
+    "plot_deletion",
+    "plot_head",
+    "plot_heads",
+    "plot_importance",
+    "plot_positions",
+    "plot_similarity",
+    "plot_sizes",
+    "plot_statistics",
+    "plot_word",
     "position_similarity",
     "rollout",
     "summary",

@@ -17,6 +17,7 @@ import numpy as np
 from minibert.checkpoint.arguments import whole_number
 from minibert.inspect.attention_maps import TextAttention
 from minibert.inspect.drawing import AGAINST, FOR, TITLE, empty_figure, label_of, signed
+from minibert.inspect.page import shrunk
 from minibert.inspect.positions import PositionSimilarity
 from minibert.inspect.statistics import HeadStatistics, Share
 from minibert.inspect.vectors import WordVectors, pca
@@ -47,7 +48,7 @@ def plot_heads(attention: TextAttention) -> Figure:
     the largest of its weights.
     """
     layers, heads, length, _ = attention.weights.shape
-    small = _largest(attention.weights, _SIDE)
+    small = shrunk(attention.weights, _SIDE)
     figure = empty_figure(1.8 + 0.8 * heads, 1.3 + 0.8 * layers)
     grid = figure.subplots(layers, heads, squeeze=False)
     for (layer, head), axes in np.ndenumerate(grid):
@@ -150,15 +151,16 @@ def plot_positions(similarity: PositionSimilarity, first: int = 128) -> Figure:
 def plot_similarity(cosine: np.ndarray, names: Sequence[str], title: str) -> Figure:
     """How alike each two of n things are, (n, n), such as sentences: rows with their names and
     numbers, columns with the numbers."""
-    cosine = np.asarray(cosine)
     number = len(cosine)
     rows = [f"{label_of(name, TITLE)}  {i}" for i, name in enumerate(names, 1)]
     width = 0.1 * max(map(len, rows))  # of the names, in inches
     figure = empty_figure(width + 2 + 0.5 * number, 1.3 + 0.5 * number)
     axes = figure.subplots()
-    image = axes.imshow(cosine, cmap=_AMOUNT, vmin=min(0.0, float(cosine.min())), vmax=1)
+    least = min(0.0, float(cosine.min()))
+    image = axes.imshow(cosine, cmap=_AMOUNT, vmin=least, vmax=1)
+    dark = least + 0.6 * (1 - least)
     for (row, column), value in np.ndenumerate(cosine):
-        colour = "black" if image.norm(value) > 0.6 else "white"
+        colour = "black" if value > dark else "white"
         axes.text(
             column, row, signed(value, ".2f"), ha="center", va="center", color=colour, fontsize=8
         )
@@ -264,16 +266,6 @@ def _close(points: np.ndarray) -> list[tuple[np.ndarray, str]]:
         else:
             found.append((point, f"{number}"))
     return found
-
-
-def _largest(weights: np.ndarray, side: int) -> np.ndarray:
-    """Matrices (..., T, T) as (..., side, side) at most, each place the largest of its weights: a
-    mean would fade a diagonal."""
-    length = weights.shape[-1]
-    if length <= side:
-        return weights
-    starts = np.arange(side) * length // side
-    return np.maximum.reduceat(np.maximum.reduceat(weights, starts, axis=-1), starts, axis=-2)
 
 
 def _of(attention: TextAttention) -> str:
