@@ -30,5 +30,8 @@ def label_of(text: str, most: int = _LABEL) -> str:
 
 
 def signed(value: float, form: str) -> str:
-    """A number as it is printed, with a minus that is as wide as a plus."""
-    return f"{value:{form}}".replace("-", "\N{MINUS SIGN}")
+    """A number as it is printed, with a minus as wide as a plus; what rounds to 0 has no sign."""
+    number = f"{value:{form}}"
+    if not number.strip("+-0.,"):
+        return number.lstrip("+-")
+    return number.replace("-", "\N{MINUS SIGN}")

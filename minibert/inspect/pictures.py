@@ -90,7 +90,7 @@ def plot_statistics(statistics: HeadStatistics) -> Figure:
     """What each head does over many texts: the share of its weight that goes to five places, and
     its entropy. The strongest head is framed, and named above."""
     layers, heads = statistics.entropy.shape
-    figure = empty_figure(2.4 + 3 * 0.27 * max(heads, 8), 1.6 + 2 * (0.9 + 0.22 * layers))
+    figure = empty_figure(2.4 + 3 * 0.27 * max(heads, 8), 1.2 + 2 * (0.8 + 0.22 * layers))
     panels = figure.subplots(2, 3)
     for share, axes in zip(get_args(Share), panels.flat, strict=False):
         shares = axes.imshow(getattr(statistics, share), cmap=_AMOUNT, vmin=0, vmax=1)

@@ -32,7 +32,14 @@ def example(monkeypatch, tmp_path):
         monkeypatch.setattr(sys, "argv", [str(path), *map(str, given)])
         module.main()
 
+    main.module = module
     return main
+
+
+@pytest.fixture()
+def fewer(example, monkeypatch):
+    """Of the pictures of any model only the first."""
+    monkeypatch.setattr(example.module, "OF_A_MODEL", [example.module.sizes])
 
 
 def test_a_model_becomes_a_folder_of_pictures_tables_and_the_page(
@@ -48,33 +55,35 @@ def test_a_model_becomes_a_folder_of_pictures_tables_and_the_page(
     assert {line[3:] for line in tables.splitlines() if line.startswith("## ")} == OF_A_MODEL
     assert "strongest head" in tables and "nearest neighbour of the same sense" in tables
     assert "open it in a browser" in capsys.readouterr().out
-    with pytest.raises(
-        FileExistsError, match="out exists; choose another name, or add --overwrite"
-    ):
+    with pytest.raises(FileExistsError, match="out exists; choose another name, or add"):
         example("A film", "--model", tmp_path / "m")
 
 
 def test_a_classifier_is_explained_and_a_smaller_look_leaves_nothing_old(
-    example, tmp_path, tokenizer
+    example, fewer, tmp_path, tokenizer
 ):
     out = tmp_path / "out"
     example("A film", "--model", saved(tmp_path / "c", tokenizer))
     names = {path.stem for path in out.glob("*.png")}
-    assert names == OF_A_MODEL | OF_A_CLASSIFIER
+    assert names == {"sizes"} | OF_A_CLASSIFIER
     tables = (out / "tables.txt").read_text(encoding="utf-8")
-    assert "occlusion, log-odds of" in tables and "standard error (3 texts)" in tables
+    assert "occlusion, log-odds of" in tables and "how far the probability falls" in tables
     (out / "mine.png").write_bytes(b"")
     small_variant("bert").bert.save_pretrained(tmp_path / "m")
     tokenizer.save_pretrained(tmp_path / "m")
     example("A film", "--model", tmp_path / "m", "--overwrite")
-    assert {path.stem for path in out.glob("*.png")} == OF_A_MODEL | {"mine"}
+    assert {path.stem for path in out.glob("*.png")} == {"sizes", "mine"}
 
 
-def test_what_a_model_has_not_is_said_and_left_out(example, tmp_path, tokenizer, capsys):
+def test_what_a_model_has_not_is_said_and_left_out(
+    example, fewer, tmp_path, tokenizer, capsys, monkeypatch
+):
+    looks = [example.module.ablation, example.module.importance]
+    monkeypatch.setattr(example.module, "OF_A_CLASSIFIER", looks)
     example("A film", "--model", saved(tmp_path / "a", tokenizer, "albert"))
     assert "no ablation: the model's 3 layers share the weights of 1" in capsys.readouterr().out
     names = {path.stem for path in (tmp_path / "out").glob("*.png")}
-    assert names == (OF_A_MODEL | OF_A_CLASSIFIER) - {"ablation"}
+    assert names == {"sizes", "importance"}
 
 
 def test_a_text_without_words_is_refused_before_anything_is_written(example, tmp_path, tokenizer):

@@ -124,8 +124,8 @@ def test_statistics_name_the_strongest_heads(model, tokenizer):
 def test_ablation_has_numbers_with_signs():
     falls = np.array([[1.26, -0.4], [0.04, 12.0]])
     axes, bar = plot_ablation(falls, "accuracy ($points$)").axes
-    assert numbers(axes) == ["+1", "-0", "+0", "+12"]
-    assert numbers(plot_ablation(falls / 10, "").axes[0]) == ["+0.1", "-0.0", "+0.0", "+1.2"]
+    assert numbers(axes) == ["+1", "0", "0", "+12"]
+    assert numbers(plot_ablation(falls / 10, "").axes[0]) == ["+0.1", "0.0", "0.0", "+1.2"]
     assert axes.get_title() == "Without each head: fall of\naccuracy ($points$)"
     assert axes.images[0].get_clim() == (-12, 12), "no loss is the middle of the colours"
     assert not plot_ablation(np.zeros((2, 2)), "").axes[0].images[0].norm(0.0) - 0.5
