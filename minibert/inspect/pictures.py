@@ -196,13 +196,13 @@ def plot_word(
             points = components.points[[i for i, sense in enumerate(named) if sense == kind]]
             axes.scatter(
                 *points.T,
-                s=160 / (place + 1),  # smaller ones on top, for points may lie on each other
+                s=110 / (place + 1),  # smaller ones on top, for points may lie on each other
                 color=_SENSES[place % len(_SENSES)],
                 marker=_MARKERS[place % len(_MARKERS)],
                 edgecolor="black",
             )
         for (x, y), texts in _close(components.points):
-            axes.annotate(texts, (x, y), (7, 6), textcoords="offset points", fontsize=9)
+            axes.annotate(texts, (x, y), (5, 5), textcoords="offset points", fontsize=9)
         where = f"layer {number}" if number else "embeddings"
         if senses is not None:
             where += f"\nnearest neighbour of the same sense: {shares[number]:.2f}"
@@ -216,7 +216,7 @@ def plot_word(
         legend = figure.legend(marks, names, loc="outside lower center", ncols=min(4, len(names)))
         for text in legend.get_texts():
             text.set_parse_math(False)
-    about = f"{label_of(found.word)} in {len(found.texts)} texts"
+    about = f'"{label_of(found.word)}" in {len(found.texts)} texts'
     figure.suptitle(about, parse_math=False)
     return figure
 
@@ -247,7 +247,8 @@ def _name_heads(axes: Axes, values: np.ndarray, what: str) -> None:
     layer, head = np.unravel_index(values.argmax(), values.shape)
     corner = (head - 0.5, layer - 0.5)
     for colour, width in (("black", 4), ("white", 2)):  # seen on dark and on light
-        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=colour, linewidth=width))
+        style = {"fill": False, "edgecolor": colour, "linewidth": width, "clip_on": False}
+        axes.add_patch(Rectangle(corner, 1, 1, **style))
     largest = f"{values[layer, head]:.2f} at layer {layer + 1}, head {head + 1}"
     axes.set_title(f"{what}\n{largest}", fontsize=10)
     _number_heads(axes, *values.shape)

@@ -198,7 +198,7 @@ def test_a_word_moves_from_the_embeddings_to_its_sense(model, tokenizer):
     assert right.get_title() == "layer 2\nnearest neighbour of the same sense: 1.00"
     assert numbers(left) == ["1, 2", "3, 4"]
     assert labels(figure.legends[0].get_texts()) == ["coil", "water"]
-    assert figure.get_suptitle() == "$spring$ in 4 texts"
+    assert figure.get_suptitle() == '"$spring$" in 4 texts'
     with pytest.raises(ValueError, match="layer is 3"):
         plot_word(found, layer=3)
     plain = plot_word(token_vectors(model, tokenizer, ["A film.", "The film!"], "film"))
