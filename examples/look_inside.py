@@ -258,9 +258,8 @@ def write(figure: Any, path: Path) -> None:
 
     file = io.BytesIO()
     figure.savefig(file, format="png")
-    Image.open(file).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE).save(
-        path, optimize=True
-    )
+    colours = Image.open(file).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)
+    colours.save(path, optimize=True)
 
 
 def main() -> None:

@@ -247,13 +247,9 @@ def _name_heads(axes: Axes, values: np.ndarray, what: str) -> None:
     layer, head = np.unravel_index(values.argmax(), values.shape)
     corner = (head - 0.5, layer - 0.5)
     for colour, width in (("black", 4), ("white", 2)):  # seen on dark and on light
-        style: dict[str, Any] = {
-            "fill": False,
-            "edgecolor": colour,
-            "linewidth": width,
-            "clip_on": False,
-        }
-        axes.add_patch(Rectangle(corner, 1, 1, **style))
+        frame = Rectangle(corner, 1, 1, fill=False, edgecolor=colour, linewidth=width)
+        frame.set_clip_on(False)
+        axes.add_patch(frame)
     largest = f"{values[layer, head]:.2f} at layer {layer + 1}, head {head + 1}"
     axes.set_title(f"{what}\n{largest}", fontsize=10)
     _number_heads(axes, *values.shape)
