@@ -258,7 +258,8 @@ def write(figure: Any, path: Path) -> None:
 
     file = io.BytesIO()
     figure.savefig(file, format="png")
-    colours = Image.open(file).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)
+    # k-means, or what is rare, as a few orange dots, gets the colour of something else.
+    colours = Image.open(file).convert("RGB").quantize(256, kmeans=1)
     colours.save(path, optimize=True)
 
 

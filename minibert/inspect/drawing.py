@@ -18,7 +18,7 @@ _LABEL = 24  # and beside an axis
 def empty_figure(width: float, height: float) -> Figure:
     """An empty figure whose colour bars and common titles make room for each other."""
     figure = new_figure(width, height)
-    figure.set_layout_engine("constrained")
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08)
     return figure
 
 
