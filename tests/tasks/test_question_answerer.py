@@ -54,7 +54,7 @@ def new_model(folder, tokenizer, family="bert", positions=130):
     )
     model = randomize(minibert.BertForQuestionAnswering(config), 0)
     with torch.no_grad():
-        model.span.weight.mul_(8)  # scores that are far from each other
+        model.span.weight.mul_(600)  # spans that are far from each other, whatever is rounded
     model.save_pretrained(folder, overwrite=True)
     tokenizer.write_files(folder)
     return folder
