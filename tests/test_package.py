@@ -106,7 +106,7 @@ PRINTED = [  # by each of them
     r"((PER|LOC) .+ \d+ \d+\n)*.+ \d+ \d+\n(\S+ 0\.\d+\n){2}.*delivery.*\n",
     r"(?s).+\n\(1, 3\)\n.+joy.*",
     r"8\n",
-    r"",
+    r"(\[torch\.onnx\] .+\n)*",  # progress, where it is exported
     r"512 None\n",
     r"torch\.Size\(\[2, 7, 384\]\)\n",
 ]
