@@ -181,7 +181,7 @@ class FineTuned(Settings):
         self._check_fitted()
         self._row_length()  # what no text could be read by, no folder should remember
         check_text(data, "data")
-        self.model_.config = config = self._described(self.model_.config)
+        self.model_.config = config = self._described(self.model_.config, self._remembered())
         vocabulary = replace(self.tokenizer_.vocabulary, model_max_length=config.extra[MAX_LENGTH])
         with new_model_folder(folder, overwrite) as unfinished:
             self.model_.write_files(unfinished)
@@ -191,14 +191,13 @@ class FineTuned(Settings):
                 card = model_card(name, config, self._fit, self.history_, data)
                 (unfinished / "README.md").write_text(card, encoding="utf-8")
 
-    def _described(self, config: BertConfig) -> BertConfig:
+    def _described(self, config: BertConfig, remembered: Mapping[str, Any]) -> BertConfig:
         """The config with what a saved model remembers of its task, and nothing that the model it
         was made from remembers of its own."""
         max_length = self._limit(config.max_length)
         self._check_reading(max_length)
         kept = {k: v for k, v in config.extra.items() if not k.startswith(_REMEMBERED)}
-        remembered = {MAX_LENGTH: max_length, **self._remembered()}
-        return replace(config, extra={**kept, **remembered})
+        return replace(config, extra={**kept, MAX_LENGTH: max_length, **remembered})
 
     def _remembered(self) -> Mapping[str, Any]:
         """Keys and values for config.json, besides the length of rows."""

@@ -125,7 +125,7 @@ class QuestionAnswerer(FineTuned):
             )
         read = [] if held is None else list(passages_of(held, *limits))
         model = starting_span_model(start.folder, self.weights, int(self.seed)).to(start.device)
-        model.config = self._described(model.config)
+        model.config = self._described(model.config, self._remembered())
         task = SpanPrediction(rows, start.tokenizer, int(self.batch_size), recipe.seed)
         evaluate = None
         if held is not None:

@@ -159,8 +159,7 @@ class TextClassifier(FineTuned):
         start = self._start()
         model = starting_model(start.folder, problem, self.weights, int(self.seed))
         model = model.to(start.device)
-        self._problem = problem
-        model.config = self._described(model.config)
+        model.config = self._described(model.config, self._remembered_of(problem))
 
         rows = self._rows(start, texts, "training texts")
         examples = examples_of(rows, targets, weights)
@@ -190,11 +189,11 @@ class TextClassifier(FineTuned):
             save_every=save_every,
         )
         problem.end(model.classifier)
-        self._set_classes()
         scores = report = None
         if held_out is not None:
             scores = held_out.scores(model, start.tokenizer, history, recipe)
             report = report_of(problem, held_targets, scores, threshold)
+        self._problem = problem  # with the model it belongs to, and not before
         self._end(
             start,
             model,
@@ -214,6 +213,14 @@ class TextClassifier(FineTuned):
         self._check_finite(scores)
         problem.warn_of_sameness(scores, threshold)
         return self
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels in the order of probabilities, (L,). There are none before `fit` or `load`,
+        nor of numbers; then this is an `AttributeError`, as scikit-learn has it."""
+        if not self.__sklearn_is_fitted__() or self._problem.problem_type == "regression":
+            raise AttributeError("this TextClassifier has no classes_")
+        return self._problem.labels.classes
 
     def predict_proba(self, texts: Iterable[Text]) -> np.ndarray:
         """The probability of each class: float32 (texts, L), columns as `classes_`.
@@ -319,7 +326,6 @@ class TextClassifier(FineTuned):
         super()._recall(config)
         self._problem = read_problem(config)
         self.problem_type = self._problem.problem_type
-        self._set_classes()
         self.truncation = get(config.extra, _TRUNCATION, _IS_CUTTING, self.truncation)
         self.stride = get(config.extra, STRIDE_KEY, whole(), self.stride)
         self.threshold = get(config.extra, _THRESHOLD, number(_is_share, _SHARE), self.threshold)
@@ -363,15 +369,14 @@ class TextClassifier(FineTuned):
             finish=self._problem.scores,
         )
 
-    def _set_classes(self) -> None:
-        if self._problem.problem_type != "regression":
-            self.classes_ = self._problem.labels.classes
-
     def _remembered(self) -> Mapping[str, Any]:
-        remembered = {**self._problem.remembered, _TRUNCATION: self.truncation}
+        return self._remembered_of(self._problem)
+
+    def _remembered_of(self, problem: Problem) -> Mapping[str, Any]:
+        remembered = {**problem.remembered, _TRUNCATION: self.truncation}
         if self.truncation == "windows":
             remembered[STRIDE_KEY] = int(self.stride)
-        if self._problem.problem_type == "multi_label_classification":
+        if problem.problem_type == "multi_label_classification":
             remembered[_THRESHOLD] = self._checked_threshold()
         return remembered
 

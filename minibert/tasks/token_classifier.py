@@ -141,7 +141,7 @@ class TokenClassifier(FineTuned):
         if kept:
             sort_outputs(model, labels.names)
         model = model.to(start.device)
-        model.config = self._described(model.config)
+        model.config = self._described(model.config, self._remembered())
 
         def tagged(words: list[list[str]], tags: list[list[str]]) -> TaggedSentences:
             return in_rows(start.tokenizer, words, tags, labels, start.max_length, self.stride)
@@ -164,11 +164,11 @@ class TokenClassifier(FineTuned):
             resume=resume,
             save_every=save_every,
         )
-        self.classes_ = labels.classes
         logits = report = None
         if held_out is not None:
             logits = held_out.logits(model, start.tokenizer)
             report = report_of(held_out, logits, scheme, labels.names)
+        self.classes_ = labels.classes  # with the model it belongs to, and not before
         self._end(
             start,
             model,

@@ -11,6 +11,7 @@ import torch
 import transformers
 from sklearn.model_selection import cross_val_score
 
+import minibert.training.finetune
 from minibert import TextClassifier
 from minibert.tasks.problems import Numbers
 from minibert.training.batches import Classification, Examples, losses
@@ -181,6 +182,29 @@ def test_weights_of_texts_are_positive_numbers(start, weights, message):
 def test_what_a_text_has_that_training_had_not(tagger):
     with pytest.raises(ValueError, match="number 1: number 0 is 'new', which is not in the train"):
         tagger.evaluate(TEXTS[:2], [["odd"], ["new"]])
+
+
+@pytest.mark.parametrize("second", [(SEVERAL, SETS), (NUMBER, PRICES), ({}, ["a", "b"] * 12)])
+def test_a_fit_that_fails_leaves_what_was_learned_before(start, monkeypatch, second):
+    """Else the outputs of the old model would be read by the labels of the new data."""
+    settings, labels = second
+    classifier = new(start).fit(TEXTS, LABELS)
+    before = classifier.predict(TEXTS).tolist()
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(minibert.training.finetune, "train", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        classifier.set_params(**settings).fit(TEXTS, labels)
+    assert classifier.predict(TEXTS).tolist() == before
+    assert classifier.classes_.tolist() == ["bad", "good"]
+
+
+def test_numbers_learned_after_labels_have_none(start):
+    classifier = new(start).fit(TEXTS, LABELS)
+    classifier.set_params(**NUMBER).fit(TEXTS, PRICES)
+    assert not hasattr(classifier, "classes_") and not hasattr(new(start), "classes_")
 
 
 # --- long texts -----------------------------------------------------------------------------------
