@@ -14,6 +14,8 @@ from minibert._checks import shown
 
 
 class Columns(NamedTuple):
+    """A table: the names of its columns, and its rows, with a value for each."""
+
     names: tuple[str, ...]
     rows: list[tuple[Any, ...]]
 

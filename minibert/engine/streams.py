@@ -275,6 +275,7 @@ def encode_texts(
 
 
 def warn_of_cut(cut: int, number: int, name: str, max_length: int) -> None:
+    """One warning of texts that lost tokens: `cut` of `number`, called `name`; none if none did."""
     if cut:
         warn(
             f"{cut} of {number} {name} are longer than {max_length} tokens and were cut to that; "

@@ -92,7 +92,7 @@ def plot_statistics(statistics: HeadStatistics) -> Figure:
     layers, heads = statistics.entropy.shape
     figure = empty_figure(2.4 + 3 * 0.27 * max(heads, 8), 1.2 + 2 * (0.8 + 0.22 * layers))
     panels = figure.subplots(2, 3)
-    for share, axes in zip(get_args(Share), panels.flat, strict=False):
+    for share, axes in zip(get_args(Share), panels.flat[:-1], strict=True):
         shares = axes.imshow(getattr(statistics, share), cmap=_AMOUNT, vmin=0, vmax=1)
         _name_heads(axes, getattr(statistics, share), _SHARES[share])
     last = panels.flat[-1]

@@ -180,6 +180,7 @@ _WEIGHT = (
 
 
 def is_weight(weight: float) -> bool:
+    """Whether a class or a text may count so much: a loss times it is a number in fp32."""
     return SMALLEST_WEIGHT <= weight <= LARGEST_WEIGHT
 
 

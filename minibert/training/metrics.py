@@ -107,11 +107,11 @@ def classification_metrics(
         met = np.ones(len(labels), dtype=bool)
         both = (_wider(truth), _wider(predicted))
         found["f1_micro"] = float(sklearn.f1_score(*both, average="micro", **_DEFINED))
-    for name, values in zip(OF_A_CLASS, by_class, strict=False):
+    for name, values in zip(OF_A_CLASS, (precision, recall, f1), strict=True):
         found[f"{name}_macro"] = float(values[met].mean())
     found["f1_weighted"] = float(f1 @ support / support.sum()) if support.any() else 0.0
     found = {name: found[name] for name in METRICS[problem]}
-    for name, values in zip(OF_A_CLASS, by_class, strict=False):
+    for name, values in zip(OF_A_CLASS, (precision, recall, f1), strict=True):
         found |= {f"{name}:{label}": float(v) for label, v in zip(labels, values, strict=True)}
     return found
 
