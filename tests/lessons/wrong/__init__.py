@@ -1,5 +1,5 @@
-"""A file for each lesson: WRONG has wrong answers to its exercises, what each is called, and words of
-the hint that it gets; PRINTED what the lesson prints, as patterns, in short runs as well."""
+"""A file for each lesson. WRONG has wrong answers to its exercises, what each is called, and words
+of the hint that it gets; PRINTED is what the lesson prints, as patterns, in short runs as well."""
 
 from typing import Any, NamedTuple
 
