@@ -6,7 +6,7 @@ found by, its value what it hands over. A query is compared with the keys of the
 hides what comes later. The only mask here is the one that hides padding.
 
 Paper: Vaswani et al. 2017, section 3.2, equation 1 and "MultiHead". Reference: google-research/bert
-modeling.py, `attention_layer`.
+modeling.py, `attention_layer`. Lesson: examples/lessons/04_self_attention.py.
 """
 
 import math

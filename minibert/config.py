@@ -17,6 +17,7 @@ The letters for sizes in the shape comments of this book, and in the papers:
 A batch is a table of token ids with a row for each text, filled up to the longest with padding.
 packing.py adds letters of its own. In formulas Q, K and V are the matrices of queries, keys and
 values. Beware that in the BERT paper C is the final vector of [CLS] and L the number of layers.
+Lesson: examples/lessons/01_how_big_is_bert.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Embeddings: a token becomes a vector that knows what it is, where it stands, and in which text.
 
 Paper: Devlin et al. 2019, section 3 and figure 2. Reference: google-research/bert modeling.py,
-`embedding_lookup` and `embedding_postprocessor`.
+`embedding_lookup` and `embedding_postprocessor`. Lesson: examples/lessons/03_order.py.
 """
 
 import torch

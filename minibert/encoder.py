@@ -2,6 +2,7 @@
 
 Paper: Vaswani et al. 2017, section 3.1 and 3.3 (equation 2); Devlin et al. 2019, section 3.
 Reference: google-research/bert modeling.py, `transformer_model`.
+Lesson: examples/lessons/05_one_layer.py.
 """
 
 from collections.abc import Callable

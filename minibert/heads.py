@@ -4,6 +4,7 @@ Transfer learning in one sentence: the encoder comes pre-trained (pretraining.py
 and both are trained on the task. Figure 4 in the paper's appendix shows the three kinds: one answer
 for a row, one for each token, a span of tokens. Paper: Devlin et al. 2019, section 3.2 and 4.
 Reference: google-research/bert run_classifier.py and run_squad.py, `create_model`.
+Lesson: examples/lessons/07_a_classifier.py.
 """
 
 from __future__ import annotations

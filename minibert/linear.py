@@ -10,6 +10,7 @@ The paper writes x W, with W of shape (in, out); PyTorch keeps its transpose, an
 
 Every product of the encoder passes through `Linear.forward`, and this method does nothing else. So
 other implementations can take its place from outside, and no chapter of the book knows.
+Lesson: examples/lessons/05_one_layer.py.
 """
 
 import torch.nn.functional as F

@@ -3,6 +3,7 @@
 Its weights come from pre-training on plain text (pretraining.py); a task adds a head (heads.py).
 
 Paper: Devlin et al. 2019, section 3. Reference: google-research/bert modeling.py, `BertModel`.
+Lesson: examples/lessons/07_a_classifier.py.
 """
 
 from __future__ import annotations

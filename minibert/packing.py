@@ -27,7 +27,7 @@ therefore share one after all, and a mask hides the slots in which a shorter row
 
 Letters of this file and the next. A row is always one text, or pair of texts, of the batch. A group
 has G rows of S slots and n real tokens. P is the number of rows whose [CLS] is not hidden by the
-mask, R that of the tokens whose result is wanted.
+mask, R that of the tokens whose result is wanted. Lesson: examples/lessons/04_self_attention.py.
 """
 
 from dataclasses import dataclass

@@ -12,6 +12,7 @@ little (Liu et al. 2019, arXiv 1907.11692).
 
 This file has the heads and their losses. Paper: Devlin et al. 2019, section 3.1 and A.1. Reference:
 google-research/bert run_pretraining.py, `get_masked_lm_output` and `get_next_sentence_output`.
+Lesson: examples/lessons/06_guess_the_hidden_word.py.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ Paper: Devlin et al. 2019, section 3 "Input/Output Representations". Cutting a t
 done twice on purpose: `backend="python"` is `wordpiece.py`, to be read, or `text/byte_pairs.py` for
 RoBERTa; `backend="rust"` is the `tokenizers` library, which gives the same pieces much faster.
 Everything else here is common to all. Reading and writing of files, the cutting of long texts and
-the checks of what users pass in are in `text/`.
+the checks of what users pass in are in `text/`. Lesson: examples/lessons/02_words_into_pieces.py.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ After google-research/bert tokenization.py, `BasicTokenizer` and `WordpieceToken
 Rust library `tokenizers` differs from it (longest word, order of accents and lower-casing, Unicode
 tables), this follows Rust, whose ids transformers uses. Papers: Devlin et al. 2019, section 3; Wu
 et al. 2016, arXiv 1609.08144, section 4.1, for vocabularies of pieces; Song et al. 2021, arXiv
-2012.15524, for longest-match-first.
+2012.15524, for longest-match-first. Lesson: examples/lessons/02_words_into_pieces.py.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@
 # 20 minutes to read, less than one to run. Run the cells from top to bottom: each uses what those
 # above have made, and a `NameError` means that one of them has not run yet.
 #
-# Read beside it: [attention.py](../../minibert/attention.py). The paper: Vaswani et al. 2017,
+# Read beside it: [attention.py](../../minibert/attention.py), and later
+# [packing.py](../../minibert/packing.py). The paper: Vaswani et al. 2017,
 # *Attention Is All You Need* ([arXiv 1706.03762](https://arxiv.org/abs/1706.03762)), sections 3.2.1
 # and 3.2.2.
 
@@ -160,6 +161,10 @@ theirs, their_weights = readable_attention(
 print(their_weights[0, 0])
 
 # %% [markdown]
+# Our library goes one step further and does not compute padding at all:
+# [packing.py](../../minibert/packing.py) lines up the real tokens of all texts in one list, and
+# attention takes each text out of it.
+#
 # BERT has no other mask than this. Every token sees those before it *and* those after it. GPT also
 # masks what comes later, because it writes from left to right.
 #
