@@ -42,7 +42,7 @@ def test_vectors_are_those_of_sentence_transformers(encoder, reference, parity):
     parity.at_most("minilm-l6 to sentence-transformers", np.abs(got - wanted).max())
 
 
-@pytest.mark.filterwarnings("ignore:1 of 28 texts")
+@pytest.mark.filterwarnings("ignore:1 of 6 texts")
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_pooling_and_normalizing(pooling, normalize, minilm, tmp_path, parity):
@@ -54,7 +54,8 @@ def test_pooling_and_normalizing(pooling, normalize, minilm, tmp_path, parity):
     theirs.save(str(tmp_path / "new"))
     ours = TextEncoder.load(tmp_path / "new")
     assert (ours.pooling, ours.normalize, ours.max_length) == (pooling, normalize, 64)
-    miss = np.abs(ours.encode(SENTENCES) - theirs.encode(SENTENCES)).max()
+    some = SENTENCES[-6:]
+    miss = np.abs(ours.encode(some) - theirs.encode(some)).max()
     parity.at_most(f"pooling {pooling}, {'' if normalize else 'not '}normalized", miss)
 
     shutil.copytree(minilm, tmp_path / "old")
