@@ -174,7 +174,9 @@ mask = torch.tensor([True, True, False])
 print(~mask)
 print(scores.masked_fill(~mask, -torch.inf))
 
-_, their_weights = readable_attention(query[None, None], key[None, None], value[None, None], mask)
+theirs, their_weights = readable_attention(
+    query[None, None], key[None, None], value[None, None], mask
+)
 print(their_weights[0, 0])
 
 # %% [markdown]

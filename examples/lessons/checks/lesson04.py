@@ -32,8 +32,10 @@ def attention(answer: Callable[..., Any]) -> str:
     """(T, D) queries, keys, values and a (T,) mask -> the context, (T, D)."""
     # Without a mask some mistakes agree with the right answer, and so do others with one: it takes
     # both.
-    cards = torch.randn(3, T, D, generator=torch.Generator().manual_seed(4)).double().unbind()
-    results = [called(answer, *cards, mask) for mask in (torch.ones(T, dtype=torch.bool), MASK)]
+    query, key, value = torch.randn(3, T, D, generator=torch.Generator().manual_seed(4)).double()
+    results = [
+        called(answer, query, key, value, mask) for mask in (torch.ones(T, dtype=torch.bool), MASK)
+    ]
     if [tuple(getattr(result, "shape", ())) for result in results] == [(T, T)] * 2:
         raise Hint(
             "the result is (T, T), as scores and weights are; what is still to come after the "
@@ -42,13 +44,13 @@ def attention(answer: Callable[..., Any]) -> str:
     _check_nan(*results)
     for result, mask in zip(results, (None, MASK), strict=True):
         found = tensor(result, (T, D))
-        right, _ = _attended(*cards, mask)
+        right, _ = _attended(query, key, value, mask)
         row = int((found - right).abs().sum(dim=1).argmax())
         where = "with nothing masked" if mask is None else "with the second token masked"
         compare(
             found,
             right,
-            _mistakes(*cards, mask),
+            _mistakes(query, key, value, mask),
             f"{where}, row {row} of the result begins with {_listed(found[row])}, and the "
             f"library's with {_listed(right[row])}. Print your scores, weights and context, and "
             "compare them with the lesson's tables for its three tokens, step by step",
