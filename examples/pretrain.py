@@ -72,7 +72,7 @@ NEW = {"layers": 2, "hidden": 192, "heads": None, "dropout": 0.0, "vocabulary_si
 LR, LR_OF_MODEL = 1e-3, 5e-5
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -101,18 +101,20 @@ def parse_arguments() -> argparse.Namespace:
     new.add_argument("--dropout", type=float, help="while pre-training; by default none")
     size = f"tokens, at most; by default {NEW['vocabulary_size']}"
     new.add_argument("--vocabulary-size", type=int, help=size)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     if arguments.model is None:
         defaults = {**NEW, "lr": LR}
     else:
         defaults = {"lr": LR_OF_MODEL}
-        if given := [option(name) for name in NEW if name in arguments]:
-            raise ValueError(f"--model brings its own shape; leave out {', '.join(given)}")
+        if refused := [option(name) for name in NEW if name in arguments]:
+            raise ValueError(f"--model brings its own shape; leave out {', '.join(refused)}")
     return argparse.Namespace(**{**defaults, **vars(arguments)})
 
 
-def main(ranks: Ranks) -> None:
-    arguments = parse_arguments()
+def main(ranks: Ranks, given: Sequence[str] | None = None) -> tuple[History, Evaluation]:
+    """Pre-train as these arguments say, None: those of the command line. What happened, and the
+    unigram baseline."""
+    arguments = parse_arguments(given)
     first = ranks.rank == 0
     # Of several processes one does the talking.
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[LogToOutput()])
@@ -134,7 +136,7 @@ def main(ranks: Ranks) -> None:
     start = make_start(arguments)  # refuses what does not fit, before anything is read
     texts = [TextFile.at(path) for path in arguments.text]
     with held_run_folder(arguments.output, ranks.rank) as states:
-        train_and_save(arguments, recipe, start, texts, device, states, output, ranks)
+        return train_and_save(arguments, recipe, start, texts, device, states, output, ranks)
 
 
 def train_and_save(
@@ -146,7 +148,7 @@ def train_and_save(
     states: Path,
     output: Path,
     ranks: Ranks,
-) -> None:
+) -> tuple[History, Evaluation]:
     """The run itself, with its corpus and states in a folder of its own; the first of several
     processes saves and reports."""
     first = ranks.rank == 0
@@ -195,7 +197,7 @@ def train_and_save(
     )
     report(history, unigram)
     if not first:
-        return
+        return history, unigram
     with told_of_states(states):
         tokenizer = start.finish(model, tokenizer)
         with new_model_folder(output, arguments.overwrite) as unfinished:
@@ -212,6 +214,7 @@ def train_and_save(
     )
     print(add_to_model(output, states / LOG, draw))
     remove_run(states, "corpus-*")
+    return history, unigram
 
 
 def check(arguments: argparse.Namespace) -> None:

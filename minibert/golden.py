@@ -6,8 +6,9 @@
 Prints one report, to be pasted into an issue. Exit code 0: every output is as published within
 1e-4, and 1e-5 of the largest; 1: one is not; 2: a model could not be loaded.
 
-Sources: the model card of google-bert/bert-base-cased (fill-mask, scores and ids), and for the
-others transformers' own tests (tests/models/*/test_modeling_*.py) and copies of them.
+Sources: the model card of google-bert/bert-base-cased (fill-mask, scores and ids), for python-bert,
+which comes with minibert, its own answers when it was made, and for the others transformers' own
+tests (tests/models/*/test_modeling_*.py) and copies of them.
 """
 
 from __future__ import annotations
@@ -64,6 +65,16 @@ CASED = {
         Answer("housekeeper", 26458, 0.04839),
         Answer("cook", 9834, 0.02998),
     ),
+}
+
+
+# The same of python-bert, noted when it was made.
+PYTHON: dict[str, tuple[Answer, ...]] = {
+    "PROMPTS": (),
+}
+ANSWERS: dict[str, dict[str, tuple[Answer, ...]]] = {
+    "bert-base-cased": CASED,
+    "python-bert": PYTHON,
 }
 
 
@@ -154,6 +165,7 @@ NAMES = {
     ("roberta", 50265, False): "roberta-base",
     ("roberta", 50265, True): "cardiffnlp/twitter-roberta-base-emotion",
 }
+KNOWN = [*NAMES.values(), "python-bert"]
 
 
 class Check(NamedTuple):
@@ -208,15 +220,18 @@ def check_model(dir_or_name: str) -> tuple[Path, list[Check]]:
     config = BertConfig.from_pretrained(folder)
     classifies = config.variant.architecture("BertForSequenceClassification")
     is_classifier = classifies in (config.extra.get("architectures") or ())
-    name = NAMES.get((config.model_type, config.vocab_size, is_classifier))
+    if dir_or_name in ANSWERS:  # python-bert has a vocabulary as any small one
+        name: str | None = dir_or_name
+    else:
+        name = NAMES.get((config.model_type, config.vocab_size, is_classifier))
     if name is None:
         kind = "a classifier" if is_classifier else "a model"
         raise ValueError(
             f"{dir_or_name} is {kind} of the family {config.variant.name} with a vocabulary of "
-            f"{config.vocab_size}; published outputs are known for {', '.join(NAMES.values())}"
+            f"{config.vocab_size}; published outputs are known for {', '.join(KNOWN)}"
         )
-    if name == "bert-base-cased":
-        return folder, check_answers(folder, CASED)
+    if name in ANSWERS:
+        return folder, check_answers(folder, ANSWERS[name])
     return folder, [check_corner(folder, corner) for corner in CORNERS[name]]
 
 
@@ -269,7 +284,7 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         "models",
         nargs="*",
         default=["bert-base-cased", "bert-base-uncased"],
-        help=f"folders or names of any of {', '.join(NAMES.values())}",
+        help=f"folders or names of any of {', '.join(KNOWN)}",
     )
 
 

