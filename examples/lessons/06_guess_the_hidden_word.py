@@ -76,9 +76,9 @@ picture(
 # - As unsure as before a coin, p = .5: −ln .5 = .69.
 # - Surprised, p = .01: 4.61. With p = 0 it would be infinite.
 #
-# A loss in natural logarithms is measured in **nats**. Over many guesses take the mean. The number e
-# to the power of this mean says the same in other words: it is the **perplexity**, among how many
-# equally likely words the model hesitates.
+# A loss in natural logarithms is measured in **nats**. Over many guesses take the mean. e to the
+# power of this mean says the same in other words: it is the **perplexity**, among how many equally
+# likely words the model hesitates.
 #
 # ### By hand: a guesser that cannot read
 #
@@ -145,7 +145,7 @@ print(f"the other {(~chosen).sum()} tokens are as they were, and have the label 
 # Write it as a function of one row. Everything random has to come from `generator`:
 # `generator.random(5)` gives five numbers from 0 to 1, `generator.choice(array, 5)` draws five from
 # an array. You may choose exactly 15 % of a row, or let each token be chosen with a probability of
-# .15. Our check counts over 250 rows.
+# .15; a loop over the row will do. Our check counts over 250 rows.
 
 
 # %%
@@ -204,8 +204,11 @@ print("this is the text that python-bert was made from:", same)
 
 # %% [markdown]
 # Now the model. It begins with random weights and takes 300 steps. In each it sees 64 rows with
-# gaps, computes the loss of its guesses, and every weight is moved a little to where the loss would
-# have been smaller. [Lesson 7](07_a_classifier.ipynb) has more of this.
+# gaps and computes the loss of its guesses, and every weight is moved a little to where the loss
+# would have been smaller: by about `lr`, the learning rate, which rises over the first tenth of the
+# steps (`warmup`) and then falls to 0. [Lesson 7](07_a_classifier.ipynb) has more of this.
+#
+# The test is taken every 30 steps. The cell begins anew each time you run it.
 #
 # `PreTraining` adds a second task, **next sentence prediction**: a row is a pair of texts, and in
 # half of the pairs the second did not follow the first. BERT was trained to tell which. Its makers
@@ -219,7 +222,7 @@ from minibert.pretraining import BertForPreTraining
 from minibert.training.loop import train
 from minibert.training.recipe import Recipe
 
-steps = sized(300, 8)
+steps = sized(300, 4)
 config = replace(
     BertConfig.from_pretrained("python-bert"),
     hidden_dropout_prob=0.0,
@@ -231,7 +234,7 @@ own.save_pretrained(folder / "before", overwrite=True)
 history = train(
     own,
     PreTraining(training, steps, batch_size=64),
-    Recipe(epochs=1, lr=2e-3, warmup=0.1, evaluate_every=sized(30, 8)),
+    Recipe(epochs=1, lr=2e-3, warmup=0.1, evaluate_every=sized(30, 4)),
     lambda step: test.evaluate(own, step),
 )
 own.save_pretrained(folder / "after", overwrite=True)
@@ -423,7 +426,7 @@ picture(
 # from plural in words that it has mostly seen in pieces of a few dozen sentences. But it is less
 # than grammar, and only the two last kinds of sentences could show it.
 #
-# That a verb follows the noun that is near, and not the one it belongs to, is called **attraction**.
+# That a verb follows the noun that is near, not the one it belongs to, is called **attraction**.
 # People make this error, too, though seldom: "the key to the cabinets *are* on the table" (Bock &
 # Miller 1991, *Broken agreement*). The published BERT, which is 150 times as large and has read
 # 80,000 times as much, resists it well (Goldberg 2019,
@@ -442,10 +445,9 @@ PUBLISHED = {  # of bert-base-cased, on its model card
 }
 for text, published in PUBLISHED.items():
     (guesses,) = fill.predict([text], top_k=3)[0]
+    ours = "  ".join(f"{guess.token} {guess.score:.3f}" for guess in guesses)
     print(text)
-    print(
-        "  python-bert:         ", "  ".join(f"{each.token} {each.score:.3f}" for each in guesses)
-    )
+    print("  python-bert:         ", ours)
     print("  bert-base, published:", published)
 
 # %% [markdown]
@@ -458,8 +460,8 @@ for text, published in PUBLISHED.items():
 #   filled up out of the loss. If the mean is taken first and weighted afterwards, it is too late:
 #   so it is in the PyTorch code of *Dive into Deep Learning*, section 15.10. Give such places the
 #   label −100, or weight first and divide by the sum of the weights.
-# - **0 for "nothing to guess".** It is the id of `[PAD]`. The model is then taught to answer `[PAD]`
-#   almost everywhere. The loss becomes splendid, and nothing was learned.
+# - **0 for "nothing to guess".** It is the id of `[PAD]`. The model is then taught to answer
+#   `[PAD]` almost everywhere. The loss becomes splendid, and nothing was learned.
 # - **`[MASK]` where it never is.** The texts of later tasks have none. And two gaps in a text are
 #   guessed each on its own: "a `[MASK]` of `[MASK]`" may get two words that do not go together.
 # - **15 % of a short row is nothing.** Of six tokens it is .9, and `int(0.9)` is 0. A batch without
