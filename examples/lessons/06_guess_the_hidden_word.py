@@ -62,7 +62,7 @@ picture(
     chances,
     "The arguments [MASK] evaluated from left to right.",
     "probability",
-    alt=f"Bars. The likeliest words are {', '.join(chances)}, the first by far.",
+    alt=f"Bars. The likeliest words are {'  '.join(chances)}.",
 )
 
 # %% [markdown]
@@ -369,8 +369,8 @@ print(lesson06.agreement(agreement))
 # the two, of three kinds:
 #
 # - "The argument *of the class* `[MASK]` evaluated first.", "The arguments *of the class* ...";
-# - a noun of the same number: "The argument *in the list*", "The arguments *in the lists*";
-# - a noun of the other number: "The argument *in the lists*", "The arguments *in the list*".
+# - a noun of the same number: "The argument *of the object*", "The arguments *of the objects*";
+# - a noun of the other number: "The argument *of the objects*", "The arguments *of the object*".
 #
 # A model that looks only at the word in front is right in half of the first kind, in all of the
 # second, and in none of the third. The second kind is there for comparison: as many words stand
@@ -379,14 +379,14 @@ print(lesson06.agreement(agreement))
 # %%
 NOUNS = (
     "argument attribute block exception expression function item key keyword method module name "
-    "object operator parameter statement string type value variable"
+    "element operator parameter statement string type value variable"
 ).split()
 ENDS = ["evaluated first.", "not required.", "defined in the module."]
 BETWEEN = {  # singular, plural
     "nothing": ("", ""),
     "of the class": (" of the class", " of the class"),
-    "a noun of the same number": (" in the list", " in the lists"),
-    "a noun of the other number": (" in the lists", " in the list"),
+    "a noun of the same number": (" of the object", " of the objects"),
+    "a noun of the other number": (" of the objects", " of the object"),
 }
 
 
@@ -417,14 +417,14 @@ picture(
 )
 
 # %% [markdown]
-# Your own model prefers the same verb always, and is right in half of the sentences.
+# Your own model prefers the same verb everywhere, and is right in half of the sentences.
 #
-# `python-bert` is right in most sentences with nothing between, and in most with a noun of the same
-# number. Had we stopped there, we would have praised its grammar. But with a noun of the other
-# number it is wrong in most, and with *of the class* it is right in half: it goes by the noun in
-# front, and hardly asks whose verb it is. What it has learned is not nothing, for it tells singular
-# from plural in words that it has mostly seen in pieces of a few dozen sentences. But it is less
-# than grammar, and only the two last kinds of sentences could show it.
+# `python-bert` is right in most sentences with nothing between, and in nearly all with a noun of
+# the same number. Had we stopped there, we would have praised its grammar. But with a noun of the
+# other number it is wrong in most, and with *of the class* it is right in half. So it goes by the
+# noun in front, and does not ask whose verb it is. It has learned something, for nobody told it
+# which words are plurals. But it is less than grammar, and only sentences made for the purpose
+# could show it.
 #
 # That a verb follows the noun that is near, not the one it belongs to, is called **attraction**.
 # People make this error, too, though seldom: "the key to the cabinets *are* on the table" (Bock &
