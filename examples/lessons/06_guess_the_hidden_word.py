@@ -18,7 +18,6 @@
 import json
 import math
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +48,9 @@ from minibert.training.history import Evaluation
 # **masked language model**. GPT learns from text alone, too, but it guesses the next word and never
 # looks at what comes after.
 #
-# `python-bert` is a small one that comes with this library: 692,690 weights, and BERT has a hundred
-# million. It has read one book, the manual of the Python language. What does it put under the
-# thumb?
+# `python-bert` is a small one that comes with this library: some 700,000 weights, where BERT has a
+# hundred million. It has read one book, the manual of the Python language. What does it put under
+# the thumb?
 
 # %%
 fill = FillMask.load("python-bert")
@@ -223,13 +222,8 @@ from minibert.training.loop import train
 from minibert.training.recipe import Recipe
 
 steps = sized(300, 4)
-config = replace(
-    BertConfig.from_pretrained("python-bert"),
-    hidden_dropout_prob=0.0,
-    attention_probs_dropout_prob=0.0,
-)
 torch.manual_seed(0)
-own = BertForPreTraining(config)
+own = BertForPreTraining(BertConfig.from_pretrained("python-bert"))  # its shape, not its weights
 own.save_pretrained(folder / "before", overwrite=True)
 history = train(
     own,
@@ -242,7 +236,7 @@ first, last = history.losses[0], history.losses[-1]
 print(f"loss of a step, both tasks together: {first:.2f} at first, {last:.2f} at last")
 
 # %% [markdown]
-# `python-bert` was made in the same way, by [python_bert.py](../python_bert.py), with 2,500 steps.
+# `python-bert` was made in the same way, by [python_bert.py](../python_bert.py), with more steps.
 # What it had come to on the way stands in its log. Both curves, with the line to beat:
 
 # %%
@@ -277,7 +271,7 @@ results = {
     "all tokens alike": Evaluation(0, math.log(size), {"accuracy": 1 / size}),
     "unigram": unigram,
     f"your {steps} steps": yours[-1],
-    "python-bert": test.evaluate(model, 2500),
+    "python-bert": test.evaluate(model, log[-1]["step"]),
 }
 print(f"{'':<18}loss (nats)  perplexity  right at once")
 for name, found in results.items():
@@ -290,7 +284,7 @@ print(f"python-bert beats the unigram line by {gain:.2f} nats; by at least 1.5: 
 # has read.
 
 # %%
-read = HeldOut(training).evaluate(model, 2500)
+read = HeldOut(training).evaluate(model, log[-1]["step"])
 print(f"text that it learned from: {read.loss:.2f} nats")
 print(f"text that is new to it:    {results['python-bert'].loss:.2f} nats")
 
