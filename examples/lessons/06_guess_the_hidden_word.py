@@ -49,8 +49,8 @@ from minibert.training.history import Evaluation
 # looks at what comes after.
 #
 # `python-bert` is a small one that comes with this library: some 700,000 weights, where BERT has a
-# hundred million. It has read one book, the manual of the Python language. What does it put under
-# the thumb?
+# hundred million. It has read nothing but the documentation of Python. What does it put under the
+# thumb?
 
 # %%
 fill = FillMask.load("python-bert")
@@ -164,17 +164,20 @@ print(lesson06.mask_row(mask_row))
 # %% [markdown]
 # ## Train one yourself
 #
-# The text comes with Python: the prose of its language reference, of which `help("calls")` shows a
-# part. BERT read 3.3 billion words (section 3.1); this is one 80,000th of that.
+# The text comes with Python: its language reference, of which `help("calls")` shows a part, and
+# what stands in its own modules for `help` to show. These are some 200,000 words; BERT read 3.3
+# billion (section 3.1).
 #
-# The library cuts the text into rows of at most 32 tokens. One section in 20 is **held out**: no
-# model here learns from it, and all are tested on it. Why that matters you will see below.
+# The library cuts the text into rows of at most 32 tokens. Of 20 paragraphs one is **held out**: no
+# model here learns from it, and all are tested on it. (Paragraphs of a single sentence are all
+# learned from, as they may stand elsewhere, too.) Why this matters you will see below.
 #
-# Another version of Python has a somewhat different text, and then other sections are held out,
-# some of which `python-bert` may have read. The last line tells.
+# Another version of Python has a somewhat different text. Then other paragraphs are held out, and
+# `python-bert` may have read some of them, so that its figures look better than they are. The last
+# line tells whether yours is the text that it was made from.
 
 # %%
-from minibert.corpus.python_reference import write_python_reference
+from minibert.corpus.python_text import write_python_documentation
 from minibert.corpus.rows import Rows
 from minibert.corpus.spans import make_spans
 from minibert.corpus.store import Corpus
@@ -183,15 +186,15 @@ from minibert.corpus.text import TextFile
 
 folder = Path("output/lessons/06")
 folder.mkdir(parents=True, exist_ok=True)
-write_python_reference(folder / "python.txt")
+write_python_documentation(folder / "python.txt")
 corpus = Corpus.build([TextFile.at(folder / "python.txt")], tokenizer, folder)
-print(f"{corpus.number_of_documents} sections, {len(corpus.tokens):,} tokens")
+print(f"{corpus.number_of_documents:,} paragraphs, {len(corpus.tokens):,} tokens")
 
 training, held_out = (
     Rows(corpus, spans, tokenizer, max_length=32) for spans in make_spans(corpus, max_length=32)
 )
 test = HeldOut(held_out)
-print(f"{len(training.spans)} rows to learn from")
+print(f"{len(training.spans):,} rows to learn from")
 print(f"{len(held_out.spans)} held out, with {len(test.targets)} tokens to guess")
 
 size = tokenizer.vocabulary.size
@@ -199,7 +202,7 @@ unigram = test.unigram(count_tokens(corpus, training.spans, size))
 lines = (find_folder("python-bert") / "log.jsonl").read_text("utf-8").splitlines()
 baseline, *log = map(json.loads, lines)
 same = math.isclose(unigram.loss, baseline["unigram"]["loss"], abs_tol=1e-6)
-print("this is the text that python-bert was made from:", same)
+print("the text that python-bert was made from:", same)
 
 # %% [markdown]
 # Now the model. It begins with random weights and takes 300 steps. In each it sees 64 rows with
@@ -423,12 +426,12 @@ picture(
 # That a verb follows the noun that is near, not the one it belongs to, is called **attraction**.
 # People make this error, too, though seldom: "the key to the cabinets *are* on the table" (Bock &
 # Miller 1991, *Broken agreement*). The published BERT, which is 150 times as large and has read
-# 80,000 times as much, resists it well (Goldberg 2019,
+# 16,000 times as much, resists it well (Goldberg 2019,
 # [arXiv 1901.05287](https://arxiv.org/abs/1901.05287)).
 #
 # ## What it does not know
 #
-# It has read one manual. Of the world it knows nothing: to *the capital of France* it had no answer
+# It has read the manuals of one language. Of the world it knows nothing: to *the capital of France* it had no answer
 # above, and whatever men and women work as, it has never read of it. A model learns a fact as it
 # learns all else, from a gap that cannot be filled without it.
 
@@ -463,8 +466,9 @@ for text, published in PUBLISHED.items():
 # - **Other gaps after a crash.** A run that goes on with other random numbers sees some rows twice
 #   and others never, and nobody can repeat it. In the library the gaps of a row follow from the
 #   seed, the round and the row's number alone.
-# - **Tested on what it has read.** See above. Whole documents have to be held out, not single rows:
-#   the sentences of one document resemble each other.
+# - **Tested on what it has read.** See above. Hold out whole documents, not single rows, for the
+#   sentences of a document resemble each other. Our own test is an easy one in this way: its
+#   paragraphs are new to the model, but there are others like them in the manual.
 #
 # Next: [lesson 7](07_a_classifier.ipynb) makes a judge of reviews out of a model that has learned
 # to guess.
