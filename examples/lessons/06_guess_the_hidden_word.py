@@ -178,6 +178,7 @@ print(lesson06.mask_row(mask_row))
 
 # %%
 from minibert.corpus.python_text import write_python_documentation
+
 from minibert.corpus.rows import Rows
 from minibert.corpus.spans import make_spans
 from minibert.corpus.store import Corpus
@@ -416,12 +417,11 @@ picture(
 # %% [markdown]
 # Your own model prefers the same verb everywhere, and is right in half of the sentences.
 #
-# `python-bert` is right in most sentences with nothing between, and in nearly all with a noun of
-# the same number. Had we stopped there, we would have praised its grammar. But with a noun of the
-# other number it is wrong in most, and with *of the class* it is right in half. So it goes by the
-# noun in front, and does not ask whose verb it is. It has learned something, for nobody told it
-# which words are plurals. But it is less than grammar, and only sentences made for the purpose
-# could show it.
+# `python-bert` is right in nearly all sentences with nothing between, and with a noun of the same
+# number. Had we stopped there, we would have praised its grammar. But with *of the class* it is
+# right in about half, and with a noun of the other number almost never: what we said of a model that
+# looks only at the word in front. It has learned which words are plurals, and nobody told it. But
+# it does not ask whose verb it is, and only sentences made for the purpose could show it.
 #
 # That a verb follows the noun that is near, not the one it belongs to, is called **attraction**.
 # People make this error, too, though seldom: "the key to the cabinets *are* on the table" (Bock &
@@ -431,9 +431,9 @@ picture(
 #
 # ## What it does not know
 #
-# It has read the manuals of one language. Of the world it knows nothing: to *the capital of France* it had no answer
-# above, and whatever men and women work as, it has never read of it. A model learns a fact as it
-# learns all else, from a gap that cannot be filled without it.
+# It has read the manuals of one language. Of the world it knows nothing: to *the capital of France*
+# it had no answer above, and whatever men and women work as, it has never read of it. A model
+# learns a fact as it learns all else, from a gap that cannot be filled without it.
 
 # %%
 PUBLISHED = {  # of bert-base-cased, on its model card
