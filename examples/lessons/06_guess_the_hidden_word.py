@@ -178,7 +178,6 @@ print(lesson06.mask_row(mask_row))
 
 # %%
 from minibert.corpus.python_text import write_python_documentation
-
 from minibert.corpus.rows import Rows
 from minibert.corpus.spans import make_spans
 from minibert.corpus.store import Corpus

@@ -87,3 +87,23 @@ def curves(
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.legend()
     return figure
+
+
+def scatters(
+    panels: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+    names: Sequence[str] = (),
+) -> Figure:
+    """Points (x, y) in panels side by side, with the same axes. names: of the points; "" where one
+    has none to be written beside it."""
+    figure = empty_figure(1 + 4.2 * len(panels), 4.2)
+    row_of_axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
+    for axes, (title, (x, y)) in zip(row_of_axes, panels.items(), strict=True):
+        axes.scatter(x, y, color=COLOURS[0], s=16)
+        for name, *point in zip(names, x, y, strict=False):
+            axes.annotate(name, point, xytext=(4, 3), textcoords="offset points", fontsize=8)
+        axes.axhline(0, color="black", linewidth=0.8, linestyle="--")
+        axes.set(title=title, xlabel=xlabel)
+    row_of_axes[0].set_ylabel(ylabel)
+    return figure
