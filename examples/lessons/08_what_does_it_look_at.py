@@ -18,6 +18,8 @@
 # ([arXiv 1703.01365](https://arxiv.org/abs/1703.01365)), sections 2 and 3.
 
 # %%
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from checks import lesson08
@@ -274,7 +276,9 @@ for t in (0.0, 0.25, 0.5, 0.75, 1.0):
 
 
 # %%
-def integrated_gradients_of(function, x: Tensor, x0: Tensor, steps: int) -> Tensor:
+def integrated_gradients_of(
+    function: Callable[[Tensor], Tensor], x: Tensor, x0: Tensor, steps: int
+) -> Tensor:
     """function: takes a tensor of n numbers and returns a tensor of one number, with slopes that
     `torch.autograd.grad` finds. x, x0: (n,), the point and the baseline. steps: how many points.
 
@@ -323,9 +327,9 @@ print(occlusion(classifier, praise, label="positive"))
 
 # %% [markdown]
 # In our run *dull* has changed sides: it speaks *for* positive! Both are right, for they answer
-# different questions. Occlusion asks: what if this word alone were missing? Without *dull*, "Not a
-# single [MASK] moment" is no praise. Integrated gradients share out the whole way from no words to
-# all words. "How important is this word?" is not one question, and a picture of it needs to say
+# different questions. Occlusion asks: what if this word alone were missing? "Not a single [MASK]
+# moment" is no praise, and the classifier turns to negative. Integrated gradients share out the
+# whole way from no words to all words. "How important is this word?" is not one question, and a picture of it needs to say
 # which was asked.
 #
 # ## Which explanation is to be trusted?
@@ -343,7 +347,7 @@ print(test)
 picture(
     plot_deletion,
     test,
-    alt="Seven bars: occlusion falls furthest, then integrated gradients; a random word the least.",
+    alt="Seven bars, furthest fall on top: occlusion, then integrated gradients, then attention.",
 )
 
 # %% [markdown]
@@ -370,8 +374,8 @@ for better, worse in (
 
 # %% [markdown]
 # In our run, 40 texts were too few to put integrated gradients before attention: less than two
-# standard errors. All 80 do. And attention did better than a random word: for this classifier; run
-# the test for the one below, too.
+# standard errors. All 80 do. And attention did better than a random word, which is true of this
+# classifier. Run the test again for the second one, which is trained below.
 #
 # Jain & Wallace 2019 ([arXiv 1902.10186](https://arxiv.org/abs/1902.10186), section 4) asked the
 # same of recurrent networks with attention. The weights agreed poorly with the gradients, and quite
@@ -386,9 +390,9 @@ for better, worse in (
 # stay?
 
 # %%
-other = trained(seed=1)
-again = integrated_gradients(other, praise, label="positive")
-accuracies = [each.score(*checked) for each in (classifier, other)]
+twin = trained(seed=1)
+again = integrated_gradients(twin, praise, label="positive")
+accuracies = [each.score(*checked) for each in (classifier, twin)]
 probabilities = [found.probability for found in (by_gradients, again)]
 print(f"{'':12}  seed 0  seed 1")
 for name, one, two in (("accuracy", *accuracies), ("P(positive)", *probabilities)):
@@ -408,7 +412,7 @@ for word, one, two in zip(again.words, by_gradients.weights, again.weights, stri
 
 # %%
 texts, labels = checked[0], np.array(checked[1])
-for seed, each in ((0, classifier), (1, other)):
+for seed, each in ((0, classifier), (1, twin)):
     whole = np.array(each.predict(texts)) == labels
     for what, heads in (("head 2", [2]), ("all 12 heads", range(1, 13))):
         with without_heads(each.model_, {4: heads}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -80,7 +81,7 @@ def _pair(result: Any) -> tuple[float, bool]:
             f"the result is {str(result)[:100]}; it should be two things, the share and True or "
             "False"
         ) from error
-    if isinstance(beats, Tensor | np.ndarray | np.generic) and np.size(beats) == 1:
+    if isinstance(beats, Tensor | np.ndarray | np.generic) and math.prod(beats.shape) == 1:
         beats = beats.item()
     if not isinstance(beats, bool):
         raise Hint(f"the second of the two is {str(beats)[:100]}; it should be True or False")
