@@ -4,8 +4,9 @@
 # **The question.** One head of our model looks from *it* to *animal*. Has it understood what *it*
 # means? And when a classifier calls a review negative, which words made it say so?
 #
-# 25 minutes to read, one or two to run, most of it for training two small classifiers. Run the
-# cells from top to bottom: each uses what those above have made.
+# 30 minutes to read, as long again for the exercises, one or two to run: two small classifiers are
+# trained, in about 15 seconds each on two idle cores. Run the cells from top to bottom: each uses
+# what those above have made. Where an exercise says `not yet`, you may go on and come back.
 #
 # Read beside it: [attention.py](../../minibert/attention.py), where the weights come from, and in
 # [inspect/](../../minibert/inspect) the files
@@ -45,8 +46,8 @@ from minibert.inspect import (
 # The paper that introduced the Transformer ends with pictures of attention. One of them shows two
 # heads that look from *its* to *Law*, and its authors say that they are "apparently involved in
 # anaphora resolution", which means finding what a pronoun stands for. Since then a sentence with
-# *it* is shown wherever attention is explained, mostly this one. Here is head 2 of layer 4 of
-# `minilm-l6`. Layers and heads are numbered from 1.
+# *it* is often shown where attention is explained, mostly the one below. Here is how head 2 of
+# layer 4 of `minilm-l6` reads it, the head of [lesson 4](04_self_attention.ipynb).
 
 # %%
 model = BertModel.from_pretrained("minilm-l6")
@@ -62,8 +63,8 @@ tired, wide = attentions(
 picture(plot_head, tired, 4, 2, alt="In the row of it the cell of animal is brighter than street.")
 
 # %% [markdown]
-# Look for the row of *it*: by far its brightest cell is *animal*. Did the head understand the
-# sentence?
+# Each row is a token that looks. Find the row of *it*: by far its brightest cell is *animal*. Did
+# the head understand the sentence?
 #
 # ## The idea: a picture is a hypothesis
 #
@@ -81,8 +82,8 @@ for found in (tired, wide):
     print(f"animal {animal:.2f}, street {street:.2f}  {found.text}")
 
 # %% [markdown]
-# The head has noticed the change, and *animal* gets less. But it still gets more than *street*. For
-# this sentence the beautiful explanation is wrong.
+# The weights have changed, and *animal* gets less. But it still gets more than *street*. In this
+# sentence the head does not find what *it* means.
 #
 # ## A test with many pairs
 #
@@ -125,11 +126,11 @@ print(len(arrays), "sentences; the first two:", places[:2])
 
 # %% [markdown]
 # How far from one half may the share of right sentences be, by luck alone? Toss a coin for each of
-# n sentences. The share that is right scatters around .5, and the size of this scatter is its
-# **standard error**, 0.5 / √n. For n = 24 that is .5 / 4.9 = .10. Luck goes further than one
+# n sentences. The share that is right scatters around 0.5, and the size of this scatter is its
+# **standard error**, 0.5 / √n. For n = 24 that is 0.5 / 4.9 = 0.10. Luck goes further than one
 # standard error in a third of all cases, but further than two in only one of twenty, up and down
 # together. So we say that a head **beats chance** if its share is more than two standard errors
-# above .5: here, above .70.
+# above 0.5: here, above 0.70.
 #
 # ## Exercise 1: test a head
 #
@@ -157,15 +158,17 @@ print(lesson08.head_is_right(head_is_right))
 #
 # ## What the test says
 #
-# Here are all 72 heads at once. Beside how often a head is right we count how often it **flips**:
-# whether its choice of noun changes at all when the last word does. And as a control, 72 coins are
-# tossed 24 times each, a thousand times over.
+# Here are all 72 heads at once. `to_nouns` has, for each sentence, layer and head, the weights from
+# *it* to the noun that is meant and to the other. Beside how often a head is right we count how
+# often it **flips**: whether its choice of noun changes at all when the last word does. As a
+# control, 72 coins are tossed 24 times each, a thousand times over.
 
 # %%
 to_nouns = np.array([a[:, :, it, nouns] for a, (it, *nouns) in zip(arrays, places, strict=True)])
 right = to_nouns[..., 0] > to_nouns[..., 1]  # (24, layers, heads)
 shares = right.mean(axis=0)
-# Of a pair, the head is right once if it takes the same noun twice.
+# Every second sentence, from the first and from the second. A head that takes the same noun in both
+# sentences of a pair is right in one of them; one that is right, or wrong, in both has flipped.
 flips = (right[::2] == right[1::2]).mean(axis=0)
 best = np.unravel_index(shares.argmax(), shares.shape)
 error = 0.5 / len(sentences) ** 0.5
@@ -187,20 +190,21 @@ picture(
     'Does a head look at what "it" means?',
     "share of the 24 sentences that are right",
     line=("knowing nothing", 0.5),
-    alt="Layer 4 head 2 is at .54, the best head at .62, below the best of 72 coins at .74.",
+    alt="Layer 4 head 2 is at 0.54, the best head at 0.62, below the best of 72 coins at 0.74.",
 )
 
 # %% [markdown]
-# The head of the beautiful picture is right in .54: no better than a coin. In eleven of twelve
+# The head of the beautiful picture is right in 0.54: no better than a coin. In eleven of twelve
 # pairs it does not change its choice at all. A simpler hypothesis fits better: it takes the first
-# noun, in .79 of the sentences.
+# noun, and does so in 0.79 of the sentences.
 #
-# Should we take the best head, then, with .625? We have looked at 72. Whoever tosses 72 coins and
-# keeps the best will show you a coin that is "right" in .74. The best head does not even get there.
-# (Heads scatter less than coins for a reason: one that never flips is right in exactly half.)
+# Should we take the best head, then, with 0.625? We have looked at 72. Whoever tosses 72 coins 24
+# times each, and keeps the best, will on average show you a coin that is "right" in 0.74. The best
+# head does not even get there. (Heads scatter less than coins for a reason: one that never flips is
+# right in exactly half.)
 #
-# What has been shown, and what not: in `minilm-l6` no head by itself finds what *it* means in these
-# sentences. With 24 sentences we could not see a head that is right in .6. Other models may have
+# What has been shown, and what not: no head of `minilm-l6` passes this test better than luck would.
+# With 24 sentences a head that is right in 0.6 could not be told from luck. Other models may have
 # one: in BERT-base, Clark et al. found a head that links a mention with what it stands for, and
 # they tested it on a corpus, beside simple rules (section 4.3). And a model may know something that
 # the weights of no single head show.
@@ -228,14 +232,14 @@ print(f"accuracy {classifier.score(*checked):.3f} on {len(checked[0])} new texts
 
 # %% [markdown]
 # What the classifier says of a text, we take as its **log-odds**, log(p / (1 − p)), p being the
-# probability of a label. They are 0 where it cannot decide, +2.2 at p = .9 and −2.2 at p = .1. Each
-# word adds to them or takes away. How much?
+# probability of a label. They are 0 where it cannot decide, +2.2 at p = 0.9 and −2.2 at p = 0.1.
+# Each word adds to them or takes away. How much?
 #
 # ## Slopes by hand
 #
 # The **gradient** of a function is its slope in each of its numbers: how fast the result grows if
-# you increase this number a little. Take f(a, b) = a · b. Its slope in a is b, and its slope in b
-# is a. At a = 2, b = 3 the gradient is (3, 2), and f is 6.
+# you increase this number a little. Take f(a, b) = a · b. If a grows by 1, f grows by b; so its
+# slope in a is b, and its slope in b is a. At a = 2, b = 3 the gradient is (3, 2), and f is 6.
 #
 # How much of the 6 comes from a, how much from b? A first try is slope times number: 3 · 2 = 6 from
 # a, and 2 · 3 = 6 from b. Together 12, twice of what there is. The slope holds only where you
@@ -250,8 +254,8 @@ print(f"accuracy {classifier.score(*checked):.3f} on {len(checked[0])} new texts
 #
 # $$\text{weight} = (x - x_0) \cdot \text{mean of the slopes between } x_0 \text{ and } x$$
 #
-# The weights always sum to f(x) − f(x₀). This is called **completeness**, and it is a check that
-# you can make of any result.
+# The weights sum to f(x) − f(x₀), for any function with slopes, but for a small error if the mean
+# is taken of few points. This is called **completeness**, and you can check it for any result.
 #
 # PyTorch finds slopes by itself. A tensor after `requires_grad_()` remembers what is computed from
 # it; `torch.autograd.grad(y, x)` goes back from a result y to x and returns the slope of y in each
@@ -329,8 +333,8 @@ print(occlusion(classifier, praise, label="positive"))
 # In our run *dull* has changed sides: it speaks *for* positive! Both are right, for they answer
 # different questions. Occlusion asks: what if this word alone were missing? "Not a single [MASK]
 # moment" is no praise, and the classifier turns to negative. Integrated gradients share out the
-# whole way from no words to all words. "How important is this word?" is not one question, and a picture of it needs to say
-# which was asked.
+# whole way from no words to all words. "How important is this word?" is not one question, and a
+# picture of it needs to say which was asked.
 #
 # ## Which explanation is to be trusted?
 #
@@ -339,7 +343,8 @@ print(occlusion(classifier, praise, label="positive"))
 # fall. The further it falls, on average over many texts, the better the way. This is the **deletion
 # test**. As controls there are a word at random, and attention: how much `[CLS]`, from whose vector
 # the classifier decides, looks at each word in the last layer; and *rollout*, which multiplies the
-# attention of all layers.
+# attention of all layers. *Gradient x input* is our slope times number; *gradient norm* is the
+# length of the gradient, whatever its direction.
 
 # %%
 test = deletion_test(classifier, development.texts[: sized(80, 4)])
@@ -354,7 +359,7 @@ picture(
 # In our run of 80 texts, occlusion falls furthest. It must, for it asks the very question of the
 # test: it is the ceiling, and *random* is the floor. Integrated gradients get about four fifths of
 # the ceiling. Attention gets half, and rollout a quarter: where `[CLS]` looks is a weak hint of
-# what decides. Slope times number, our first try by hand, is no better than a random word.
+# what decides. Gradient x input, our first try by hand, is no better than a random word.
 #
 # Before you believe a difference, look at its standard error. All ways were given the same texts,
 # so we take the difference text by text, once for half of the texts and once for all.
@@ -381,13 +386,13 @@ for better, worse in (
 # same of recurrent networks with attention. The weights agreed poorly with the gradients, and quite
 # other weights led to the same answers. Wiegreffe & Pinter 2019 ([arXiv
 # 1908.04626](https://arxiv.org/abs/1908.04626)) replied that weights may still be one explanation
-# among several. Both would agree that a picture proves nothing.
+# among several.
 #
 # ## Change something: the seed
 #
 # A new head begins with random numbers, and texts come in random order. Both follow from the
-# `seed`. Change it and train again: same texts, same recipe, 15 seconds more. Does the explanation
-# stay?
+# `seed`. Here we train again with another: same texts, same recipe, 15 seconds more. Does the
+# explanation stay? Try a third seed, and sentences of your own.
 
 # %%
 twin = trained(seed=1)
@@ -448,7 +453,7 @@ for seed, each in ((0, classifier), (1, twin)):
 #   [arXiv 1810.03292](https://arxiv.org/abs/1810.03292)).
 # - **The deletion test has its own weakness.** "Not a single [MASK] moment" is a text that no
 #   reviewer wrote, and the classifier was never trained on such. A fall may come from the
-#   strangeness rather than from the missing word. With the random word you see how large this part
+#   strangeness rather than from the missing word. The random word shows roughly how large this part
 #   is.
 # - **The explanation is right, and the model wrong.** "It looks at *dull*" is a reason of the
 #   model. Whether that is a good reason, you must judge.

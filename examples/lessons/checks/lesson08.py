@@ -155,6 +155,8 @@ def integrated_gradients_of(answer: Callable[..., Any]) -> str:
         / way,
         "this adds the slopes up; divide by steps, to have their mean": STEPS * right,
         "all signs are the wrong way round: the way goes from x0 to x, so it is x - x0": -right,
+        "c has no weight, though c^3 is in the function of the check; call `function`, which is "
+        "given, and not the lesson's product": torch.tensor([1.0, 6.0, 0.0]),
         "this begins at zeros; begin at x0": torch.tensor([3.0, 3.0, 3.375]),
         # Each slope times the part t of the way.
         "this is the slope of the whole computation in x, which makes early points count less: "

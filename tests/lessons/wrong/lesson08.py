@@ -104,6 +104,10 @@ def one_number(function, x, x0, steps):
     return integrated_gradients_of(function, x, x0, steps).sum()
 
 
+def of_the_lesson(function, x, x0, steps):
+    return integrated_gradients_of(lambda x: x[0] * x[1], x, x0, steps)
+
+
 def few_steps(function, x, x0, steps):
     part = torch.linspace(0, 1, 4)
     slopes = [slope(function, x0 + t * (x - x0)) for t in part[:-1]]
@@ -179,6 +183,7 @@ WRONG = {
         Wrong("x and x0 swapped", swapped, "all signs"),
         Wrong("baseline of zeros", from_zeros, "begins at zeros"),
         Wrong("slope in x through the way", slope_in_x, "a tensor of its own"),
+        Wrong("the lesson's function", of_the_lesson, "and not the lesson's product"),
         Wrong("one number", one_number, "one for each number of x"),
         Wrong("three steps whatever is asked", few_steps, "are there `steps`"),
     ],
