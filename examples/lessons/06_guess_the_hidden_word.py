@@ -419,9 +419,10 @@ picture(
 #
 # `python-bert` is right in nearly all sentences with nothing between, and with a noun of the same
 # number. Had we stopped there, we would have praised its grammar. But with *of the class* it is
-# right in about half, and with a noun of the other number almost never: what we said of a model that
-# looks only at the word in front. It has learned which words are plurals, and nobody told it. But
-# it does not ask whose verb it is, and only sentences made for the purpose could show it.
+# right in about half, and with a noun of the other number almost never. That is just what we said
+# of a model that looks only at the word in front. It has learned which words are plurals, and
+# nobody told it. But it does not ask whose verb it is, and only sentences made for the purpose
+# could show it.
 #
 # That a verb follows the noun that is near, not the one it belongs to, is called **attraction**.
 # People make this error, too, though seldom: "the key to the cabinets *are* on the table" (Bock &
