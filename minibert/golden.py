@@ -1,7 +1,7 @@
 """Does the real model come out? For whoever has its weights, the outputs published with them.
 
     python -m minibert.golden                      # the two BERTs from the hub
-    python -m minibert.golden DIR_OR_NAME ...      # any of the models in `NAMES`
+    python -m minibert.golden DIR_OR_NAME ...      # any of the models in `KNOWN`
 
 Prints one report, to be pasted into an issue. Exit code 0: every output is as published within
 1e-4, and 1e-5 of the largest; 1: one is not; 2: a model could not be loaded.
@@ -69,8 +69,22 @@ CASED = {
 
 
 # The same of python-bert, noted when it was made.
-PYTHON: dict[str, tuple[Answer, ...]] = {
-    "PROMPTS": (),
+PYTHON = {
+    "The arguments [MASK] evaluated from left to right.": (
+        Answer("are", 194, 0.94541),
+        Answer("is", 131, 0.03172),
+        Answer("were", 1225, 0.00413),
+    ),
+    "The argument [MASK] evaluated first.": (
+        Answer("is", 131, 0.85675),
+        Answer("are", 194, 0.09183),
+        Answer("was", 568, 0.01994),
+    ),
+    "This method should [MASK] the result.": (
+        Answer("return", 165, 0.49983),
+        Answer("use", 382, 0.07855),
+        Answer("raise", 665, 0.05491),
+    ),
 }
 ANSWERS: dict[str, dict[str, tuple[Answer, ...]]] = {
     "bert-base-cased": CASED,
@@ -165,7 +179,9 @@ NAMES = {
     ("roberta", 50265, False): "roberta-base",
     ("roberta", 50265, True): "cardiffnlp/twitter-roberta-base-emotion",
 }
-KNOWN = [*NAMES.values(), "python-bert"]
+# It comes with minibert, and its shape is that of others: it is known by its name alone.
+OURS = "python-bert"
+KNOWN = (*NAMES.values(), OURS)
 
 
 class Check(NamedTuple):
@@ -220,10 +236,8 @@ def check_model(dir_or_name: str) -> tuple[Path, list[Check]]:
     config = BertConfig.from_pretrained(folder)
     classifies = config.variant.architecture("BertForSequenceClassification")
     is_classifier = classifies in (config.extra.get("architectures") or ())
-    if dir_or_name in ANSWERS:  # python-bert has a vocabulary as any small one
-        name: str | None = dir_or_name
-    else:
-        name = NAMES.get((config.model_type, config.vocab_size, is_classifier))
+    shape = (config.model_type, config.vocab_size, is_classifier)
+    name = OURS if dir_or_name == OURS else NAMES.get(shape)
     if name is None:
         kind = "a classifier" if is_classifier else "a model"
         raise ValueError(

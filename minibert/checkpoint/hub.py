@@ -44,7 +44,7 @@ ALIASES = {
     "python-bert": Package(
         name="minibert",
         folder="data/python-bert",
-        sha256="SHA",
+        sha256="01e2d7474b153d85f12d643705b45b940c2d925abcc5dcefe1de32f31d5f38fa",
         extra=None,
     ),
 }

@@ -20,6 +20,6 @@ COMMAND = Command(
     about="compare real models with the outputs that were published with them",
     add_arguments=golden.add_models,
     run=_run,
-    examples=["minibert check bert-base-uncased"],
+    examples=["minibert check bert-base-uncased", "minibert check python-bert"],
     more="exit codes: 0, all as published; 1, an output is not; 2, a model could not be checked",
 )

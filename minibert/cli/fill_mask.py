@@ -60,6 +60,7 @@ COMMAND = Command(
     add_arguments=_add_arguments,
     run=_run,
     examples=[
+        'minibert fill-mask python-bert "The arguments [MASK] evaluated from left to right."',
         'minibert fill-mask bert-base-cased "The man worked as a [MASK]."',
         'minibert fill-mask bert-base-cased "A [MASK] of [MASK]." --top-k 2 --json',
     ],
