@@ -1,6 +1,7 @@
 """Programs, run as a user runs them."""
 
 import io
+import runpy
 import subprocess
 import sys
 
@@ -22,9 +23,20 @@ def command(monkeypatch, capsys, arguments, given=b"", **streams):
     monkeypatch.setattr(sys, "argv", ["minibert", *map(str, arguments)])
     for name, stream in streams.items():
         monkeypatch.setattr(sys, name, stream)
+    return ended(main, capsys)
+
+
+def example(monkeypatch, capsys, name, *arguments):
+    """The same of a file of examples/: a process of its own would import PyTorch again."""
+    path = str(ROOT / "examples" / f"{name}.py")
+    monkeypatch.setattr(sys, "argv", [path, *map(str, arguments)])
+    return ended(lambda: runpy.run_path(path, run_name="__main__"), capsys)
+
+
+def ended(program, capsys):
     code = 0
     try:
-        main()
+        program()
     except SystemExit as stop:
         code = stop.code
     out, err = capsys.readouterr()

@@ -3,6 +3,7 @@
 import itertools
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -171,6 +172,7 @@ class Command:
             [sys.executable, "-m", "minibert", "classify", str(folder)],
             stdin=stdin,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
             env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
@@ -192,10 +194,11 @@ class Command:
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+        self.process.stderr.close()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
-def test_classify_answers_each_line_as_it_is_typed(folder):
+def test_classify_answers_each_line_as_it_is_typed_and_ctrl_c_ends_it_in_silence(folder):
     keyboard, terminal = os.openpty()
     try:
         with Command(folder, terminal) as command:
@@ -204,6 +207,10 @@ def test_classify_answers_each_line_as_it_is_typed(folder):
                 label, score, answered = command.line().rstrip("\n").split("\t")
                 assert label in ("bad", "good") and 0.5 <= float(score) <= 1 and answered == text
             assert command.process.poll() is None, "it waits for more"
+            command.process.send_signal(signal.SIGINT)
+            assert command.process.wait(timeout=60) == 130
+            asked = "minibert: type texts, one a line; Ctrl-D ends\n"  # as it began
+            assert command.process.stderr.read() == asked
     finally:
         os.close(keyboard)
         os.close(terminal)

@@ -83,7 +83,7 @@ def sample(three):
 
 
 def test_any_text(three, parity, request):
-    check_drawn_texts(three, 150, parity, request.node.callspec.params["folder"], repeatable=True)
+    check_drawn_texts(three, 100, parity, request.node.callspec.params["folder"], repeatable=True)
 
 
 @pytest.mark.slow

@@ -1,16 +1,16 @@
 # %% [markdown]
 # # 4. Self-attention by hand
 #
-# **The question.** "The animal slept, for it was tired." To understand *it*, a reader looks back at
-# *animal*. How can a layer of numbers look back?
+# **The question.** "The animal slept because it was tired." To understand *it*, a reader looks at
+# *animal*. How can a model, which only computes with numbers, look at another word?
 #
-# 20 minutes to read, less than one to run. Run the cells from top to bottom: each uses what those
-# above have made, and a `NameError` means that one of them has not run yet.
+# 30 minutes to read, as long again for the exercises, less than one to run. Run the cells from top
+# to bottom: each uses what those above have made, and a `NameError` means that one of them has not
+# run yet. Where an exercise says `not yet`, you may go on and come back.
 #
 # Read beside it: [attention.py](../../minibert/attention.py), and later
-# [packing.py](../../minibert/packing.py). The paper: Vaswani et al. 2017,
-# *Attention Is All You Need* ([arXiv 1706.03762](https://arxiv.org/abs/1706.03762)), sections 3.2.1
-# and 3.2.2.
+# [packing.py](../../minibert/packing.py). The paper: Vaswani et al. 2017, *Attention Is All You
+# Need* ([arXiv 1706.03762](https://arxiv.org/abs/1706.03762)), sections 3.2.1 and 3.2.2.
 
 # %%
 import torch
@@ -33,16 +33,21 @@ from minibert.inspect import attentions, head_statistics, plot_head
 # - a **value**: what I tell those who find me.
 #
 # You compare your query with everybody's key. The better a key fits, the more closely you listen to
-# that person, and you go home with a mixture of what you heard. All do this at the same time, and
-# everybody also listens a little to himself. That is self-attention: *self*, because queries, keys
-# and values all come from the same text.
+# that person, and you go home with a mixture of what you heard. All do this at the same time, each
+# with everybody in the room, those before and those after, and with themselves. That is
+# self-attention: *self*, because queries, keys and values all come from the same text.
 #
 # A card is a list of D numbers. Here D is 4, so that we can do it all by hand, and the numbers are
-# made up. In BERT the model learns how to make the three cards from a token's vector, and D is 64.
+# made up. A model learns how to make the three cards from what it knows of a token; in bert-base D
+# is 64, in the small model below 32.
 #
-# Three tokens, *cat*, *slept*, *here*. To give the numbers a meaning, say that the four stand for
-# *living*, *can act*, *event*, *place*. The query of *slept* asks for somebody living who can act:
-# `[1, 1, 0, 0]`. The key of *cat* says exactly that.
+# Three tokens (T = 3), *cat*, *slept*, *here*. To give queries and keys a meaning, say that their
+# four numbers stand for *living*, *can act*, *event*, *place*. The query of *slept* asks for
+# somebody living who can act: `[1, 1, 0, 0]`. The key of *cat* says exactly that. What the values
+# say is another matter, and their four numbers need not mean the same; take them as they are.
+#
+# A `tensor` is PyTorch's table of numbers. Each row here is one token's card, so all queries
+# together are a table of T rows and D columns; its `shape` is (3, 4).
 
 # %%
 tokens = ["cat", "slept", "here"]
@@ -62,11 +67,12 @@ key = torch.tensor(
 )
 value = torch.tensor(
     [
-        [2.0, 1.0, 0.0, 0.0],
-        [0.0, 0.0, 3.0, 0.0],
-        [0.0, 0.0, 0.0, 1.0],
+        [2.0, 1.0, 0.0, 0.0],  # what cat tells
+        [0.0, 0.0, 3.0, 0.0],  # what slept tells
+        [0.0, 0.0, 0.0, 1.0],  # what here tells
     ]
 )
+print(query.shape, "T is", query.shape[0], "and D is", query.shape[1])
 
 # %% [markdown]
 # ## Step 1: compare
@@ -75,7 +81,7 @@ value = torch.tensor(
 # *slept* and *cat* it is 1·1 + 1·1 + 0·0 + 0·0 = 2. For *slept* and *here* it is 0.
 #
 # All dot products at once are one matrix product, Q Kᵀ: a row for each token that looks, a column
-# for each token looked at.
+# for each token looked at. `@` is the matrix product, and `.T` turns rows into columns.
 
 # %%
 scores = query @ key.T
@@ -84,28 +90,31 @@ print(scores)
 # %% [markdown]
 # ## Step 2: scale, and make weights of it
 #
-# A dot product of long lists is a sum of many terms, so it grows with D. If the numbers on the
-# cards are independent, with mean 0 and variance 1, the sum has variance D, and dividing by √D
-# brings it back to 1. Here √4 = 2, and the score of *slept* for *cat* becomes 1.
+# A dot product adds up D terms. If these are as often negative as positive, they partly cancel, and
+# the sum of D terms of about size 1 has about the size √D. So the scores are divided by √D, which
+# makes them as large as one term, however long the cards are. Here √4 = 2, and the score of *slept*
+# for *cat* becomes 1.
 #
 # Then **softmax** turns a row of scores into weights: take e to the power of each, and divide by
-# their sum. All weights are positive and a row sums to 1. For *slept* the scores are 1, 0 and 0:
+# their sum. No weight is negative, and a row sums to 1. For *slept* the scores are 1, 0 and 0:
 #
 # $$\frac{e^1}{e^1 + e^0 + e^0} = \frac{2.718}{2.718 + 1 + 1} = 0.576, \qquad
 # \frac{e^0}{e^1 + e^0 + e^0} = \frac{1}{4.718} = 0.212$$
 #
-# So *slept* listens to *cat* with .576 of its attention, and to each of the others with .212.
-# *here*, who asked for nothing, listens to all alike.
+# So *slept* listens to *cat* with 0.576 of its attention, and to itself and *here* with 0.212 each.
+# *here*, who asked for nothing, listens to all alike: e⁰ is 1 for each.
 
 # %%
-weights = (scores / 4**0.5).softmax(dim=1)  # dim 1: over the keys, so that each row sums to 1
+# dim=1: along each row, over the keys, so that each row sums to 1. dim=0 is down the columns.
+weights = (scores / 4**0.5).softmax(dim=1)
 print(weights)
 
 # %% [markdown]
 # ## Step 3: mix
 #
-# What *slept* takes home is .576 of *cat*'s value, plus .212 of its own, plus .212 of *here*'s. For
-# all tokens at once that is one more matrix product. The result is called the **context**.
+# What *slept* takes home is 0.576 of *cat*'s value, plus 0.212 of its own, plus 0.212 of *here*'s.
+# Its first number is 0.576 · 2 = 1.152. For all tokens at once that is one more matrix product. The
+# result is called the **context**: what a token takes from the text around it.
 
 # %%
 context = weights @ value
@@ -122,70 +131,83 @@ picture(
     tokens,
     tokens,
     xlabel="token looked at",
-    alt="Three tables. Of the weights the row of slept is .576 for cat, .212 for each other token.",
+    alt="Three tables. The weights of slept are 0.576 for cat and 0.212 for each other token.",
 )
 
 # %% [markdown]
-# The three steps are the paper's equation 1:
+# The three steps are the paper's equation 1 (it calls our D $d_k$):
 #
 # $$\text{Attention}(Q, K, V) = \text{softmax}\left(\frac{Q K^T}{\sqrt{D}}\right) V$$
 #
 # ## The library does the same
 #
-# `readable_attention` in [attention.py](../../minibert/attention.py) has one line for each step.
-# BERT reads B texts at once, and in each layer H heads look at the same time, each with cards of
-# its own; so the library's matrices have two dimensions in front, (B, H, T, D). With B = H = 1 it
-# gives our numbers:
+# `readable_attention` in [attention.py](../../minibert/attention.py) has a line for each step, and
+# a few more for the mask and for training; skip those for now. BERT reads B texts at once, and in
+# each layer H heads look at the same time, each with cards of its own. So the library's tables have
+# two dimensions in front, (B, H, T, D). With B = H = 1 it gives our numbers. `[None, None]` puts
+# two dimensions of size 1 in front, `[0, 0]` takes them off, and `allclose` means: equal but for
+# rounding.
 
 # %%
 theirs, their_weights = readable_attention(query[None, None], key[None, None], value[None, None])
-print("the same:", torch.allclose(theirs[0, 0], context), torch.equal(their_weights[0, 0], weights))
+print("the same weights:", torch.allclose(their_weights[0, 0], weights))
+print("the same context:", torch.allclose(theirs[0, 0], context))
 
 # %% [markdown]
 # ## The mask
 #
 # Texts of one batch differ in length, and the short ones are filled up with padding. Nobody may
-# listen to padding. So there is a **mask**, True where a token may be looked at. The score of a
-# masked token becomes minus infinity *before* the softmax, and since e to the power of minus
-# infinity is 0, its weight is 0, and the others still sum to 1.
+# listen to padding. So there is a **mask**, True where a token may be looked at. (The word `[MASK]`
+# of [lesson 6](06_guess_the_hidden_word.ipynb) is something else.) The score of a masked token
+# becomes minus infinity *before* the softmax. Since e to the power of minus infinity is 0, its
+# weight is 0, and the others still sum to 1. A score of 0 would not do: e⁰ is 1.
 #
 # Let *here* be padding. For *slept* the scores are now 1, 0 and −∞:
 #
 # $$\frac{e^1}{e^1 + e^0} = \frac{2.718}{3.718} = 0.731, \qquad \frac{e^0}{e^1 + e^0} = 0.269$$
+#
+# In PyTorch `~mask` turns True and False round, and `masked_fill` writes a number wherever it finds
+# True. Our mask has one entry for each *column*, and PyTorch applies it to every row:
 
 # %%
 mask = torch.tensor([True, True, False])
+print(~mask)
+print(scores.masked_fill(~mask, -torch.inf))
+
 theirs, their_weights = readable_attention(
     query[None, None], key[None, None], value[None, None], mask
 )
 print(their_weights[0, 0])
 
 # %% [markdown]
-# Our library goes one step further and does not compute padding at all:
-# [packing.py](../../minibert/packing.py) lines up the real tokens of all texts in one list, and
-# attention takes each text out of it.
+# The row of padding itself, the last one, is computed like the others; nobody uses it. Our library
+# does without most of this work: [packing.py](../../minibert/packing.py) lines up the real tokens
+# of all texts in one list, and attention takes each text out of it. Only in training do texts of
+# similar length share a table, with a mask.
 #
-# BERT has no other mask than this. Every token sees those before it *and* those after it. GPT also
-# masks what comes later, because it writes from left to right.
+# BERT hides nothing else. Every token sees those before it *and* those after it. GPT, which writes
+# from left to right, also masks what comes later.
 #
 # ## Change something
 #
-# What do the weights of *slept* become if all its numbers are ten times as large? Think first, then
-# change `factor` below. And what if it is 0?
+# What do the weights of *slept* become if its scores are ten times as large? Guess; then set
+# `factor` to 10, and to 0.
 
 # %%
-factor = 10
-print((factor * scores[1] / 4**0.5).softmax(dim=0))
+factor = 1
+print((factor * scores[1] / 4**0.5).softmax(dim=0).numpy().round(4))
 
 # %% [markdown]
-# With large scores softmax takes almost all from one token. It can no longer change its mind
-# gradually, and its slope is almost 0, so training stops moving it. This is what dividing by √D is
-# for: without it, scores grow with the size of the heads.
+# With 10, *cat* gets 0.9999: large scores make softmax take all from one token. A small change of a
+# score then changes the weights hardly at all, and training, which works by small changes, gets
+# stuck. That is why scores are divided by √D. With 0, all three get a third.
 #
 # ## Exercise 1: write attention
 #
-# Write the three steps as a function, for one text and one head, with a mask. Our check runs it
-# without padding and with padding, and holds it beside the library.
+# Write the three steps as a function, for one text and one head, with a mask. The check runs it
+# with cards of other lengths than ours, without padding and with padding, and compares the results
+# with the library's. Everything you need stands above: `@`, `.T`, `shape[1]`, `masked_fill`,
+# `softmax`.
 
 
 # %%
@@ -203,48 +225,57 @@ print(lesson04.attention(attention))
 # ## Heads of a real model
 #
 # `minilm-l6` has six layers with twelve heads each. Every head makes its own queries, keys and
-# values from the tokens' vectors, by three matrices that it has learned. What do they look at?
-# Here are three of the 72. Read a row from the left: the token that looks, and in the columns how
-# much it gives to each token. Layers and heads are numbered from 1.
+# values from the tokens' vectors, by three tables of numbers that it has learned. What do they look
+# at? Here are three of the 72. Each row is a token that looks, and its cells say how much it gives
+# to each token. Layers and heads are numbered from 1. `[CLS]` and `[SEP]` are marks at the
+# beginning and the end of every text ([lesson 2](02_words_into_pieces.ipynb)). Mind the colour bar:
+# small weights are stretched, so that they can be seen.
 
 # %%
 model = BertModel.from_pretrained("minilm-l6")
 tokenizer = Tokenizer.from_pretrained("minilm-l6")
-(sentence,) = attentions(model, tokenizer, ["The animal slept, for it was tired."])
+sentence = attentions(model, tokenizer, ["The animal slept because it was tired."])[0]
 for layer, head, seen in [
-    (1, 3, "one bright cell in each row, just left of the diagonal"),
-    (2, 9, "in most rows the bright cell is just right of the diagonal"),
-    (4, 2, "the row of it is brightest at animal; most others at [CLS]"),
+    (1, 3, "one bright cell in each row, just left of the diagonal; in the first row, on it"),
+    (2, 9, "bright cells just right of the diagonal in five rows, and at [CLS] in the others"),
+    (4, 2, "the and it are brightest at animal, many other rows at [CLS]"),
 ]:
     picture(plot_head, sentence, layer, head, alt=f"Layer {layer}, head {head}: {seen}.")
 
 # %% [markdown]
-# Layer 1, head 3 looks at the token before. Layer 2, head 9 leans to the token after. And head 2 of
-# layer 4 looks from *it* to *animal*: has it learned what *it* means? One picture is not enough to
-# say so. [Lesson 8](08_what_does_it_look_at.ipynb) tests this head, and the answer is a surprise.
+# Layer 1, head 3 looks at the token before; only `[CLS]`, which has none, looks at itself. Layer 2,
+# head 9 leans to the token after. And head 2 of layer 4 looks from *it* to *animal*, with half of
+# its attention: has it learned what *it* means? But look again: *the* gives *animal* as much. One
+# picture is not enough to say what a head does. [Lesson 8](08_what_does_it_look_at.ipynb) tests
+# this one, and the answer is a surprise.
 #
-# The first claim can be tested right here, over many sentences.
+# What we said of layer 1, head 3 can be tested right here, over twenty of the review sentences that
+# come with the library.
 
 # %%
-_, development = data.load("sample")
+_, development = data.load("sample")  # two tables; the first is for training
 sentences = development.texts[:20]
-weights_of = [found.weights for found in attentions(model, tokenizer, sentences)]
-print(len(weights_of), "arrays; the first is (layers, heads, T, T):", weights_of[0].shape)
+arrays = [found.weights for found in attentions(model, tokenizer, sentences)]
+print(len(arrays), "arrays of numpy, one for each sentence")
+print("the first has the shape (layers, heads, T, T):", arrays[0].shape)
 
 # %% [markdown]
 # ## Exercise 2: find the head that looks at the token before
 #
 # Write a function that finds, of all heads, the one that gives most of its attention to the token
-# just before. One sentence may mislead: take the mean over all of them. The first token has none
-# before it, so leave its row out.
+# just before. One sentence may mislead: take the mean over the tokens of all sentences. (The mean
+# of each sentence first, and then of these, is as good.) The first token has none before it, so
+# leave its row out.
 #
-# In `array[l, h, i, j]` token i looks at token j. People count layers and heads from 1, Python from
-# 0: the answer is for people.
+# In `array[l, h, i, j]` token i looks at token j. No clever numpy is needed: go through the layers,
+# heads, arrays and tokens i = 1, 2, ... T − 1, and add up `array[l, h, i, i - 1]`. People count
+# layers and heads from 1, Python from 0: the answer is for people. The check gives your function
+# the weights of a made-up model, with other numbers of layers and heads; `array.shape` has them.
 
 
 # %%
 def previous_head(arrays: list) -> tuple[int, int]:
-    """arrays: one (L, H, T, T) array of weights for each sentence, T being different each time.
+    """arrays: one (L, H, T, T) array of weights for each sentence, each with a T of its own.
 
     Returns (layer, head), both numbered from 1.
     """
@@ -254,26 +285,34 @@ def previous_head(arrays: list) -> tuple[int, int]:
 print(lesson04.previous_head(previous_head))
 
 # %% [markdown]
-# The library has this as one call. It also shows where most attention goes: to `[CLS]`. A token
-# that looks for nothing has to put its attention somewhere, for the weights sum to 1, and in this
-# model it rests on the first token. In bert-base it is `[SEP]` (Clark et al. 2019, [arXiv
-# 1906.04341](https://arxiv.org/abs/1906.04341), section 3.2): a famous sentence about one model
-# need not be true of another.
+# The library has this as one call. `previous` is the mean share of its attention that a token gives
+# to the one before it, `next` to the one after, and so on; entropy says how widely a head looks,
+# and is 0 if all goes to one token. The first table has the strongest head of each kind, and the
+# first line your answer, if you run your function on `arrays`.
 
 # %%
 print(head_statistics(model, tokenizer, sentences))
 
 # %% [markdown]
+# The last line of the second table says where the largest share goes: 42 % of all attention rests
+# on `[CLS]`. Our *here*, who asked for nothing, listened to all alike. Real heads seem to do
+# something else: the weights must sum to 1, and a head that finds nothing to fit may park them on
+# one token. In bert-base that token is `[SEP]` (Clark et al. 2019, [arXiv
+# 1906.04341](https://arxiv.org/abs/1906.04341), section 3.2). What is true of one model need not be
+# true of another.
+#
 # ## What goes wrong in practice
 #
 # - **The mask is forgotten.** Nothing fails. A text just gets another result when a longer text
 #   happens to be in its batch. Test it: a text alone and the same text in a batch must agree.
 # - **Softmax over the wrong dimension.** The columns sum to 1 instead of the rows; again nothing
 #   fails. Print the sums.
-# - **A row with nothing to look at.** All scores are −∞, and 0 divided by 0 is NaN, which spreads
-#   to every later number. The library returns zeros for such a row.
-# - **A mask of −10,000 added to the scores** instead of −∞. In 16-bit numbers it may be too large,
-#   and two masks added may overflow.
+# - **A row with nothing to look at.** All its scores are −∞, all powers of e are 0, and so is their
+#   sum; 0 divided by 0 is NaN, "not a number", and spreads to whatever is computed from it. So the
+#   library takes the lowest number there is instead of −∞, and sets the weights of masked tokens to
+#   0 afterwards. The results are the same, and such a row becomes zeros.
+# - **A large negative number in place of −∞.** Adding −10,000 to a score often works. But a row in
+#   which all is masked then attends to padding, and in 16-bit numbers −10⁹ does not fit.
 # - **A picture of attention is taken for a reason.** It shows where a head looks, not what the
 #   model does with it. More in lesson 8.
 #

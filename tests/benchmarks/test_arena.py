@@ -1,5 +1,6 @@
 """benchmarks/arena.py: processes that take turns, one of them with another checkout's minibert."""
 
+import os
 from pathlib import Path
 
 import arena
@@ -14,6 +15,13 @@ def _contenders_are_found(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
+@pytest.fixture()
+def light(monkeypatch, tmp_path):
+    """A PyTorch that takes no time to import, for contenders that compute nothing."""
+    (tmp_path / "torch.py").write_text("def set_num_threads(number):\n    pass\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+
+
 def test_a_contender_answers_in_a_process_of_its_own_and_tells_its_memory():
     process = arena.Process("squares", squares, 1, threads=1)
     found = [process.turn(number).result for number in (2, 3)]
@@ -22,11 +30,12 @@ def test_a_contender_answers_in_a_process_of_its_own_and_tells_its_memory():
     assert process.loading > 0 and process.memory["peak"] > 10
 
 
-def test_a_contender_imports_the_minibert_of_its_checkout(tmp_path):
-    (tmp_path / "minibert").mkdir()
-    (tmp_path / "minibert" / "__init__.py").write_text("")
-    checkouts = [arena.ROOT, arena.find_checkout(tmp_path)]
-    for checkout in checkouts:
+def test_a_contender_imports_the_minibert_of_its_checkout(light, tmp_path):
+    for name in ("one", "another"):
+        package = tmp_path / name / "minibert"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("")
+        checkout = arena.find_checkout(package.parent)
         process = arena.Process("origin", origin, threads=1, checkout=checkout)
         turn = process.turn(None)
         process.stop()
@@ -37,7 +46,7 @@ def test_a_contender_imports_the_minibert_of_its_checkout(tmp_path):
     ("contend", "message"),
     [(fails, "ValueError: no such"), (dies, "its process died; is there too little memory?")],
 )
-def test_a_contender_that_fails_is_left_out_and_named(contend, message, capfd):
+def test_a_contender_that_fails_is_left_out_and_named(light, contend, message, capfd):
     process = arena.Process("a", contend, threads=1)
     assert process.turn(1) is None
     process.stop()

@@ -119,6 +119,8 @@ def test_a_missing_extra_is_said_before_the_work(monkeypatch, capsys, tmp_path):
 
 
 def test_a_name_that_no_contender_has_is_an_error(monkeypatch, capsys):
+    for ceiling in ("compute_ceiling", "bandwidth_ceiling"):  # whose measuring takes seconds
+        monkeypatch.setattr(devices, ceiling, lambda *_: 1e9)
     small = ["--quick", "--tokens=64", "--lengths=64", "--heads=1"]
     monkeypatch.setattr(sys, "argv", ["attention.py", *small, "--contenders", "minbert"])
     with pytest.raises(SystemExit) as exit:

@@ -47,7 +47,7 @@ class Here:
 
     def work(self, seconds, meanwhile):
         arguments = gpu.read_arguments(self.command[2:])
-        if arguments.section == "attention":  # once is enough: charts take longer than some of them
+        if arguments.section == "device":  # once is enough, and here there are no charts yet
             meanwhile()
         module = importlib.import_module(gpu.SECTIONS[arguments.section].module)
         return {0: "done", gpu_cells.LOST: "lost"}[gpu.work(arguments, module, seconds)]

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 import minibert
-from tests.conftest import TEXTS, randomize, small_model
+from tests.conftest import FEW, TEXTS, randomize, small_model
 
 
 @pytest.fixture(autouse=True)
@@ -17,62 +17,67 @@ def quiet_again():
     logging.getLogger("minibert").setLevel(level)
 
 
+def new(**changes):
+    """A tiny random classifier for `few_words`."""
+    return small_model(vocab_size=FEW, max_position_embeddings=512, **changes)
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, tokenizer):
+def folder(tmp_path_factory, few_words):
     """The folder of a tiny classifier with its tokenizer."""
     folder = tmp_path_factory.mktemp("command") / "model"
-    small_model(labels=("bad", "good"), max_position_embeddings=512).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    new(labels=("bad", "good")).save_pretrained(folder)
+    few_words.save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory, tokenizer):
+def encoder(tmp_path_factory, few_words):
     """The folder of a tiny model without a head."""
     folder = tmp_path_factory.mktemp("encoder") / "model"
-    small_model(max_position_embeddings=512).bert.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    new().bert.save_pretrained(folder)
+    few_words.save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def masked_lm(tmp_path_factory, tokenizer):
+def masked_lm(tmp_path_factory, few_words):
     """The folder of a tiny masked language model."""
     folder = tmp_path_factory.mktemp("masked") / "model"
-    config = small_model(max_position_embeddings=512).config
+    config = new().config
     minibert.BertForMaskedLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    few_words.save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def inference(tmp_path_factory, tokenizer):
+def inference(tmp_path_factory, few_words):
     """The folder of a tiny model of natural language inference."""
     folder = tmp_path_factory.mktemp("inference") / "model"
     labels = ("contradiction", "neutral", "entailment")
-    small_model(labels=labels, max_position_embeddings=512).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    new(labels=labels).save_pretrained(folder)
+    few_words.save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def tagger(tmp_path_factory, tokenizer):
+def tagger(tmp_path_factory, few_words):
     """The folder of a tiny model that tags tokens."""
     folder = tmp_path_factory.mktemp("tagger") / "model"
     labels = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
-    config = small_model(labels=labels, max_position_embeddings=512).config
+    config = new(labels=labels).config
     randomize(minibert.BertForTokenClassification(config), 0).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    few_words.save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory, tokenizer):
+def reader(tmp_path_factory, few_words):
     """The folder of a tiny model that answers questions."""
     folder = tmp_path_factory.mktemp("reader") / "model"
-    config = small_model(max_position_embeddings=512).config
+    config = new().config
     randomize(minibert.BertForQuestionAnswering(config), 0).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    few_words.save_pretrained(folder)
     return folder
 
 

@@ -6,10 +6,20 @@ import pytest
 
 from minibert.cli.main import COMMANDS
 from minibert.tasks import settings
+from tests.conftest import small_model
 from tests.programs import command
 
 EXAMPLES = [(name, line) for name, each in COMMANDS.items() for line in each.examples]
 CODES = {"minibert check bert-base-uncased": 1}  # a random model says something else
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory, tokenizer):
+    """The folder of an encoder with the whole vocabulary, to be checked."""
+    folder = tmp_path_factory.mktemp("published") / "model"
+    small_model(max_position_embeddings=512).bert.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture()
@@ -18,6 +28,7 @@ def place(
     monkeypatch,
     folder,
     encoder,
+    published,
     masked_lm,
     inference,
     tagger,
@@ -30,7 +41,8 @@ def place(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "output").mkdir()
     things = {
-        encoder: ["minilm-l6", "bert-base-uncased"],
+        encoder: ["minilm-l6"],
+        published: ["bert-base-uncased"],
         masked_lm: ["bert-base-cased"],
         inference: ["output/nli"],
         tagger: ["output/entities"],

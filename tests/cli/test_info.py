@@ -7,7 +7,8 @@ import pytest
 import minibert
 from minibert import BertModel
 from minibert.checkpoint.sizes import SIZES
-from tests.conftest import small_model, small_variant
+from tests.cli.conftest import new
+from tests.conftest import small_variant
 from tests.programs import command
 
 
@@ -55,7 +56,7 @@ def test_a_config_alone_is_enough(monkeypatch, capsys, tmp_path, folder):
         for place in (tmp_path, folder)
     ]
     assert found[0] == found[1]
-    bert = small_model(max_position_embeddings=512).bert
+    bert = new().bert
     assert found[0]["parameters"] == sum(p.numel() for p in bert.parameters())
     assert found[0]["parts"]["encoder"] == sum(p.numel() for p in bert.encoder.parameters())
 

@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn import metrics
 
 import minibert
-from tests.conftest import ROOT, TINY
+from tests.conftest import FEW, ROOT, TINY
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:epochs=. makes only", "ignore:lr=0.01 is high"),
@@ -45,20 +45,20 @@ CLASSES = {
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory, tokenizer):
+def start(tmp_path_factory, few_words):
     """The folder of a tiny encoder that learns in a second, for its [CLS] has nothing of its own,
     only what it sees."""
     torch.manual_seed(0)
-    sizes = {"vocab_size": 30522, "hidden_size": 32, "num_hidden_layers": 1}
+    sizes = {"vocab_size": FEW, "hidden_size": 32, "num_hidden_layers": 1}
     dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     model = minibert.BertModel(minibert.BertConfig(**{**TINY, **sizes, **dropout}))
     with torch.no_grad():
         model.embeddings.position.weight.zero_()
         model.embeddings.segment.weight.zero_()
-        model.embeddings.token.weight[tokenizer.encode("").ids[0]].zero_()
+        model.embeddings.token.weight[few_words.encode("").ids[0]].zero_()
     folder = tmp_path_factory.mktemp("start") / "model"
     model.save_pretrained(folder)
-    tokenizer.write_files(folder)
+    few_words.write_files(folder)
     return folder
 
 

@@ -2,8 +2,10 @@
 
 from importlib import import_module
 
+import numpy as np
 import pytest
-from checks.verdict import MISSING, Verdict
+import torch
+from checks.verdict import MISSING, Verdict, number
 
 from tests.lessons.exercises import (
     EXERCISES,
@@ -62,6 +64,15 @@ def test_a_function_that_fails_is_told_of_and_does_not_raise(exercise, answer):
     verdict = exercise.check(answer)
     assert not verdict.passed
     assert "cannot be checked" not in verdict.hint
+
+
+@pytest.mark.parametrize(
+    "value",
+    [3, 3.0, np.int64(3), np.array([3.0]), torch.tensor(3), torch.tensor([[3.0]])],
+    ids=repr,
+)
+def test_a_number_may_be_pythons_numpys_or_pytorchs(value):
+    assert number(value) == 3
 
 
 @pytest.mark.parametrize("lesson", lesson_files(), ids=lambda lesson: lesson.stem)

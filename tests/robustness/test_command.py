@@ -5,7 +5,6 @@ import errno
 import io
 import logging
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from minibert._programs import LogToOutput, run_program
 from minibert.cli.lines import Lines
 from minibert.engine.reading import read_windows
 from tests.conftest import small_model
-from tests.programs import ROOT, command
+from tests.programs import ROOT, command, example
 
 
 @pytest.fixture(scope="module")
@@ -150,17 +149,6 @@ def test_a_reader_that_has_seen_enough_ends_it_in_silence():
     except BrokenPipeError:  # it has ended already
         pass
     assert process.wait(timeout=60) == 141 and process.stderr.read() == b""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are others on Windows")
-def test_a_line_is_answered_before_the_next_and_ctrl_c_ends_the_wait_in_silence(folder):
-    process = begin("-m", "minibert", "classify", folder)
-    for text in (b"good film", b"bad film"):
-        process.stdin.write(text + b"\n")
-        process.stdin.flush()
-        assert process.stdout.readline().endswith(b"\t" + text + b"\n")
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60) == (b"", b"") and process.returncode == 130
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are others on Windows")
@@ -317,17 +305,13 @@ def test_arguments_of_examples_out_of_range(
     monkeypatch, capsys, tmp_path, program, arguments, line
 ):
     monkeypatch.chdir(tmp_path)  # where they would write
-    path = ROOT / "examples" / f"{program}.py"
-    monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
     logger = logging.getLogger("minibert")
     level = logger.level
     try:
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(path), run_name="__main__")
+        code, _, err = example(monkeypatch, capsys, program, *arguments)
     finally:
         logger.setLevel(level)
-    err = capsys.readouterr().err
-    assert stop.value.code == 2 and err.startswith("error: ") and err.count("\n") == 1
+    assert code == 2 and err.startswith("error: ") and err.count("\n") == 1
     assert line in err
 
 

@@ -21,7 +21,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def start(tmp_path_factory, few_words):
     folder = tmp_path_factory.mktemp("start") / "model"
-    return new_encoder(folder, few_words, initializer_range=0.02)
+    return new_encoder(folder, few_words, initializer_range=0.02, num_hidden_layers=1)
 
 
 def test_settings_are_kept_as_they_came_and_clones_have_the_same_objects():

@@ -3,11 +3,9 @@
 import queue
 
 import pytest
-import torch
 from jupyter_client.manager import start_new_kernel
 
-import minibert
-from tests.conftest import TINY
+from tests.conftest import new_encoder
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +38,10 @@ def run(client, code):
 
 
 @pytest.fixture(scope="module")
-def fitted(kernel, tmp_path_factory):
+def fitted(kernel, tmp_path_factory, few_words):
     """What the cell shows that fits a classifier, whose name is then `classifier`."""
     folder = tmp_path_factory.mktemp("start") / "model"
-    torch.manual_seed(0)
-    config = minibert.BertConfig(**{**TINY, "vocab_size": 30522, "num_hidden_layers": 1})
-    minibert.BertModel(config).save_pretrained(folder)
-    minibert.WordPieceTokenizer.from_pretrained("minilm-l6").write_files(folder)
+    new_encoder(folder, few_words, num_hidden_layers=1)
     return run(
         kernel,
         "import minibert\n"

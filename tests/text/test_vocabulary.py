@@ -59,23 +59,28 @@ TEXTS = [
 
 @pytest.fixture(scope="module", params=[True, False], ids=["uncased", "cased rules"])
 def with_words(request, minilm, tmp_path_factory):
-    """(transformers' tokenizer with added words, the folder it saved)."""
+    """transformers' tokenizer with added words, and for each of our backends ours of the folder
+    it saved, and transformers' of the folder that ours saved."""
     folder = tmp_path_factory.mktemp("words")
     reference = transformers.BertTokenizer(str(minilm / "vocab.txt"), do_lower_case=request.param)
     assert reference.add_tokens(WORDS[:3]) == 3
     reference.add_special_tokens({"additional_special_tokens": ["[E1]"]})
     reference.add_tokens(WORDS[3:])
     reference.save_pretrained(folder)
-    return reference, folder
+    pairs = []
+    for backend in ("python", "rust"):
+        ours = WordPieceTokenizer.from_pretrained(folder, backend=backend)
+        ours.save_pretrained(folder / backend)
+        pairs.append((ours, transformers.AutoTokenizer.from_pretrained(folder / backend)))
+    return reference, pairs
 
 
 @pytest.mark.parametrize("text", [*TEXTS, "[E1]covid [e1] naïve-ish[E1]"])
-def test_added_words_are_those_of_transformers(with_words, text, tmp_path):
+def test_added_words_are_those_of_transformers(with_words, text):
     """They come out of the normalised text whole, wherever they stand, and are not special."""
-    reference, folder = with_words
+    reference, pairs = with_words
     wanted = reference.backend_tokenizer.encode(text)
-    for backend in ("python", "rust"):
-        ours = WordPieceTokenizer.from_pretrained(folder, backend=backend)
+    for ours, again in pairs:
         got = ours.encode(text)
         assert got.tokens == reference.convert_ids_to_tokens(wanted.ids)
         assert got.ids == wanted.ids
@@ -84,8 +89,6 @@ def test_added_words_are_those_of_transformers(with_words, text, tmp_path):
         for skip in (False, True):
             decoded = reference.backend_tokenizer.decode(wanted.ids, skip_special_tokens=skip)
             assert ours.decode(got.ids, skip_special_tokens=skip) == decoded
-        ours.save_pretrained(tmp_path / backend)
-        again = transformers.AutoTokenizer.from_pretrained(tmp_path / backend)
         assert again.backend_tokenizer.encode(text).ids == wanted.ids
 
 

@@ -11,6 +11,12 @@ STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 
 @pytest.fixture(scope="module")
+def tokenizer(few_words):
+    """Models of few words are trained faster."""
+    return few_words
+
+
+@pytest.fixture(scope="module")
 def examples(tokenizer):
     return Examples(tokenizer.encode_batch(TEXTS), [i % 2 for i in range(len(TEXTS))])
 

@@ -18,9 +18,16 @@ from minibert.training.batches import Classification, Examples
 from minibert.training.history import Evaluation
 from minibert.training.loop import train
 from minibert.training.recipe import Recipe
-from tests.conftest import TINY
 
 EPOCHS, STEPS = 4, 40
+# Its own, for tests.conftest would be imported, and transformers, in each process.
+SMALL = {
+    "vocab_size": 1500,
+    "hidden_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 96,
+}
 
 
 def run(folder, resume=False, **changes):
@@ -34,9 +41,9 @@ def run(folder, resume=False, **changes):
         for n in torch.randint(4, 30, (77,), generator=random).tolist()
     ]
     torch.manual_seed(changes.pop("start", 0))
-    heads = changes.pop("heads", TINY["num_attention_heads"])
-    sizes = {"vocab_size": 1500, "initializer_range": 0.02, "num_attention_heads": heads}
-    model = minibert.BertForClassification(minibert.BertConfig(**{**TINY, **sizes}))
+    heads = changes.pop("heads", SMALL["num_attention_heads"])
+    config = minibert.BertConfig(**{**SMALL, "num_attention_heads": heads})
+    model = minibert.BertForClassification(config)
     labels = [i % 2 for i in range(77 - changes.get("fewer", 0))]
     examples = Examples(rows[: len(labels)], labels)
     task = Classification(examples, tokenizer, batch_size=changes.pop("batch_size", 8))

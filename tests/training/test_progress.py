@@ -12,7 +12,7 @@ from minibert.training.batches import Classification, Examples
 from minibert.training.history import Evaluation
 from minibert.training.loop import train
 from minibert.training.recipe import Recipe
-from tests.conftest import TEXTS, TINY
+from tests.conftest import FEW, TEXTS, TINY
 
 
 def logger_with(level, *handlers):
@@ -56,10 +56,9 @@ def test_a_line_that_logging_shows_is_not_printed_again(prompt, capsys, level, p
 
 
 @pytest.mark.parametrize("evaluated", [True, False])
-def test_each_epoch_is_a_line(caplog, evaluated):
+def test_each_epoch_is_a_line(caplog, evaluated, tokenizer):
     torch.manual_seed(0)
-    model = minibert.BertForClassification(minibert.BertConfig(**{**TINY, "vocab_size": 30522}))
-    tokenizer = minibert.WordPieceTokenizer.from_pretrained("minilm-l6")
+    model = minibert.BertForClassification(minibert.BertConfig(**{**TINY, "vocab_size": FEW}))
     examples = Examples(tokenizer.encode_batch(TEXTS), [i % 2 for i in range(24)])
     caplog.set_level(logging.INFO, "minibert")
     history = train(

@@ -15,7 +15,7 @@ from minibert.training.optimizer import (
     warmup_linear,
 )
 from minibert.training.recipe import Recipe
-from tests.conftest import TINY
+from tests.conftest import FEW, TINY
 
 LABELS = [i % 2 for i in range(24)]
 
@@ -24,7 +24,7 @@ def small_model(**changes):
     """With the usual start, from which it learns."""
     torch.manual_seed(0)
     config = minibert.BertConfig(
-        **{**TINY, "vocab_size": 30522, "initializer_range": 0.02, **changes}
+        **{**TINY, "vocab_size": FEW, "initializer_range": 0.02, **changes}
     )
     return minibert.BertForClassification(config)
 

@@ -87,7 +87,7 @@ def tensor(value: Any, shape: tuple[int, ...], what: str = "the result") -> Tens
 
 def number(value: Any, what: str = "the result") -> float:
     """The learner's number: Python's, numpy's or PyTorch's, but not a yes or no."""
-    if isinstance(value, Tensor | np.ndarray | np.generic) and np.size(value) == 1:
+    if isinstance(value, Tensor | np.ndarray | np.generic) and math.prod(value.shape) == 1:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Hint(f"{what} is {_shown(value)}; it should be a number")

@@ -46,16 +46,72 @@ def no_values(query, key, value, mask):
     return softmax(query @ key.T / math.sqrt(query.shape[1]), mask)
 
 
-def head_at(offset, by=np.mean, first=1):
-    """Which head gives most to the token so far away."""
+def scores_of(query, key):
+    return query @ key.T / math.sqrt(query.shape[1])
+
+
+def lessons_d(query, key, value, mask):
+    return softmax(query @ key.T / 4**0.5, mask) @ value
+
+
+def by_tokens(query, key, value, mask):
+    return softmax(query @ key.T / len(query) ** 0.5, mask) @ value
+
+
+def mixed_keys(query, key, value, mask):
+    return softmax(scores_of(query, key), mask) @ key
+
+
+def turned(query, key, value, mask):
+    return softmax(scores_of(query, key), mask).T @ value
+
+
+def scores_of_0(query, key, value, mask):
+    return (scores_of(query, key) * mask).softmax(dim=1) @ value
+
+
+def rows_masked(query, key, value, mask):
+    scores = scores_of(query, key)
+    scores[~mask] = -math.inf
+    return scores.softmax(dim=1) @ value
+
+
+def rows_masked_inverted(query, key, value, mask):
+    scores = scores_of(query, key)
+    scores[mask] = -math.inf
+    return scores.softmax(dim=1) @ value
+
+
+def times_infinity(query, key, value, mask):
+    return (scores_of(query, key) + ~mask * -math.inf).softmax(dim=1) @ value
+
+
+def padding_is_0(query, key, value, mask):
+    return softmax(scores_of(query, key), mask) @ value * mask[:, None]
+
+
+def no_softmax(query, key, value, mask):
+    return scores_of(query, key) @ value
+
+
+def head_at(offset, texts=slice(None), first=(1, 1)):
+    """Which head gives most to the token so far away, in these texts."""
 
     def answer(arrays):
-        diagonals = [np.diagonal(a, offset, 2, 3).mean(axis=-1) for a in arrays]
-        mean = by(diagonals, axis=0)
+        diagonals = [np.diagonal(a, offset, 2, 3).mean(axis=-1) for a in arrays[texts]]
+        mean = np.mean(diagonals, axis=0)
         layer, head = np.unravel_index(mean.argmax(), mean.shape)
-        return int(layer) + first, int(head) + first
+        return int(layer) + first[0], int(head) + first[1]
 
     return answer
+
+
+def with_row_0(arrays):
+    """In which i - 1 is -1."""
+    means = [np.mean([a[:, :, i, i - 1] for i in range(a.shape[2])], axis=0) for a in arrays]
+    mean = np.mean(means, axis=0)
+    layer, head = np.unravel_index(mean.argmax(), mean.shape)
+    return layer + 1, head + 1
 
 
 PRINTED = [
@@ -67,18 +123,34 @@ WRONG = {
     "attention": [
         Wrong("no scaling", no_scaling, "divide the scores by the square root of D"),
         Wrong("D in place of its root", by_d, "it should be its square root"),
+        Wrong("the lesson's D", lessons_d, "here D is 9"),
+        Wrong("T in place of D", by_tokens, "the number of tokens"),
         Wrong("softmax over the queries", over_queries, "over the queries"),
         Wrong("mask after the softmax", masked_after, "after the softmax"),
-        Wrong("mask inverted", mask_inverted, "the wrong way round"),
+        Wrong("mask inverted", mask_inverted, "the wrong way round: True is"),
         Wrong("no mask", no_mask, "the mask changes nothing"),
-        Wrong("keys times queries", keys_times_queries, "have changed places"),
-        Wrong("values left out", no_values, "multiply them by the values"),
+        Wrong("masked scores 0", scores_of_0, "they still get weight"),
+        Wrong("rows masked", rows_masked, "applied to rows, the tokens that look; it belongs"),
+        Wrong("rows masked, inverted", rows_masked_inverted, "look, and the wrong way round"),
+        Wrong("mask times infinity", times_infinity, "0 times -inf is NaN"),
+        Wrong("padding's row 0", padding_is_0, "the row of the masked token is 0"),
+        Wrong("keys times queries", keys_times_queries, "queries and keys have changed places"),
+        Wrong("values left out", no_values, "still to come after the weights"),
+        Wrong("keys mixed", mixed_keys, "they should mix the values"),
+        Wrong("weights turned", turned, "rows and columns of the weights"),
+        Wrong("no softmax", no_softmax, "step by step"),
     ],
     "previous_head": [
         Wrong("the token after", head_at(1), "the token after"),
         Wrong("the token itself", head_at(0), "looks at itself"),
-        Wrong("numbered from 0", head_at(-1, first=0), "counts from 0"),
-        Wrong("one sentence", lambda arrays: head_at(-1)(arrays[:1]), "the first sentence only"),
+        Wrong("numbered from 0", head_at(-1, first=(0, 0)), "this counts from 0"),
+        Wrong("head from 0", head_at(-1, first=(1, 0)), "and the head from 0"),
+        Wrong("layer from 0", head_at(-1, first=(0, 1)), "and the layer from 0"),
+        Wrong("the first sentence", head_at(-1, slice(1)), "one sentence only"),
+        Wrong("the last sentence", head_at(-1, slice(-1, None)), "one sentence only"),
         Wrong("changed places", lambda arrays: head_at(-1)(arrays)[::-1], "changed places"),
+        Wrong("the first row", with_row_0, "wins by row 0"),
+        Wrong("minilm-l6's", lambda arrays: (1, 3), "(1, 3) is right of minilm-l6"),
+        Wrong("a block", lambda arrays: (1, 4), "only entries [i, i - 1] count"),
     ],
 }
