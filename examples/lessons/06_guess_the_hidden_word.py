@@ -128,7 +128,7 @@ sentence = (
     "returned to the function that made the call."
 )
 ids = tokenizer(sentence)["input_ids"][0].numpy()
-masked = mask_tokens(ids, kinds, np.random.default_rng(22))
+masked = mask_tokens(ids, kinds, np.random.default_rng(101))
 chosen = masked.labels != -100
 for stood, seen in zip(ids[chosen], masked.ids[chosen], strict=True):
     print(f"there stood {tokenizer.tokens[stood]}, the model sees {tokenizer.tokens[seen]}")
@@ -178,7 +178,6 @@ print(lesson06.mask_row(mask_row))
 
 # %%
 from minibert.corpus.python_text import write_python_documentation
-
 from minibert.corpus.rows import Rows
 from minibert.corpus.spans import make_spans
 from minibert.corpus.store import Corpus
@@ -310,7 +309,7 @@ models = {
 for text in [
     "The arguments [MASK] evaluated from left to right.",
     "This method should [MASK] the result.",
-    "If the object does not [MASK] the attribute, an exception is raised.",
+    "The name of [MASK] class is a string.",
     "The capital of France is [MASK].",
 ]:
     print(text)
