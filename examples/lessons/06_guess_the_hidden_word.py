@@ -128,7 +128,7 @@ sentence = (
     "returned to the function that made the call."
 )
 ids = tokenizer(sentence)["input_ids"][0].numpy()
-masked = mask_tokens(ids, kinds, np.random.default_rng(22))
+masked = mask_tokens(ids, kinds, np.random.default_rng(101))
 chosen = masked.labels != -100
 for stood, seen in zip(ids[chosen], masked.ids[chosen], strict=True):
     print(f"there stood {tokenizer.tokens[stood]}, the model sees {tokenizer.tokens[seen]}")
@@ -309,7 +309,7 @@ models = {
 for text in [
     "The arguments [MASK] evaluated from left to right.",
     "This method should [MASK] the result.",
-    "If the object does not [MASK] the attribute, an exception is raised.",
+    "The name of [MASK] class is a string.",
     "The capital of France is [MASK].",
 ]:
     print(text)
@@ -418,9 +418,10 @@ picture(
 #
 # `python-bert` is right in nearly all sentences with nothing between, and with a noun of the same
 # number. Had we stopped there, we would have praised its grammar. But with *of the class* it is
-# right in about half, and with a noun of the other number almost never: what we said of a model that
-# looks only at the word in front. It has learned which words are plurals, and nobody told it. But
-# it does not ask whose verb it is, and only sentences made for the purpose could show it.
+# right in about half, and with a noun of the other number almost never. That is just what we said
+# of a model that looks only at the word in front. It has learned which words are plurals, and
+# nobody told it. But it does not ask whose verb it is, and only sentences made for the purpose
+# could show it.
 #
 # That a verb follows the noun that is near, not the one it belongs to, is called **attraction**.
 # People make this error, too, though seldom: "the key to the cabinets *are* on the table" (Bock &
