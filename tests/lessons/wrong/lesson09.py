@@ -86,7 +86,7 @@ WRONG = {
             test(one, lambda theirs, ours: theirs <= ours),
             "counted what is weaker",
         ),
-        Wrong("only stronger", test(one, lambda t, o: abs(t) > abs(o)), "exactly as strong"),
+        Wrong("only stronger", test(one, lambda t, o: abs(t) > abs(o)), "just as strong"),
         Wrong("divided by rounds", test(one, plus=(1, 0)), "1 / 99"),
         Wrong("the measure itself", lambda x, y, measure, rounds: measure(x, y), "should be"),
     ],
