@@ -107,8 +107,8 @@ def permutation_p(answer: Callable[..., Any]) -> str:
     exact = _exact(*falling)
     if p > 0.6:
         raise Hint(
-            f"p is {p:.2f} for two lists of which one mostly falls as the other rises; count what is "
-            "as strong in either direction: compare absolute values"
+            f"p is {p:.2f} for two lists of which one mostly falls as the other rises; count what "
+            "is as strong in either direction: compare absolute values"
         )
     if abs(p - exact / 2) < exact / 4:
         raise Hint(
