@@ -64,7 +64,7 @@ total = x + added
 print(total)
 
 # %% [markdown]
-# If parts only added, the numbers would grow from layer to layer. LayerNorm prevents that. Take a
+# If parts only added, the numbers could grow from layer to layer. LayerNorm prevents that. Take a
 # pencil:
 #
 # 1. The mean of 1, 3, 3 and 9 is 16 / 4 = 4. Subtract it: −3, −1, −1, 5.
@@ -72,7 +72,7 @@ print(total)
 #    is called the **variance**. Its root is 3, the *standard deviation*.
 # 3. Divide by it: −1, −0.333, −0.333, 1.667.
 #
-# Whatever came in, the mean is now 0 and the variance 1.
+# Whatever numbers came in, the mean is now 0 and the variance 1.
 
 # %%
 mean = total.mean()
@@ -88,7 +88,7 @@ print(difference / variance.sqrt())
 #   is then added. They begin as 1 and 0, so here they do nothing; training changes them. PyTorch
 #   calls them `weight` and `bias`.
 # - A tiny number, **eps**, is added to the variance before its root is taken. If all numbers of a
-#   token are equal, the variance is 0, and one would divide by 0.
+#   token are equal, the variance is 0, and one would divide by 0. With eps the result is 0.
 #
 # With the scale $w$ and the shift $b$:
 #
@@ -342,7 +342,7 @@ picture(
 # %% [markdown]
 # The mean has misled us. In layers 1 to 4 feed-forward adds a little more to the others than
 # attention does, and that is all. It is to `[CLS]` that it adds a great deal, and one token in
-# twenty was enough to lift the mean. (On the same token attention rests, in [lesson
+# twenty was enough to lift the mean. (It is the token on which attention rests in [lesson
 # 4](04_self_attention.ipynb).) In layers 5 and 6 it is the other way round: there the others get
 # much, and `[CLS]` little. Whenever you see a mean over tokens, look at the tokens.
 #
@@ -354,6 +354,9 @@ picture(
 # *lights* has the vector most like it: its nearest neighbour. The measure is the **cosine**, which
 # is 1 if two vectors point the same way, and 0 if they are at right angles. How often has the
 # nearest neighbour the same meaning? By chance, three times in seven.
+#
+# We can look in seven places: before layer 1, and after each of the six layers. The vectors there
+# are called **hidden states**, and number 0 is what goes into layer 1, the *embeddings*.
 
 # %%
 senses = {
@@ -378,16 +381,15 @@ picture(
 )
 
 # %% [markdown]
-# There are seven **hidden states** for six layers, because number 0 is what goes into layer 1: the
-# *embeddings*. There, the eight vectors differ only by their position. Those with the same position
+# In the embeddings, the eight vectors differ only by their position. Those with the same position
 # are the same, as 2, 6 and 7 in the picture, and about half of the neighbours are right. In layer 3
 # all are. (The picture shows the two directions in which the points differ most.) Later some go
 # wrong again. Eight sentences are few; and this model was trained to compare whole sentences, so
-# its last layers have other things to do.
+# its last layers may have other things to do.
 #
-# You get the vectors between the layers without a hook, by `output_hidden_states=True`. They come
-# unpacked, with padding, (B, T, C). The first is the embeddings, and the last is the result.
-# ([trace.py](../trace.py) follows a sentence through every part and prints the first numbers.)
+# You get hidden states without a hook, by `output_hidden_states=True`. They come unpacked, with
+# padding, (B, T, C). The last is the result. ([trace.py](../trace.py) follows a sentence through
+# every part and prints the first numbers of each result.)
 
 # %%
 with torch.inference_mode():
@@ -453,9 +455,10 @@ picture(
 
 # %% [markdown]
 # Layers 2, 3 and 4 move the result least: what one of them would have added, the others do without.
-# Layer 1 gives all others what they work on, and layer 6 writes the result. That a vector moves
-# little does not mean that no task suffers; this only shows that a layer does not make everything
-# anew.
+# Layer 1 gives all others what they work on, and layer 6 writes the result. (Without layer 6 the
+# result is what would have gone into it. So its bar is the last cosine above, of more sentences.)
+# That a vector moves little does not mean that no task suffers. It shows that a layer does not make
+# everything anew.
 #
 # ## Encoder and decoder
 #

@@ -40,75 +40,88 @@ def layer_norm(answer: Callable[..., Any]) -> str:
         _misnormalised(x, scale, shift),
         f"eps is {EPS}, row {row} of x is {_listed(x[row])}; you make {_listed(found[row])} of it, "
         f"and the library {_listed(right[row])}. With a scale of 1, a shift of 0 and an eps "
-        "of 0 your function should give the lesson's numbers for [[1, 3, 3, 9]]: try that first",
+        "of 0 your function should make [[-1, -0.333, -0.333, 1.667], [-1, -1, 1, 1]] of the "
+        "lesson's rows: try that first",
     )
     return "your LayerNorm is the library's, wherever eps, scale and shift matter"
 
 
 def _misnormalised(x: Tensor, scale: Tensor, shift: Tensor) -> dict[str, Tensor]:
-    """What each known mistake gives."""
-    away = x - x.mean(dim=1, keepdim=True)
-    variance = x.var(dim=1, correction=0, keepdim=True)
-    sample = x.var(dim=1, keepdim=True)  # divided by C - 1
-    plain = F.layer_norm(x, (C,), eps=EPS)
-    divided_by = {
-        "the variance is divided by C - 1, as PyTorch's var and std do; it is the mean of the "
-        "squares, divided by C": (sample + EPS).sqrt(),
-        "eps is added after the root; it belongs under the root, to the variance": (
-            variance.sqrt() + EPS
-        ),
-        "two things: PyTorch's std divides by C - 1, and it should be C; and eps belongs under the "
-        "root, to the variance": sample.sqrt() + EPS,
-        "eps changes nothing; add it to the variance before the root": variance.sqrt(),
-        "eps changes nothing, and the variance is divided by C - 1, as PyTorch's var and std do": (
-            sample.sqrt()
-        ),
-        "the root is missing: this divides by the variance, not by the standard deviation": (
-            variance + EPS
-        ),
-        "the squares are added up; take their mean": (C * variance + EPS).sqrt(),
-        "this divides by eps times the standard deviation; eps is added to the variance": (
-            (variance * EPS).sqrt()
-        ),
-    }
-    return {hint: away / each * scale + shift for hint, each in divided_by.items()} | {
-        "the mean is not subtracted from the numbers; only the variance knows it": (
-            x / (variance + EPS).sqrt() * scale + shift
-        ),
-        "the mean is not subtracted, neither from the numbers nor in the variance": (
-            F.rms_norm(x, (C,), scale, EPS) + shift
-        ),
-        "the mean is subtracted from the numbers, but not before they are squared for the "
-        "variance": away / (x.square().mean(dim=1, keepdim=True) + EPS).sqrt() * scale + shift,
-        "each column is normalised over the tokens; take the mean and the variance of each token, "
-        "along its row: dim=1": F.layer_norm(x.T, (T,), eps=EPS).T * scale + shift,
-        "there is one mean and one variance for all tokens together; each token has its own: "
-        "dim=1, keepdim=True": F.layer_norm(x, (T, C), eps=EPS) * scale + shift,
-        "there is one variance for all tokens together; each token has its own: dim=1, also where "
-        "you take the mean of the squares": (
-            away / (away.square().mean() + EPS).sqrt() * scale + shift
-        ),
-        "the mean that is subtracted is that of all tokens; each token has its own: dim=1, "
-        "keepdim=True": _around(x, x.mean()) * scale + shift,
-        "the scale and the shift are missing": plain,
-        "the shift is missing": plain * scale,
-        "the scale is missing": plain + shift,
+    """What each known mistake gives, and what two of them do together."""
+    ends = {
+        "the scale and the shift are missing": lambda y: y,
+        "the shift is missing": lambda y: y * scale,
+        "the scale is missing": lambda y: y + shift,
         "scale and shift have changed places: weight multiplies, bias is added": (
-            plain * shift + scale
+            lambda y: y * shift + scale
         ),
         "the shift is multiplied by the scale; multiply first, and then add it": (
-            (plain + shift) * scale
+            lambda y: (y + shift) * scale
         ),
+    }
+    right = F.layer_norm(x, (C,), eps=EPS)
+    begun = _badly_normalised(x)
+    found = {hint: y * scale + shift for hint, y in begun.items()}
+    found |= {hint: end(right) for hint, end in ends.items()}
+    for first, y in begun.items():
+        found |= {
+            f"more than one thing: {first}. And {second}": end(y) for second, end in ends.items()
+        }
+    return found | {
         "the scale and the shift come too early: normalise first, and apply them to the result": (
             F.layer_norm(x * scale + shift, (C,), eps=EPS)
         ),
-        "only the mean is subtracted; what is still to be divided by?": away * scale + shift,
+        "only the mean is subtracted; what is still to be divided by?": (
+            (x - x.mean(dim=1, keepdim=True)) * scale + shift
+        ),
     }
 
 
-def _around(x: Tensor, middle: Tensor) -> Tensor:
-    away = x - middle
-    return away / (away.square().mean(dim=1, keepdim=True) + EPS).sqrt()
+def _badly_normalised(x: Tensor) -> dict[str, Tensor]:
+    """What each known mistake gives before the scale and the shift."""
+    away, away_from_all = x - x.mean(dim=1, keepdim=True), x - x.mean()
+    variance = x.var(dim=1, correction=0, keepdim=True)
+    sample = x.var(dim=1, keepdim=True)  # divided by C - 1
+    no_eps = "eps changes nothing; add it to the variance before the root"
+    for_all = "there is one mean and one variance for all tokens together; each token has its own: "
+    return {
+        "the variance is divided by C - 1, as PyTorch's var and std do; it is the mean of the "
+        "squares, divided by C": away / (sample + EPS).sqrt(),
+        "eps is added after the root; it belongs under the root, to the variance": (
+            away / (variance.sqrt() + EPS)
+        ),
+        "PyTorch's std divides by C - 1, and it should be C; and eps belongs under the root, to "
+        "the variance": away / (sample.sqrt() + EPS),
+        no_eps: away / variance.sqrt(),
+        "eps changes nothing, and the variance is divided by C - 1, as PyTorch's var and std do": (
+            away / sample.sqrt()
+        ),
+        "the root is missing: this divides by the variance, not by the standard deviation": (
+            away / (variance + EPS)
+        ),
+        "the squares are added up; take their mean": away / (C * variance + EPS).sqrt(),
+        "this takes the root of eps times the variance; eps is added to the variance": (
+            away / (variance * EPS).sqrt()
+        ),
+        "the mean is not subtracted from the numbers; only the variance knows it": (
+            x / (variance + EPS).sqrt()
+        ),
+        "the mean is not subtracted, neither from the numbers nor in the variance": (
+            F.rms_norm(x, (C,), eps=EPS)
+        ),
+        "the mean is subtracted from the numbers, but not before they are squared for the "
+        "variance": away / (x.square().mean(dim=1, keepdim=True) + EPS).sqrt(),
+        "each column is normalised over the tokens; take the mean and the variance of each token, "
+        "along its row: dim=1": F.layer_norm(x.T, (T,), eps=EPS).T,
+        f"{for_all}dim=1, keepdim=True": F.layer_norm(x, (T, C), eps=EPS),
+        f"{for_all}dim=1, keepdim=True. And {no_eps}": F.layer_norm(x, (T, C), eps=0.0),
+        "there is one variance for all tokens together; each token has its own: dim=1, also where "
+        "you take the mean of the squares": away / (away.square().mean() + EPS).sqrt(),
+        "the mean that is subtracted is that of all tokens; each token has its own: dim=1, "
+        "keepdim=True": (
+            away_from_all / (away_from_all.square().mean(dim=1, keepdim=True) + EPS).sqrt()
+        ),
+    }
 
 
 class _Instead(nn.Module):

@@ -76,6 +76,11 @@ def one_mean(x, weight, bias, eps):
     return away / ((away**2).mean(dim=1, keepdim=True) + eps).sqrt() * weight + bias
 
 
+def as_by_hand(x, weight, bias, eps):
+    away = x - x.mean()
+    return away / (away**2).mean().sqrt()
+
+
 def plain(x, eps):
     return F.layer_norm(x, x.shape[1:], eps=eps)
 
@@ -174,7 +179,7 @@ WRONG = {
     "layer_norm": [
         Wrong("unbiased variance", unbiased, "the variance is divided by C - 1"),
         Wrong("eps outside the root", eps_outside, "eps is added after the root"),
-        Wrong("unbiased, and eps outside", std_plus_eps, "two things"),
+        Wrong("unbiased, and eps outside", std_plus_eps, "and it should be C; and eps belongs"),
         Wrong("an eps of one's own, 1e-12", own_eps, "eps changes nothing; add it"),
         Wrong("PyTorch's eps", pytorchs_eps, "eps changes nothing; add it"),
         Wrong("unbiased, without eps", std_without_eps, "eps changes nothing, and the variance"),
@@ -187,6 +192,11 @@ WRONG = {
         Wrong("over all tokens at once", over_all, "for all tokens together"),
         Wrong("one variance for all tokens", one_variance, "there is one variance for all"),
         Wrong("one mean for all tokens", one_mean, "the mean that is subtracted is that of all"),
+        Wrong(
+            "the lesson's cell as it is",
+            as_by_hand,
+            "more than one thing: there is one mean and one",
+        ),
         Wrong("no scale and shift", lambda x, w, b, eps: plain(x, eps), "the scale and the shift"),
         Wrong("no shift", lambda x, w, b, eps: plain(x, eps) * w, "the shift is missing"),
         Wrong("no scale", lambda x, w, b, eps: plain(x, eps) + b, "the scale is missing"),
