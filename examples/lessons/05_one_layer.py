@@ -336,7 +336,7 @@ picture(
     [f"layer {i}" for i in layers],
     tokenizer.encode(sentence).tokens,
     alt="A table of six layers and ten tokens. [CLS] has 6.66 in layer 1, 2.99 in layer 2 and 5.88 "
-    "in layer 3; the words have 0.3 to 0.6 in layers 1 to 4, and about 1 in layer 6.",
+    "in layer 3; the others have 0.3 to 0.6 in layers 1 to 4, and 0.65 to 1.7 in layer 6.",
 )
 
 # %% [markdown]
@@ -493,9 +493,8 @@ for number in range(7):
 # ## What goes wrong in practice
 #
 # - **Dropout is left on.** `model.train()` turns it on, `model.eval()` off. If a model that was
-#   trained is not turned back, it answers a little differently each time, and worse. Our
-#   `from_pretrained` gives a model with dropout off. Look
-#   at the effect:
+#   trained is not turned back, it gives another answer each time it is asked. Our
+#   `from_pretrained` gives a model with dropout off. Look at the effect:
 
 # %%
 torch.manual_seed(5)  # so that the same numbers are dropped each time this cell runs
