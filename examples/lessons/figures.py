@@ -1,5 +1,5 @@
-"""Plain pictures that several lessons draw: tables of numbers, bars, curves. `minibert.inspect` has
-those of a model."""
+"""Plain pictures that several lessons draw: tables of numbers, bars, strips, curves.
+`minibert.inspect` has those of a model."""
 
 from __future__ import annotations
 
@@ -67,6 +67,27 @@ def bars(
     if line is not None:
         axes.axvline(line[1], color="black", linestyle="--", label=line[0])
         axes.legend(loc="lower right")
+    return figure
+
+
+def strips(rows: Mapping[str, Sequence[str]], title: str) -> Figure:
+    """A strip of boxes for each name, the first on top: a text in each box, which is as wide as the
+    text is long."""
+    figure = empty_figure(8, 0.8 + 0.4 * len(rows))
+    axes = figure.subplots()
+    for line, texts in enumerate(rows.values()):
+        left = 0.0
+        for text in texts:
+            width = len(text) + 1.5  # in letters
+            axes.barh(line, width, 0.7, left, color="#d6e6f2", edgecolor="black", linewidth=0.8)
+            axes.text(left + width / 2, line, text, ha="center", va="center", family="monospace")
+            left += width
+    axes.set_yticks(range(len(rows)), list(rows), parse_math=False)
+    axes.tick_params(left=False)
+    axes.set_xticks([])
+    axes.spines[:].set_visible(False)
+    axes.set_title(title)
+    axes.invert_yaxis()
     return figure
 
 

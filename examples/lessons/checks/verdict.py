@@ -60,6 +60,8 @@ def called(answer: Any, *arguments: Any, **named: Any) -> Any:
         result = answer(*copy.deepcopy(arguments), **copy.deepcopy(named))
     except NotImplementedError as error:
         raise Hint(MISSING) from error
+    except Hint:  # of an argument that watches what is done with it
+        raise
     except (Exception, SystemExit) as error:
         raise Hint(f"your function raised {_told(error)}{_place(error)}") from error
     if result is None:
