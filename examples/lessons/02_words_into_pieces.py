@@ -346,8 +346,8 @@ for word in ("tuple", "iterator", "film", "movie"):
 print("the English sentence:", len(python.tokenize(declaration["English"])), "pieces")
 
 # %% [markdown]
-# That list is short, and made from one kind of text. With it English takes as many pieces as German
-# did above. What a language costs depends on the list.
+# That list is short, and made from one kind of text. With it English takes about as many pieces as
+# German did above. What a language costs depends on the list.
 #
 # ## Case, numbers, emoji
 #

@@ -69,7 +69,10 @@ def _cut(word: str, vocabulary: Container[str] = PIECES) -> list[str]:
 @exercise
 def pieces(answer: Callable[..., Any]) -> str:
     """A word and a set of pieces -> the list of the word's pieces."""
-    found = {word: _tokens(called(answer, word, Vocabulary(PIECES)), word) for word in WORDS}
+    found = {
+        word: _tokens(called(answer, word, Vocabulary(PIECES)), f"the result for {word!r}")
+        for word in WORDS
+    }
     wrong = next((word for word in WORDS if found[word] != _cut(word)), None)
     if wrong is None:
         return "your pieces are the library's, also where a word is unknown"
@@ -108,7 +111,7 @@ def _mistakes() -> dict[str, dict[str, list[str]]]:
             "['[UNK]'] alone": lambda word: _kept(word) + [UNKNOWN] * (_kept(word) != _cut(word)),
             "[UNK] takes the place of a letter; the whole word is unknown, and gives ['[UNK]'] "
             "alone": lambda word: [p if p in PIECES else UNKNOWN for p in _with_letters(word)],
-            "a letter that no piece fits is left out; without it the word is unknown, "
+            "a letter that no piece fits is left out; such a word is unknown as a whole, "
             "['[UNK]']": lambda word: [p for p in _with_letters(word) if p in PIECES],
             "an unknown word has one piece, '[UNK]', in a list": lambda word: (
                 [] if _cut(word) == [UNKNOWN] else _cut(word)
@@ -183,20 +186,25 @@ def _fewest(word: str) -> list[str]:
     return min(known, key=len, default=[UNKNOWN])
 
 
-def _tokens(value: Any, of: str) -> list[str]:
+def _tokens(value: Any, what: str) -> list[str]:
     """The learner's tokens, as a list of texts."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, str):
-        raise Hint(f"{of!r} gives the text {value!r}; it should be a list of texts")
+        raise Hint(f"{what} is the text {value!r}; it should be a list of texts")
     if not isinstance(value, list | tuple):
-        raise Hint(
-            f"{of!r} gives what has the type {type(value).__name__}; it should be a list of texts"
-        )
+        raise Hint(f"{what} has the type {type(value).__name__}; it should be a list of texts")
     for token in value:
         if not isinstance(token, str):
-            raise Hint(f"{of!r} gives a list with {token!r} in it; it should have texts alone")
+            raise Hint(f"{what} has {token!r} in it; it should have texts alone")
     return list(value)
+
+
+def _numbers(value: Any, length: int, what: str) -> list[float]:
+    """The learner's numbers, so many of them."""
+    if isinstance(value, list | tuple) and any(isinstance(each, str) for each in value):
+        raise Hint(f"{what} is {value!r}; it should have numbers, not texts")
+    return [float(each) for each in tensor(value, (length,), what)]
 
 
 PAIRS = (
@@ -219,11 +227,11 @@ def pair_row(answer: Callable[..., Any]) -> str:
         tokens, types, mask = _right(first, second, length)
         found = _tokens(result[0], "the row")
         _check_tokens(found, first, second, length)
-        found_types = tensor(result[1], (length,), "the list of type ids").tolist()
-        found_mask = tensor(result[2], (length,), "the attention mask").tolist()
+        found_types = _numbers(result[1], length, "the list of type ids")
+        found_mask = _numbers(result[2], length, "the attention mask")
         if (found_types, found_mask) == (mask, types):
             raise Hint("type ids and attention mask have changed places; the type ids come first")
-        _check_numbers("type ids", found_types, types, _mistaken_types(types, mask), tokens)
+        _check_numbers("list of type ids", found_types, types, _mistaken_types(types, mask), tokens)
         _check_numbers("attention mask", found_mask, mask, _mistaken_masks(types, mask), tokens)
     return "your rows are the library's, with padding and without"
 
@@ -362,6 +370,6 @@ def _check_numbers(
             raise Hint(hint)
     place = next(i for i, number in enumerate(found) if number != right[i])
     raise Hint(
-        f"the {name} of {tokens} are {[f'{number:g}' for number in found]}: that of token {place}, "
-        f"{tokens[place]}, should be {right[place]}"
+        f"of {tokens[place]}, token {place} from 0 of {tokens}, the {name} has "
+        f"{found[place]:g}; it should be {right[place]}"
     )
