@@ -70,13 +70,15 @@ it.
 
 The prose of the documentation that comes with Python {python}, the language reference
 (`pydoc_data.topics`) and the docstrings of the standard library: {words:,} words in {paragraphs:,}
-paragraphs, each once, without code, grammars and tables. One paragraph in 20 was held out.
-Another version of Python has a somewhat different text, so that a model made from it differs, too.
+paragraphs, each once, without code, grammars and tables. Files with a copyright notice of their
+own are left out. One paragraph in 20 was held out; its neighbours, of the same module, were not, so
+that a text which is new altogether is harder. Another version of Python has a somewhat different
+text, and a model made from it differs, too.
 
 Python and its documentation are under the
 [PSF License Version 2](https://docs.python.org/3/license.html), which allows derived works that
-keep its notice: Copyright (c) 2001 Python Software Foundation; All Rights Reserved. What was made of it: a
-vocabulary of its words and pieces, and weights. minibert's own code is under Apache 2.0.
+keep its notice: Copyright (c) 2001 Python Software Foundation; All Rights Reserved. What was made
+of it: a vocabulary of its words and pieces, and weights. minibert's own code is under Apache 2.0.
 
 ## Training
 
@@ -94,7 +96,7 @@ torch {torch}, and the weights were rounded to fp16 at the end; the figures are 
 |---|---|---|
 {results}
 
-They are means over some 800 tokens, with standard errors of about a tenth of a nat and two points.
+They are means over some 700 tokens, with standard errors of about a tenth of a nat and two points.
 `{log}` has what was measured on the way, a JSON object a line, the baseline first.
 
 {fills}

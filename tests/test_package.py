@@ -96,6 +96,7 @@ BLOCKS = [*python_of("README.md"), *python_of("minibert/README.md")]
 LABEL = "(positive|negative)"
 PRINTED = [  # by each of them
     rf"(\d+)% of 200 new sentences are right\n({LABEL} \(0\.\d\d\)  .+\n){{4}}",
+    r"are 0\.9\d\nis 0\.0\d\n",
     r"\['No refund yet', 'It crashed'\] \['billing', 'bug'\]\n",
     r"\['accuracy', 'balanced_accuracy', 'f1_macro'\] (True|False)\n",
     r"\(32, 2\) \(32,\)\n",

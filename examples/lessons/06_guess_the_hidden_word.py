@@ -9,10 +9,10 @@
 # made, and a `NameError` means that one of them has not run yet.
 #
 # Read beside it: [pretraining.py](../../minibert/pretraining.py) and
-# [masking.py](../../minibert/corpus/masking.py). The paper: Devlin et al. 2019, *BERT*
-# ([arXiv 1810.04805](https://arxiv.org/abs/1810.04805)), sections 3.1, A.1 and A.2. What was found
-# later: Liu et al. 2019, *RoBERTa* ([arXiv 1907.11692](https://arxiv.org/abs/1907.11692)), sections
-# 4.1 and 4.2.
+# [masking.py](../../minibert/corpus/masking.py). The paper: Devlin et al. 2019, *BERT* ([arXiv
+# 1810.04805](https://arxiv.org/abs/1810.04805)), sections 3.1, A.1 and A.2. What was found later:
+# Liu et al. 2019, *RoBERTa* ([arXiv 1907.11692](https://arxiv.org/abs/1907.11692)), sections 4.1
+# and 4.2.
 
 # %%
 import json
@@ -135,9 +135,9 @@ for stood, seen in zip(ids[chosen], masked.ids[chosen], strict=True):
 print(f"the other {(~chosen).sum()} tokens are as they were, and have the label -100")
 
 # %% [markdown]
-# BERT's makers masked each text ten times beforehand and then used these rows again and again
-# (Liu et al., section 4.1). The library masks a row anew each time it is read: *dynamic masking*.
-# It costs nothing, and the model meets the same row with other gaps.
+# BERT's makers masked each text ten times beforehand and then used these rows again and again (Liu
+# et al., section 4.1). The library masks a row anew each time it is read: *dynamic masking*. It
+# costs nothing, and the model meets the same row with other gaps.
 #
 # ## Exercise 1: mask a row
 #
@@ -165,7 +165,7 @@ print(lesson06.mask_row(mask_row))
 # ## Train one yourself
 #
 # The text comes with Python: its language reference, of which `help("calls")` shows a part, and
-# what stands in its own modules for `help` to show. These are some 200,000 words; BERT read 3.3
+# what stands in its own modules for `help` to show. These are some 170,000 words; BERT read 3.3
 # billion (section 3.1).
 #
 # The library cuts the text into rows of at most 32 tokens. Of 20 paragraphs one is **held out**: no
@@ -429,8 +429,8 @@ picture(
 # That a verb follows the noun that is near, not the one it belongs to, is called **attraction**.
 # People make this error, too, though seldom: "the key to the cabinets *are* on the table" (Bock &
 # Miller 1991, *Broken agreement*). The published BERT, which is 150 times as large and has read
-# 16,000 times as much, resists it well (Goldberg 2019,
-# [arXiv 1901.05287](https://arxiv.org/abs/1901.05287)).
+# 19,000 times as much, resists it well (Goldberg 2019, [arXiv
+# 1901.05287](https://arxiv.org/abs/1901.05287)).
 #
 # ## What it does not know
 #

@@ -74,8 +74,8 @@ for head in (
 
 # %% [markdown]
 # 770 is 384 · 2 + 2: a table with 384 rows and two columns, and two numbers to add. (The last head
-# uses the table of token embeddings a second time, so its 178,938 are few.) Almost all that a model
-# knows is in the encoder, and that is why one encoder serves so many tasks.
+# uses the table of token embeddings a second time, so it has no more than 179,130.) Almost all that
+# a model knows is in the encoder, and that is why one encoder serves so many tasks.
 #
 # ## Names: an answer for each token
 #
@@ -114,8 +114,8 @@ def tagged() -> tuple[list[str], list[str]]:
 
 
 words, tags = zip(*(tagged() for _ in range(sized(200, 48))), strict=True)
-print(words[0])
-print(tags[0])
+for word, tag in zip(words[1], tags[1], strict=True):
+    print(f"{word:<9}{tag}")
 
 tagger = TokenClassifier("minilm-l6", epochs=sized(4, 8), batch_size=8, lr=2e-4, seed=1)
 tagger.fit(words, tags)
@@ -191,8 +191,8 @@ def question() -> dict:
     return {"id": str(chance.random()), "question": asked, "context": text, "answers": answers}
 
 
-reader = QuestionAnswerer("minilm-l6", epochs=sized(3, 4), batch_size=8, lr=2e-4, seed=1)
-reader.fit([question() for _ in range(sized(300, 48))])
+reader = QuestionAnswerer("minilm-l6", epochs=sized(3, 1), batch_size=8, lr=2e-4, seed=1)
+reader.fit([question() for _ in range(sized(300, 16))])
 
 # %%
 text = "In Vienna there was a young dentist. Her name was Tamara, and she came from Quito."
@@ -248,8 +248,8 @@ def claim() -> tuple[tuple[str, str], str]:
     )
 
 
-pairs, truths = zip(*(claim() for _ in range(sized(400, 48))), strict=True)
-judge = TextClassifier("minilm-l6", epochs=sized(3, 2), batch_size=8, lr=2e-4, seed=1)
+pairs, truths = zip(*(claim() for _ in range(sized(400, 16))), strict=True)
+judge = TextClassifier("minilm-l6", epochs=sized(3, 1), batch_size=8, lr=2e-4, seed=1)
 judge.fit(pairs, truths)
 text = "Rosa, a dentist, lived in Vienna."
 for statement in ["Rosa came from Vienna.", "Rosa came from Madrid."]:

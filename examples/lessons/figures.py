@@ -62,7 +62,8 @@ def bars(
     axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.invert_yaxis()
     axes.margins(x=0.15)
-    axes.set(title=title, xlabel=xlabel)
+    figure.suptitle(title, fontsize=11, parse_math=False)  # which may be wider than the axes
+    axes.set_xlabel(xlabel)
     if line is not None:
         axes.axvline(line[1], color="black", linestyle="--", label=line[0])
         axes.legend(loc="lower right")
@@ -86,4 +87,29 @@ def curves(
         axes.axhline(level[1], color="black", linewidth=1, linestyle=(0, (6, 2)), label=level[0])
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.legend()
+    return figure
+
+
+def scatters(
+    panels: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+    names: Sequence[str] = (),
+) -> Figure:
+    """Points (x, y) in panels side by side, with the same axes. names: of the points; "" where one
+    has none to be written beside it."""
+    figure = empty_figure(1 + 4.2 * len(panels), 4.2)
+    row_of_axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
+    for axes, (title, (x, y)) in zip(row_of_axes, panels.items(), strict=True):
+        axes.scatter(x, y, color=COLOURS[0], s=16)
+        middle = (min(x) + max(x)) / 2
+        for name, *point in zip(names, x, y, strict=False):
+            left = point[0] > middle  # names are written towards the middle
+            style: dict[str, Any] = {"ha": "right" if left else "left", "fontsize": 8}
+            axes.annotate(
+                name, point, xytext=(-4 if left else 4, 3), textcoords="offset points", **style
+            )
+        axes.axhline(0, color="black", linewidth=0.8, linestyle="--")
+        axes.set(title=title, xlabel=xlabel)
+    row_of_axes[0].set_ylabel(ylabel)
     return figure

@@ -44,7 +44,7 @@ ALIASES = {
     "python-bert": Package(
         name="minibert",
         folder="data/python-bert",
-        sha256="01e2d7474b153d85f12d643705b45b940c2d925abcc5dcefe1de32f31d5f38fa",
+        sha256="cea1fa028e4399436bb06355e5b77b64a6c06773207ae83b378a819c5f5beae7",
         extra=None,
     ),
 }

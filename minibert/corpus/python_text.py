@@ -1,7 +1,7 @@
 """A text that is there without a network: the documentation that comes with Python.
 
 The language reference (`pydoc_data.topics`, what `help("calls")` shows) and the docstrings of the
-standard library: some 200,000 words of careful prose, enough for a small model to learn grammar
+standard library: some 150,000 words of careful prose, enough for a small model to learn grammar
 from. Their licence allows it (PSF License Version 2). The text differs a little from one version of
 Python to the next, and where a distribution leaves something out.
 """
@@ -63,7 +63,9 @@ def _docstrings() -> Iterator[str]:
     library = Path(sysconfig.get_path("stdlib"))
     for path in sorted(library.rglob("*.py")):
         if _LEFT_OUT.isdisjoint(path.relative_to(library).parts):
-            yield from _DOCSTRING.findall(path.read_text("utf-8", errors="ignore"))
+            code = path.read_text("utf-8", errors="ignore")
+            if "copyright" not in code.lower():  # some files have notices and terms of their own
+                yield from _DOCSTRING.findall(code)
 
 
 def _is_prose(paragraph: str) -> bool:

@@ -89,16 +89,16 @@ WRONG = {
     "entities": [
         Wrong("each word by itself", each_word, "came out as one or as two"),
         Wrong("B- only", only_b, "came out as one or as two"),
-        Wrong(
-            "the last one lost", tagger(rule, at_end=False), "at the end of the sentence is lost"
-        ),
+        Wrong("the last one lost", tagger(rule, at_end=False), "end of the sentence is lost"),
         Wrong("neighbours joined", tagger(lambda t, b: t[2:] == b[2:] != ""), "were joined"),
         Wrong("the first of two lost", first_lost, "the first is lost"),
         Wrong("another label goes on", tagger(lambda t, b: t[0] == "I"), "an entity that is a LOC"),
         Wrong("I- begins nothing", tagger(rule, starts=lambda t: t[0] == "B"), "nothing to go on"),
         Wrong("B- in the label", tagger(rule, label=lambda t: t), "leave B- and I- out"),
         Wrong(
-            "O as a label", tagger(lambda t, b: rule(t, b) or t == b == "O", starts=bool), "; it"
+            "O as a label",
+            tagger(lambda t, b: rule(t, b) or t == b == "O", starts=bool),
+            "tag O came out",
         ),
         Wrong("changed places", changed_places, "have changed places"),
     ],
@@ -110,9 +110,7 @@ WRONG = {
         Wrong("of any length", span(lambda i, j, f, n: f <= i <= j), "has 5 tokens"),
         Wrong("one too long", span(lambda i, j, f, n: f <= i <= j <= i + n), "has 4 tokens"),
         Wrong("one past the end", shifted(lambda f: 0, lambda f: 1), "one too large"),
-        Wrong(
-            "counted in the text", shifted(lambda f: -f, lambda f: -f), "count them from token 0"
-        ),
+        Wrong("counted in the text", shifted(lambda f: -f, lambda f: -f), "from token 0"),
         Wrong(
             "a product",
             span(lambda i, j, f, n: f <= i <= j < i + n, lambda s, e: s * e),
