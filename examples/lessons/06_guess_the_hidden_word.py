@@ -34,13 +34,13 @@ from minibert.training.history import Evaluation
 # %% [markdown]
 # ## The idea
 #
-# Cover a word with your thumb: "The arguments ▢ evaluated from left to right." What stands there?
-# You look at both sides. *Arguments* are many, and *evaluated* tells that something is done with
-# them: it could be *are*. Lift your thumb, and the text says whether you were right.
+# Cover a word with your thumb: "This method should ▢ the result." What stands there? You look at
+# both sides. *Should* wants a verb, and with *the result* something is done: perhaps *return*. Lift
+# your thumb, and the text says whether you were right.
 #
 # So every text is an exercise book with the answers printed in it. The right answers, which are
 # called **labels**, cost nothing. And whoever wants to guess well has much to learn: which words
-# are frequent, which follow each other, that *arguments* take *are*, what a text is about. To let a
+# are frequent, which follow each other, that *should* wants a verb, what a text is about. To let a
 # model do nothing but this for a long time is called **pre-training**. What it learns on the way
 # serves other tasks; [lesson 7](07_a_classifier.ipynb) begins there.
 #
@@ -54,12 +54,12 @@ from minibert.training.history import Evaluation
 
 # %%
 fill = FillMask.load("python-bert")
-(guesses,) = fill.predict(["The arguments [MASK] evaluated from left to right."], top_k=6)[0]
+(guesses,) = fill.predict(["This method should [MASK] the result."], top_k=6)[0]
 chances = {guess.token: guess.score for guess in guesses}
 picture(
     bars,
     chances,
-    "The arguments [MASK] evaluated from left to right.",
+    "This method should [MASK] the result.",
     "probability",
     alt=f"Bars. The likeliest words are {'  '.join(chances)}.",
 )
@@ -210,7 +210,8 @@ print("the text that python-bert was made from:", same)
 # would have been smaller: by about `lr`, the learning rate, which rises over the first tenth of the
 # steps (`warmup`) and then falls to 0. [Lesson 7](07_a_classifier.ipynb) has more of this.
 #
-# The test is taken every 30 steps. The cell begins anew each time you run it.
+# The test is taken every 30 steps. In a notebook the cell says how it goes: *development* is the
+# text held out. It begins anew each time you run it.
 #
 # `PreTraining` adds a second task, **next sentence prediction**: a row is a pair of texts, and in
 # half of the pairs the second did not follow the first. BERT was trained to tell which. Its makers
@@ -288,13 +289,15 @@ print(f"python-bert beats the unigram line by {gain:.2f} nats; by at least 1.5: 
 
 # %%
 read = HeldOut(training).evaluate(model, log[-1]["step"])
+times = 64 * log[-1]["step"] / len(training.spans)
+print(f"python-bert took each row {times:.0f} times")
 print(f"text that it learned from: {read.loss:.2f} nats")
 print(f"text that is new to it:    {results['python-bert'].loss:.2f} nats")
 
 # %% [markdown]
-# It has read this text some 45 times, with other gaps each time, and remembers some of it. Tested
-# there, we would have taken its memory for skill. BERT read its 3.3 billion words some 40 times
-# (section A.2), and can hardly remember as much of them; but the rule is the same.
+# Where it has read, it guesses better. Tested there, we would have taken memory for knowledge. A
+# larger model that reads so little text so often would soon know it by heart. BERT, too, read its
+# words some 40 times (section A.2), but there were 3.3 billion of them.
 #
 # ## What it puts there
 #
@@ -406,7 +409,7 @@ means = {name: float(score.mean()) for name, score in scores.items()}
 picture(
     bars,
     means,
-    "Does the verb agree, with these words between it and its subject?",
+    "Does the verb agree across these words?",
     "share of 120 sentences, with one standard error over the nouns",
     errors=[score.std(ddof=1) / len(NOUNS) ** 0.5 for score in scores.values()],
     line=("a coin", 0.5),
