@@ -75,9 +75,9 @@ picture(
 # - As unsure as before a coin, p = .5: −ln .5 = .69.
 # - Surprised, p = .01: 4.61. With p = 0 it would be infinite.
 #
-# A loss in natural logarithms is measured in **nats**. Over many guesses take the mean. e to the
-# power of this mean says the same in other words: it is the **perplexity**, among how many equally
-# likely words the model hesitates.
+# A loss in natural logarithms is measured in **nats**. Over many guesses we take the mean. Raise e
+# to the power of it, and you have the **perplexity**: among how many equally likely words the model
+# hesitates.
 #
 # ### By hand: a guesser that cannot read
 #
@@ -98,8 +98,9 @@ print(f"losses {losses[0]:.3f} and {losses[1]:.3f}, mean {mean:.3f} nats")
 print(f"perplexity {math.exp(mean):.2f}")
 
 # %% [markdown]
-# The unigram model is the line to beat. A model above it has not even learned which words are
-# frequent. A model below it must have looked at the neighbours, for nothing else is left to know.
+# The loss of the unigram model is the line to beat. A model with a higher one has not even learned
+# which words are frequent. A model with a lower one must have looked at the neighbours, for nothing
+# else is left to know.
 #
 # ## What is hidden, and what takes its place
 #
@@ -211,7 +212,7 @@ print("the text that python-bert was made from:", same)
 # steps (`warmup`) and then falls to 0. [Lesson 7](07_a_classifier.ipynb) has more of this.
 #
 # The test is taken every 30 steps. In a notebook the cell says how it goes: *development* is the
-# text held out. It begins anew each time you run it.
+# text held out. Run the cell again, and it begins anew.
 #
 # `PreTraining` adds a second task, **next sentence prediction**: a row is a pair of texts, and in
 # half of the pairs the second did not follow the first. BERT was trained to tell which. Its makers
@@ -266,8 +267,9 @@ picture(
 # can be learned without looking at the text at all. Below the line it falls slowly: from there on
 # the neighbours have to help.
 #
-# Here is where all have come to. `python-bert` is loaded anew and tested in the same gaps. Its
-# weights are kept in 16 bits, so the last digit may differ from the log's.
+# Here is where all have come to. `python-bert` is loaded anew and tested in the same gaps. *Right
+# at once* is the share of gaps in which the likeliest token is the right one. The test is small,
+# and its losses are sure to about a tenth of a nat.
 
 # %%
 model = BertForMaskedLM.from_pretrained("python-bert")
