@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 7. From features to a classifier
 #
-# **The question.** The model of [lesson 6](06_guess_the_hidden_word.ipynb) has learned language by
-# guessing words. Nobody has told it what a good review is. How does it become a judge of your own
-# texts, and how good a judge is it?
+# **The question.** A model such as that of [lesson 6](06_guess_the_hidden_word.ipynb) has learned
+# language by guessing words. Nobody has told it what a good review is. How does it become a judge
+# of your own texts, and how good a judge is it?
 #
 # 30 minutes to read, as long again for the exercises, one or two to run. Run the cells from top to
 # bottom: each uses what those above have made. Where an exercise says `not yet`, you may go on and
@@ -191,7 +191,7 @@ print("the same logits:", torch.allclose(by_hand, output.logits, atol=1e-5))
 print(f"loss {output.loss:.3f}, and ln 2 is {math.log(2):.3f}")
 
 # %% [markdown]
-# A new head says 0.5 of everything, or nearly, and pays about ln 2. All it can do now is learn.
+# A new head says 0.5 of everything, or nearly, and pays about ln 2. It has yet to learn.
 # **Training** takes a few texts, a *batch*, computes the loss, and changes every weight a little in
 # the direction in which the loss falls. How far is the *learning rate*, `lr`. That is a *step*;
 # once through all texts is an *epoch*.
@@ -206,7 +206,7 @@ print(f"loss {output.loss:.3f}, and ln 2 is {math.log(2):.3f}")
 #
 # Before we train, let us look at what is there. Here are vectors of four sentences, as `minilm-l6`
 # makes them without any head, the mean over the tokens. Their **cosine** is 1 if two point in the
-# same direction and 0 if they have nothing in common.
+# same direction, 0 if they have nothing in common, and −1 if they are opposite.
 
 # %%
 sentences = [
@@ -230,8 +230,9 @@ print(f"joy and not a joy {before[0, 1]:.2f}, joy and delightful {before[0, 2]:.
 
 # %% [markdown]
 # *A joy* is nearer to *not a joy at all* than to *a delightful movie*. This model was trained to
-# find texts that are about the same thing, and *joy* and *not a joy* are. A judge of reviews needs
-# it the other way round. Does a head find what it needs in such features?
+# give texts similar vectors if they belong together, such as a question and its answer, and *joy*
+# and *not a joy* are about the same thing. A judge of reviews needs it the other way round. Does a
+# head find what it needs in such features?
 #
 # ## The data, and what there is to beat
 #
@@ -254,8 +255,8 @@ print(f"majority baseline: {majority:.0%}, by always saying the more frequent cl
 #
 # ## Frozen features
 #
-# `trained_layers=0` trains the head and none of the layers. A warning goes where notebooks do not
-# show it, so our function prints it.
+# `trained_layers=0` trains the head and none of the layers. The library warns of what looks wrong.
+# Warnings are left out of these pages, so our function prints them.
 
 
 # %%
@@ -348,7 +349,7 @@ picture(
 # %% [markdown]
 # About 2.5 points at 86 %, and more nearer to 50 %. So 86 % means: between 81 and 91. Whoever
 # reports 86.5 % after some change, and calls it better, has measured nothing. On these 200 texts we
-# claim nothing of differences below 5 points.
+# claim nothing of differences below 5 points; exercise 2 has a sharper rule.
 #
 # Now the four sentences again, by the features that the head reads, after the pooler.
 
@@ -449,10 +450,9 @@ print("it says:      ", dict(Counter(poor.predict(development.texts).tolist())))
 print(f"right: {poor.score(development.texts, development.labels):.1%}")
 
 # %% [markdown]
-# It says the same of every text, or nearly: the class that was a little more frequent. The accuracy
-# of 50 % alone would not tell you. How to see it: count what it predicts, and hold the accuracy
-# against the majority baseline. The library does so too: it warns of too few steps, and of a model
-# that says the same of everything.
+# It says the same of every text, or nearly: the class that was a little more frequent. How to see
+# it: count what it predicts, and hold the accuracy against the majority baseline. The library does
+# so too: it warns of too few steps, and of a model that says the same of everything.
 #
 # The cure is more steps. Fifty texts in batches of 32 are two steps an epoch, six in all: the head
 # has hardly moved. If you leave `epochs` out, the library makes at least 100 steps. It is what
@@ -469,8 +469,9 @@ for seed in range(sized(3, 1)):
 
 # %% [markdown]
 # The same model, the same fifty texts, and yet three results, from 58 to 68 %. So one run says
-# little of a method. Train with three seeds or more, and report the mean and how far they lie
-# apart. And do not take the luckiest seed by the development texts: its luck will not last.
+# little of a method. And fifty texts are few: 880 gave 86 %. Train with three seeds or more, and
+# report the mean and how far they lie apart. And do not take the luckiest seed by the development
+# texts: its luck will not last.
 #
 # ## Predictions
 #

@@ -195,8 +195,9 @@ CASES = [
         19,
         36,
         NEITHER,
-        "A difference alone is not enough. If you do compare it with a standard error, is the root "
-        "taken?",
+        "A difference alone is not enough. If you do compare it with a standard error, yours is "
+        "too small: divide the mean of the squares by the number of texts, and take the root after "
+        "that",
     ),
     Results(210, 30, 19, 41, NEITHER, "Claim only beyond two standard errors"),
     Results(

@@ -131,7 +131,14 @@ WRONG = {
         Wrong(
             "not divided by n", difference(lambda a, b: (a - b).std()), "standard error too large"
         ),
-        Wrong("no root", difference(lambda a, b: (a - b).var() / len(a)), "is the root taken"),
+        Wrong(
+            "no root", difference(lambda a, b: (a - b).var() / len(a)), "take the root after that"
+        ),
+        Wrong(
+            "the root too early",
+            difference(lambda a, b: (a - b).std() / len(a)),
+            "take the root after that",
+        ),
         Wrong("equal is more", difference(paired, equal=True), "`more than` is `>`"),
         Wrong("yes or no", lambda a, b: bool(a.mean() > b.mean()), '"A", "B" or "cannot tell"'),
     ],
