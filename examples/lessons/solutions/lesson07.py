@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor | float:
     """The probability itself is never computed, so none is rounded to 0. Subtracting the largest
     logit from all of a row changes no probability, and leaves no power of e above 1."""
     total = 0.0
