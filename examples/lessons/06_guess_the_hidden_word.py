@@ -18,6 +18,7 @@
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -228,7 +229,9 @@ from minibert.training.recipe import Recipe
 
 steps = sized(300, 4)
 torch.manual_seed(0)
-own = BertForPreTraining(BertConfig.from_pretrained("python-bert"))  # its shape, not its weights
+shape = BertConfig.from_pretrained("python-bert")  # its shape, and none of its weights
+shape = replace(shape, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)  # as it learned
+own = BertForPreTraining(shape)
 own.save_pretrained(folder / "before", overwrite=True)
 history = train(
     own,

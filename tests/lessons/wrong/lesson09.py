@@ -88,6 +88,10 @@ WRONG = {
         ),
         Wrong("only stronger", test(one, lambda t, o: abs(t) > abs(o)), "just as strong"),
         Wrong("divided by rounds", test(one, plus=(1, 0)), "1 / 99"),
-        Wrong("the measure itself", lambda x, y, measure, rounds: measure(x, y), "should be"),
+        Wrong(
+            "the measure itself",
+            lambda x, y, measure, rounds: measure(x, y),
+            "lists that are equal",
+        ),
     ],
 }
