@@ -91,9 +91,18 @@ print(scores)
 # ## Step 2: scale, and make weights of it
 #
 # A dot product adds up D terms. If these are as often negative as positive, they partly cancel, and
-# the sum of D terms of about size 1 has about the size √D. So the scores are divided by √D, which
-# makes them as large as one term, however long the cards are. Here √4 = 2, and the score of *slept*
-# for *cat* becomes 1.
+# the sum of D terms of about size 1 has about the size √D. Here it is for random cards:
+
+# %%
+torch.manual_seed(0)
+for d in (4, 64, 512):
+    a, b = torch.randn(2, 10_000, d)  # ten thousand pairs of cards of d random numbers
+    products = (a * b).sum(dim=1)
+    print(f"D = {d:<4} root of D {d**0.5:5.2f}   size of a dot product {products.std():5.2f}")
+
+# %% [markdown]
+# So the scores are divided by √D, which makes them as large as one term, however long the cards
+# are. In our example √4 = 2, and the score of *slept* for *cat* becomes 1.
 #
 # Then **softmax** turns a row of scores into weights: take e to the power of each, and divide by
 # their sum. No weight is negative, and a row sums to 1. For *slept* the scores are 1, 0 and 0:
@@ -199,15 +208,15 @@ print((factor * scores[1] / 4**0.5).softmax(dim=0).numpy().round(4))
 
 # %% [markdown]
 # With 10, *cat* gets 0.9999: large scores make softmax take all from one token. A small change of a
-# score then changes the weights hardly at all, and training, which works by small changes, gets
-# stuck. That is why scores are divided by √D. With 0, all three get a third.
+# score then changes the weights hardly at all, and training, which works by small changes, may get
+# stuck. That, the paper suspects, is why dividing by √D helps. With 0, all three get a third.
 #
 # ## Exercise 1: write attention
 #
 # Write the three steps as a function, for one text and one head, with a mask. The check runs it
 # with cards of other lengths than ours, without padding and with padding, and compares the results
-# with the library's. Everything you need stands above: `@`, `.T`, `shape[1]`, `masked_fill`,
-# `softmax`.
+# with the library's (so `readable_attention` is not the answer). Everything you need stands above:
+# `@`, `.T`, `shape[1]`, `masked_fill`, `softmax`.
 
 
 # %%
@@ -224,16 +233,28 @@ print(lesson04.attention(attention))
 # %% [markdown]
 # ## Heads of a real model
 #
-# `minilm-l6` has six layers with twelve heads each. Every head makes its own queries, keys and
-# values from the tokens' vectors, by three tables of numbers that it has learned. What do they look
-# at? Here are three of the 72. Each row is a token that looks, and its cells say how much it gives
-# to each token. Layers and heads are numbered from 1. `[CLS]` and `[SEP]` are marks at the
-# beginning and the end of every text ([lesson 2](02_words_into_pieces.ipynb)). Mind the colour bar:
-# small weights are stretched, so that they can be seen.
+# Where do the cards come from? The model has a vector x for each token, C numbers long. A head
+# multiplies it by three tables that it has learned, $x W^Q$, $x W^K$ and $x W^V$: that is the
+# query, the key and the value. `minilm-l6` has six layers with twelve heads each. The contexts of
+# the twelve are laid side by side, and multiplied by one more table, $W^O$, which makes a vector of
+# C numbers of them again. The paper calls this **multi-head attention** (section 3.2.2). Its
+# numbers in layer 1, where the three tables of all twelve heads lie on top of each other:
 
 # %%
 model = BertModel.from_pretrained("minilm-l6")
 tokenizer = Tokenizer.from_pretrained("minilm-l6")
+learned = dict(model.named_parameters())
+print("C is", model.config.hidden_size, "= 12 heads of D =", model.config.head_size)
+for part in ("query_key_value", "output"):
+    print(part, tuple(learned[f"encoder.layers.0.attention.{part}.weight"].shape))
+
+# %% [markdown]
+# What do the heads look at? Here are three of the 72. Each row is a token that looks, and its cells
+# say how much it gives to each token. Layers and heads are numbered from 1. `[CLS]` and `[SEP]` are
+# marks at the beginning and the end of every text ([lesson 2](02_words_into_pieces.ipynb)). Mind
+# the colour bar: small weights are stretched, so that they can be seen.
+
+# %%
 sentence = attentions(model, tokenizer, ["The animal slept because it was tired."])[0]
 for layer, head, seen in [
     (1, 3, "one bright cell in each row, just left of the diagonal; in the first row, on it"),
@@ -248,6 +269,17 @@ for layer, head, seen in [
 # its attention: has it learned what *it* means? But look again: *the* gives *animal* as much. One
 # picture is not enough to say what a head does. [Lesson 8](08_what_does_it_look_at.ipynb) tests
 # this one, and the answer is a surprise.
+#
+# How can a head know which token comes before? Nothing in the three steps says so: if the tokens
+# change places, the contexts change places with them, and that is all.
+
+# %%
+order = [2, 0, 1]  # here, cat, slept
+weights_so = (query[order] @ key[order].T / 2).softmax(dim=1)
+print("the same, in another order:", torch.allclose(weights_so @ value[order], context[order]))
+
+# %% [markdown]
+# So a token's vector has to say where the token stands. [Lesson 3](03_order.ipynb) is about that.
 #
 # What we said of layer 1, head 3 can be tested right here, over twenty of the review sentences that
 # come with the library.
@@ -297,7 +329,7 @@ print(head_statistics(model, tokenizer, sentences))
 # The last line of the second table says where the largest share goes: 42 % of all attention rests
 # on `[CLS]`. Our *here*, who asked for nothing, listened to all alike. Real heads seem to do
 # something else: the weights must sum to 1, and a head that finds nothing to fit may park them on
-# one token. In bert-base that token is `[SEP]` (Clark et al. 2019, [arXiv
+# one token. In the middle layers of bert-base that token is `[SEP]` (Clark et al. 2019, [arXiv
 # 1906.04341](https://arxiv.org/abs/1906.04341), section 3.2). What is true of one model need not be
 # true of another.
 #
@@ -312,7 +344,7 @@ print(head_statistics(model, tokenizer, sentences))
 #   library takes the lowest number there is instead of −∞, and sets the weights of masked tokens to
 #   0 afterwards. The results are the same, and such a row becomes zeros.
 # - **A large negative number in place of −∞.** Adding −10,000 to a score often works. But a row in
-#   which all is masked then attends to padding, and in 16-bit numbers −10⁹ does not fit.
+#   which all is masked then attends to padding, and in `float16` −10⁹ does not fit.
 # - **A picture of attention is taken for a reason.** It shows where a head looks, not what the
 #   model does with it. More in lesson 8.
 #

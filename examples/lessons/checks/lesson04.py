@@ -13,8 +13,9 @@ from torch import Tensor
 from checks.verdict import Hint, called, compare, exercise, tensor, whole
 from minibert.attention import readable_attention
 
-T, D = 3, 9  # not the lesson's, so that a number copied from it is seen
-MASK = torch.tensor([True, False, True])
+# Tokens and numbers on a card: not the lesson's, nor twice the same, so that a number copied from
+# it, or fitted to the check, is seen.
+SIZES = ((5, 7), (4, 3))
 
 
 def _attended(
@@ -32,35 +33,43 @@ def attention(answer: Callable[..., Any]) -> str:
     """(T, D) queries, keys, values and a (T,) mask -> the context, (T, D)."""
     # Without a mask some mistakes agree with the right answer, and so do others with one: it takes
     # both.
-    query, key, value = torch.randn(3, T, D, generator=torch.Generator().manual_seed(4)).double()
-    results = [
-        called(answer, query, key, value, mask) for mask in (torch.ones(T, dtype=torch.bool), MASK)
-    ]
-    if [tuple(getattr(result, "shape", ())) for result in results] == [(T, T)] * 2:
-        raise Hint(
-            "the result is (T, T), as scores and weights are; what is still to come after the "
-            "weights?"
-        )
-    _check_nan(*results)
-    for result, mask in zip(results, (None, MASK), strict=True):
-        found = tensor(result, (T, D))
-        right, _ = _attended(query, key, value, mask)
-        row = int((found - right).abs().sum(dim=1).argmax())
-        where = "with nothing masked" if mask is None else "with the second token masked"
-        compare(
-            found,
-            right,
-            _mistakes(query, key, value, mask),
-            f"{where}, row {row} of the result begins with {_listed(found[row])}, and the "
-            f"library's with {_listed(right[row])}. Print your scores, weights and context, and "
-            "compare them with the lesson's tables for its three tokens, step by step",
-        )
+    for size in SIZES:
+        cards = torch.randn(3, *size, generator=torch.Generator().manual_seed(4)).double()
+        query, key, value = cards
+        padded = torch.arange(size[0]) != 1
+        masks = (torch.ones_like(padded), padded)
+        results = [called(answer, query, key, value, mask) for mask in masks]
+        if [tuple(getattr(result, "shape", ())) for result in results] == [(size[0],) * 2] * 2:
+            raise Hint(
+                "the result is (T, T), as scores and weights are; what is still to come after the "
+                "weights?"
+            )
+        _check_nan(results[0], results[1], padded, size)
+        for result, mask in zip(results, (None, padded), strict=True):
+            _check_context(tensor(result, size), query, key, value, mask)
     return "your attention is the library's, with a mask and without"
+
+
+def _check_context(
+    found: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
+) -> None:
+    right, _ = _attended(query, key, value, mask)
+    row = int((found - right).abs().sum(dim=1).argmax())
+    where = "with nothing masked" if mask is None else "with the second token masked"
+    compare(
+        found,
+        right,
+        _mistakes(query, key, value, mask),
+        f"{where}, row {row} of the result begins with {_listed(found[row])}, and the library's "
+        f"with {_listed(right[row])}. Print your scores, weights and context, and compare them "
+        "with the lesson's tables for its three tokens, step by step",
+    )
 
 
 def _mistakes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
     """What each known mistake gives: mostly the library's answer to another question."""
-    scale = math.sqrt(D)
+    tokens, numbers = query.shape
+    scale = math.sqrt(numbers)
     weights = _attended(query, key, value)[1]
     found = {
         "divide the scores by the square root of D before the softmax": _attended(
@@ -69,10 +78,13 @@ def _mistakes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) ->
         "the scores are divided by D; it should be its square root": _attended(
             query / scale, key, value, mask
         )[0],
-        f"the scores are divided by 2, which was right for the lesson's D of 4; here D is {D}, and "
+        f"the scores are divided by 2, which was right for the lesson's D of 4; here D is {numbers}: "
         "query.shape[1] tells it": _attended(scale / 2 * query, key, value, mask)[0],
         "the scores are divided by the square root of T, the number of tokens; D is that of the "
-        "numbers on a card": _attended(scale / math.sqrt(T) * query, key, value, mask)[0],
+        "numbers on a card": _attended(scale / math.sqrt(tokens) * query, key, value, mask)[0],
+        "the scores are divided by T, the number of tokens; it should be the square root of D": (
+            _attended(scale / tokens * query, key, value, mask)[0]
+        ),
         "softmax goes over the queries, down the columns; each row should sum to 1, which is "
         "dim=1": _attended(key, query, value)[1].T @ value,
         "queries and keys have changed places: scores[i, j] is query i times key j": _attended(
@@ -99,13 +111,13 @@ def _mistakes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) ->
     }
 
 
-def _check_nan(whole_text: Any, padded: Any) -> None:
+def _check_nan(whole_text: Any, padded: Any, mask: Tensor, size: tuple[int, int]) -> None:
     """Raise `Hint` where a mask that went wrong has left NaN: in which rows tells how."""
-    if not isinstance(padded, Tensor) or padded.shape != (T, D) or not padded.isnan().any():
+    if not isinstance(padded, Tensor) or padded.shape != size or not padded.isnan().any():
         return
     rows = padded.isnan().any(dim=1)
-    if rows.equal(~MASK) or rows.equal(MASK):
-        round_ = ", and the wrong way round" if rows.equal(MASK) else ""
+    if rows.equal(~mask) or rows.equal(mask):
+        round_ = ", and the wrong way round" if rows.equal(mask) else ""
         raise Hint(
             f"the mask is applied to rows, the tokens that look{round_}; it belongs to columns, "
             "the tokens looked at: masked_fill with a mask of shape (T,) does that"
@@ -155,12 +167,8 @@ HINTS = {
 @exercise
 def previous_head(answer: Callable[..., Any]) -> str:
     """A list of (L, H, T, T) weights -> (layer, head), from 1, that looks at the token before."""
-    result = called(answer, _made_up())
-    try:
-        layer, head = result
-    except (TypeError, ValueError) as error:
-        raise Hint(f"the result is {result!r}; it should be two numbers, (layer, head)") from error
-    found = whole(layer, "the layer"), whole(head, "the head")
+    made_up = _made_up()
+    found = _layer_and_head(called(answer, made_up))
     if found != PREVIOUS:
         raise Hint(
             HINTS.get(
@@ -169,7 +177,22 @@ def previous_head(answer: Callable[..., Any]) -> str:
                 "model of 3 layers with 4 heads the right one gives about 0.6 to the token before",
             )
         )
-    return "found in a made-up model; in minilm-l6 the same lines give (1, 3)"
+    # And with its layers the other way round, for whoever has learned the answer from the hints.
+    layers = len(made_up[0])
+    if _layer_and_head(called(answer, [a[::-1] for a in made_up])) != (layers + 1 - PREVIOUS[0], 2):
+        raise Hint(
+            f"{PREVIOUS} is right of one made-up model; in another one the head is elsewhere, so "
+            "the function must find it"
+        )
+    return "found in two made-up models; in minilm-l6 the same lines give (1, 3)"
+
+
+def _layer_and_head(result: Any) -> tuple[int, int]:
+    try:
+        layer, head = result
+    except (TypeError, ValueError) as error:
+        raise Hint(f"the result is {result!r}; it should be two numbers, (layer, head)") from error
+    return whole(layer, "the layer"), whole(head, "the head")
 
 
 def _made_up() -> list[np.ndarray]:

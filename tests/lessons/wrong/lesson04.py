@@ -58,6 +58,14 @@ def by_tokens(query, key, value, mask):
     return softmax(query @ key.T / len(query) ** 0.5, mask) @ value
 
 
+def by_t(query, key, value, mask):
+    return softmax(query @ key.T / len(query), mask) @ value
+
+
+def checks_d(query, key, value, mask):
+    return softmax(query @ key.T / 7**0.5, mask) @ value
+
+
 def mixed_keys(query, key, value, mask):
     return softmax(scores_of(query, key), mask) @ key
 
@@ -123,8 +131,10 @@ WRONG = {
     "attention": [
         Wrong("no scaling", no_scaling, "divide the scores by the square root of D"),
         Wrong("D in place of its root", by_d, "it should be its square root"),
-        Wrong("the lesson's D", lessons_d, "here D is 9"),
-        Wrong("T in place of D", by_tokens, "the number of tokens"),
+        Wrong("the lesson's D", lessons_d, "here D is 7"),
+        Wrong("the check's D", checks_d, "step by step"),
+        Wrong("the root of T", by_tokens, "the square root of T"),
+        Wrong("T in place of D", by_t, "divided by T"),
         Wrong("softmax over the queries", over_queries, "over the queries"),
         Wrong("mask after the softmax", masked_after, "after the softmax"),
         Wrong("mask inverted", mask_inverted, "the wrong way round: True is"),
@@ -151,6 +161,7 @@ WRONG = {
         Wrong("changed places", lambda arrays: head_at(-1)(arrays)[::-1], "changed places"),
         Wrong("the first row", with_row_0, "wins by row 0"),
         Wrong("minilm-l6's", lambda arrays: (1, 3), "(1, 3) is right of minilm-l6"),
+        Wrong("the hints' answer", lambda arrays: (3, 2), "in another one the head is elsewhere"),
         Wrong("a block", lambda arrays: (1, 4), "only entries [i, i - 1] count"),
     ],
 }
