@@ -152,10 +152,10 @@ picture(
 #
 # `readable_attention` in [attention.py](../../minibert/attention.py) has a line for each step, and
 # a few more for the mask and for training; skip those for now. BERT reads B texts at once, and in
-# each layer H heads look at the same time, each with cards of its own. So the library's tables have
-# two dimensions in front, (B, H, T, D). With B = H = 1 it gives our numbers. `[None, None]` puts
-# two dimensions of size 1 in front, `[0, 0]` takes them off, and `allclose` means: equal but for
-# rounding.
+# each layer H heads look at the same time; a **head** is one such set of queries, keys and values.
+# So the library's tables have two dimensions in front, (B, H, T, D). With B = H = 1 it gives our
+# numbers. `[None, None]` puts two dimensions of size 1 in front, `[0, 0]` takes them off, and
+# `allclose` means: equal but for rounding.
 
 # %%
 theirs, their_weights = readable_attention(query[None, None], key[None, None], value[None, None])
@@ -265,10 +265,17 @@ for layer, head, seen in [
 
 # %% [markdown]
 # Layer 1, head 3 looks at the token before; only `[CLS]`, which has none, looks at itself. Layer 2,
-# head 9 leans to the token after. And head 2 of layer 4 looks from *it* to *animal*, with half of
-# its attention: has it learned what *it* means? But look again: *the* gives *animal* as much. One
-# picture is not enough to say what a head does. [Lesson 8](08_what_does_it_look_at.ipynb) tests
-# this one, and the answer is a surprise.
+# head 9 leans to the token after. And head 2 of layer 4 looks from *it* to *animal*. Has it learned
+# what *it* means? Look at another row of the same picture:
+
+# %%
+for i in (5, 1):
+    given = sentence.head(4, 2)[i, 2]
+    print(f"{sentence.tokens[i]} gives {sentence.tokens[2]} {given:.2f} of its attention")
+
+# %% [markdown]
+# *the* gives *animal* even more. One picture is not enough to say what a head does. [Lesson
+# 8](08_what_does_it_look_at.ipynb) tests this one, and the answer is a surprise.
 #
 # How can a head know which token comes before? Nothing in the three steps says so: if the tokens
 # change places, the contexts change places with them, and that is all.
@@ -337,6 +344,8 @@ print(head_statistics(model, tokenizer, sentences))
 #
 # - **The mask is forgotten.** Nothing fails. A text just gets another result when a longer text
 #   happens to be in its batch. Test it: a text alone and the same text in a batch must agree.
+# - **True means the opposite elsewhere.** In PyTorch's `nn.MultiheadAttention` a `key_padding_mask`
+#   is True where a token is *hidden*.
 # - **Softmax over the wrong dimension.** The columns sum to 1 instead of the rows; again nothing
 #   fails. Print the sums.
 # - **A row with nothing to look at.** All its scores are −∞, all powers of e are 0, and so is their

@@ -36,6 +36,7 @@ def attention(answer: Callable[..., Any]) -> str:
     for size in SIZES:
         cards = torch.randn(3, *size, generator=torch.Generator().manual_seed(4)).double()
         query, key, value = cards
+        query = 10 * query  # so that no number but -inf is small enough
         padded = torch.arange(size[0]) != 1
         masks = (torch.ones_like(padded), padded)
         results = [called(answer, query, key, value, mask) for mask in masks]
@@ -78,7 +79,7 @@ def _mistakes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) ->
         "the scores are divided by D; it should be its square root": _attended(
             query / scale, key, value, mask
         )[0],
-        f"the scores are divided by 2, which was right for the lesson's D of 4; here D is {numbers}: "
+        f"the scores are divided by 2, which was right of the lesson's D of 4; here D is {numbers}: "
         "query.shape[1] tells it": _attended(scale / 2 * query, key, value, mask)[0],
         "the scores are divided by the square root of T, the number of tokens; D is that of the "
         "numbers on a card": _attended(scale / math.sqrt(tokens) * query, key, value, mask)[0],
@@ -113,7 +114,14 @@ def _mistakes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) ->
 
 def _check_nan(whole_text: Any, padded: Any, mask: Tensor, size: tuple[int, int]) -> None:
     """Raise `Hint` where a mask that went wrong has left NaN: in which rows tells how."""
-    if not isinstance(padded, Tensor) or padded.shape != size or not padded.isnan().any():
+    if not isinstance(padded, Tensor) or padded.shape != size:
+        return
+    if not padded.isnan().any():
+        if torch.as_tensor(whole_text).isnan().any():
+            raise Hint(
+                "with nothing masked the result is NaN: the mask is turned round, so that all is "
+                "masked. masked_fill writes where it finds True; you want ~mask"
+            )
         return
     rows = padded.isnan().any(dim=1)
     if rows.equal(~mask) or rows.equal(mask):
@@ -145,7 +153,7 @@ LATER, SELF, FIRST, IN_THE_FIRST, IN_THE_LAST, WRAPPED = (
     (1, 4),
     (2, 4),
     (3, 3),
-    (3, 4),
+    (1, 2),
 )
 ONE = "this head is strongest in one sentence only; take the mean over the tokens of all"
 HINTS = {
@@ -161,6 +169,7 @@ HINTS = {
     IN_THE_LAST: ONE,
     WRAPPED: "this head wins by row 0, where i - 1 is -1, and that is the last token; leave row 0 "
     "out",
+    (3, 4): "the last head wins; is your sum set back to 0 for each head?",
 }
 
 

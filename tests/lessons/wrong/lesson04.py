@@ -66,6 +66,23 @@ def checks_d(query, key, value, mask):
     return softmax(query @ key.T / 7**0.5, mask) @ value
 
 
+def mask_turned_round(query, key, value, mask):
+    return softmax(scores_of(query, key), ~mask) @ value
+
+
+def not_small_enough(query, key, value, mask):
+    return scores_of(query, key).masked_fill(~mask, -20.0).softmax(dim=1) @ value
+
+
+def never_set_back(arrays):
+    total, best, found = 0, -1, None
+    for layer, head in np.ndindex(*arrays[0].shape[:2]):
+        total += sum(np.trace(a[layer, head], -1) for a in arrays)
+        if total > best:
+            best, found = total, (layer + 1, head + 1)
+    return found
+
+
 def mixed_keys(query, key, value, mask):
     return softmax(scores_of(query, key), mask) @ key
 
@@ -138,6 +155,8 @@ WRONG = {
         Wrong("softmax over the queries", over_queries, "over the queries"),
         Wrong("mask after the softmax", masked_after, "after the softmax"),
         Wrong("mask inverted", mask_inverted, "the wrong way round: True is"),
+        Wrong("mask turned round", mask_turned_round, "you want ~mask"),
+        Wrong("-20 for -inf", not_small_enough, "step by step"),
         Wrong("no mask", no_mask, "the mask changes nothing"),
         Wrong("masked scores 0", scores_of_0, "they still get weight"),
         Wrong("rows masked", rows_masked, "applied to rows, the tokens that look; it belongs"),
@@ -162,6 +181,7 @@ WRONG = {
         Wrong("the first row", with_row_0, "wins by row 0"),
         Wrong("minilm-l6's", lambda arrays: (1, 3), "(1, 3) is right of minilm-l6"),
         Wrong("the hints' answer", lambda arrays: (3, 2), "in another one the head is elsewhere"),
+        Wrong("sum never set back", never_set_back, "set back to 0 for each head"),
         Wrong("a block", lambda arrays: (1, 4), "only entries [i, i - 1] count"),
     ],
 }
