@@ -1,0 +1,484 @@
+# %% [markdown]
+# # 3. Order: positions and segments
+#
+# **The question.** "The dog bites the man" is no news. "The man bites the dog" is, and it has the
+# same words. BERT takes in all words of a text at once. How does it know which came first?
+#
+# 25 minutes to read, as long again for the exercises, less than one to run. Run the cells from top
+# to bottom: each uses what those above have made. Where an exercise says `not yet`, you may go on
+# and come back.
+#
+# Read beside it: [embeddings.py](../../minibert/embeddings.py), a short chapter. The papers: Devlin
+# et al. 2019, *BERT* ([arXiv 1810.04805](https://arxiv.org/abs/1810.04805)), section 3 with
+# figure 2, and appendix A.2; Vaswani et al. 2017, *Attention Is All You Need*
+# ([arXiv 1706.03762](https://arxiv.org/abs/1706.03762)), sections 3.4 and 3.5.
+
+# %%
+import numpy as np
+import torch
+from checks import lesson03
+from course import picture
+from figures import curves, tables
+from torch import Tensor
+
+from minibert import BertModel, Tokenizer, data
+from minibert.inspect import plot_positions, position_similarity, token_table
+from minibert.inspect.vectors import cosines
+from minibert.packing import Packing, Record
+
+# %% [markdown]
+# ## The idea
+#
+# A book falls apart, and its pages lie on the floor. If they are numbered, nothing is lost: anybody
+# can put them in order again. If they are not, you know what was told, but not in which order.
+#
+# To BERT each token of a text is such a page. Between tokens there is one thing only that passes
+# anything on, and that is attention ([lesson 4](04_self_attention.ipynb)). A token looks at all
+# others, and takes from each the more, the better it fits; then it adds up what it got. What fits
+# depends on what the others are, not on where they are. And a sum has no order: 2 + 3 + 5 is
+# 5 + 2 + 3. So attention alone is blind to order.
+#
+# BERT therefore numbers its pages. For each position in a text, 0, 1, 2 and so on, it has a
+# **position vector**, a list of C numbers. It adds that of position 0 to the vector of the first
+# token, that of position 1 to the second, and so on. The same word has then another vector in
+# another place.
+#
+# ## By hand
+#
+# Let C be 3. Here are made-up vectors for three words, as lists of three numbers, and vectors for
+# the positions 0, 1 and 2. A token is its word plus its position. *dog* in front is
+# [2, 0, 0] + [0.1, 0, 0.2] = [2.1, 0, 0.2]. At the end it is [2, 0, 0] + [0.3, 0.2, 0] =
+# [2.3, 0.2, 0].
+#
+# `tensor` makes PyTorch's table of numbers out of lists. `table[[0, 1, 2]]` takes these rows out of
+# it, in this order: that is how a row is **looked up**.
+
+# %%
+words = torch.tensor(
+    [
+        [2.0, 0.0, 0.0],  # dog
+        [0.0, 2.0, 0.0],  # bites
+        [0.0, 0.0, 2.0],  # man
+    ]
+)
+places = torch.tensor(
+    [
+        [0.1, 0.0, 0.2],  # position 0
+        [0.0, 0.3, 0.1],  # position 1
+        [0.3, 0.2, 0.0],  # position 2
+    ]
+)
+dog_bites_man, man_bites_dog = words[[0, 1, 2]], words[[2, 1, 0]]
+both = torch.cat([dog_bites_man, man_bites_dog])  # one below the other
+picture(
+    tables,
+    {
+        "word": both,
+        "position": places[[0, 1, 2, 0, 1, 2]],
+        "word + position": both + places[[0, 1, 2, 0, 1, 2]],
+    },
+    ["dog", "bites", "man", "man", "bites", "dog"],
+    [],
+    alt="Three tables of six rows, the words of two sentences. The words' rows are the same in "
+    "both, in another order; with positions added all six rows differ, but for bites.",
+)
+
+# %% [markdown]
+# Look at the first table. Both sentences have the same three rows; add each up, and the sums are
+# equal. In the last table *dog* and *man* differ from sentence to sentence. *bites*, in the middle
+# of both, does not.
+
+# %%
+print("words alone:     ", dog_bites_man.sum(dim=0), man_bites_dog.sum(dim=0))
+print("dog, both times: ", (dog_bites_man + places)[0], (man_bites_dog + places)[2])
+
+# %% [markdown]
+# Is the word still to be seen in the sum? Here you can read it off: the large number says which
+# word it is, and what is left over says where it stands. We shall ask a real model the same.
+#
+# ## The library does the same
+#
+# `minilm-l6` has C = 384, and its position table has 512 rows. There is a third table, for
+# **segments**. BERT can read two texts at once, such as a question and an answer, and each token of
+# the first gets the first row of that table, each token of the second the other row. In the column
+# `type` you see which:
+
+# %%
+model = BertModel.from_pretrained("minilm-l6")
+tokenizer = Tokenizer.from_pretrained("minilm-l6")
+print(token_table(tokenizer, "The dog bites.", "The man runs."))
+
+# %% [markdown]
+# So a token begins as the sum of three rows: token, position, segment. That is figure 2 of the BERT
+# paper. All three tables are learned. Then a *LayerNorm* brings the numbers of each token to a
+# common range ([lesson 5](05_one_layer.ipynb)). In
+# [embeddings.py](../../minibert/embeddings.py), `Embeddings.forward` has these lines; here we write
+# them out and compare. `allclose` means: equal but for rounding.
+
+# %%
+model.requires_grad_(False)  # we only look; PyTorch need not note how to train
+embeddings = model.embeddings
+batch = tokenizer(["The dog bites."], ["The man runs."])
+ids, segments = batch["input_ids"][0], batch["token_type_ids"][0]  # of the first text
+positions = torch.arange(len(ids))  # 0, 1, 2, ...
+total = (
+    embeddings.token.weight[ids]
+    + embeddings.position.weight[positions]
+    + embeddings.segment.weight[segments]
+)
+theirs = embeddings(ids, positions, segments)
+print("the same:", torch.allclose(embeddings.norm(total), theirs, atol=1e-6))
+
+# %% [markdown]
+# Does a sum mix up what was put into it? Let us try. We take the sums of a hundred review sentences
+# that come with the library and forget what they were made of. From each we subtract the mean of
+# all token vectors and the segment, and ask which position vector is nearest to what remains. Then
+# the other way round: we subtract the mean position, and ask which of 30,522 tokens is nearest.
+
+# %%
+_, development = data.load("sample")  # two tables; the first is for training
+token, position, segment = (
+    table.weight for table in (embeddings.token, embeddings.position, embeddings.segment)
+)
+right_place = right_token = asked = 0
+for text in development.texts[:100]:
+    ids = tokenizer([text])["input_ids"][0]
+    positions = torch.arange(len(ids))
+    total = token[ids] + position[positions] + segment[0]
+    # cdist: the distance of each row to each; argmin: which is the least.
+    nearest_place = torch.cdist(total - token.mean(dim=0) - segment[0], position).argmin(dim=1)
+    nearest_token = torch.cdist(total - position.mean(dim=0) - segment[0], token).argmin(dim=1)
+    right_place += int((nearest_place == positions).sum())
+    right_token += int((nearest_token == ids).sum())
+    asked += len(ids)
+print(f"{asked} tokens: position found for {right_place}, token for {right_token}")
+
+# %% [markdown]
+# Nearly all are found. In three dimensions three tables get into each other's way. In 384 there is
+# room: vectors that mean different things can point in different directions, and training finds
+# such directions.
+#
+# ## Take order away
+#
+# What if all tokens stood in the same place? `embeddings` is told the positions, so we can tell it
+# a lie. The function below reads one text and gives its tokens the positions that we say. It does
+# what `BertModel` does, in two steps: embeddings, then the encoder, which is all the layers. A
+# [Packing](../../minibert/packing.py) says which tokens belong to one text; here all do. A `Record`
+# keeps the attention weights on the way.
+
+
+# %%
+def read(text: str, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """One text of T tokens that stand at these T positions.
+
+    Returns their vectors after the last layer, (T, C), and the attention weights of all layers and
+    heads, (L, H, T, T).
+    """
+    ids = tokenizer([text])["input_ids"][0]
+    packing = Packing(torch.ones(1, len(ids), dtype=torch.bool))
+    record = Record(packing, attentions=True)
+    x = model.embeddings(ids, positions, segments=torch.zeros_like(ids))
+    x = model.encoder(x, packing, record=record)
+    return x, torch.cat(record.attentions)
+
+
+def change(before: Tensor, after: Tensor) -> float:
+    """How far vectors have moved, as a share of their length; 0: not at all."""
+    return float((after - before).norm() / before.norm())
+
+
+one, other = "the dog bites the man", "the man bites the dog"
+T = len(tokenizer.encode(one).ids)  # 7, with [CLS] and [SEP]
+for name, positions in (
+    ("0, 1, 2, ...", torch.arange(T)),
+    ("all at 5", torch.full((T,), 5)),
+):
+    first, second = read(one, positions)[0], read(other, positions)[0]
+    print(f"{name:<13} [CLS] of one and of the other: {change(first[0], second[0]):.1e} apart")
+
+# %% [markdown]
+# `[CLS]`, the first token, is the one whose vector often stands for the whole text. With its
+# positions the model tells the two sentences apart: the vectors differ by 17 % of their length.
+# With all tokens in one place they are the same; what is left is rounding, less than a millionth.
+# The model reads a *bag of words*.
+#
+# Not only `[CLS]`: each token has the vector it would have anywhere else. Without order, if you
+# move tokens around, their vectors move with them, and nothing else happens.
+#
+# ## Exercise 1: a model without positions
+#
+# A lie in each call is one way. Another is to change the model. Write a function that returns a
+# *copy* of a model whose position table is all zeros. The model that it was given must stay as it
+# is, in all its tables.
+#
+# What you need: `copy.deepcopy(model)` copies a model with all its numbers (`copy.copy` copies
+# only the outermost shell, and both share the rest). `.zero_()` sets a tensor to zero, in place, as
+# all of PyTorch's functions do whose names end with `_`. PyTorch refuses that for weights that may
+# be trained, unless it happens inside `with torch.no_grad():`.
+
+
+# %%
+def without_positions(model: BertModel) -> BertModel:
+    """Returns a copy of the model whose position table is zero; the model is not changed."""
+    raise NotImplementedError  # your lines take the place of this one
+
+
+print(lesson03.without_positions(without_positions))
+
+# %% [markdown]
+# ## A head that counts
+#
+# Lesson 4 looks at layer 1, head 3 of this model: every token gives nearly all of its attention to
+# the token just before. Does that head know *words*, or positions? Now we can tell. We lie to it in
+# several ways, over twenty sentences, and measure how much of its attention a token gives to the
+# one before it and to the one after it.
+
+# %%
+HEAD = (0, 2)  # layer 1, head 3; Python counts from 0
+lies = {
+    "0, 1, 2, ...": lambda length: torch.arange(length),
+    "all at 5": lambda length: torch.full((length,), 5),
+    "backwards": lambda length: torch.arange(length).flip(0),
+    "from 100 on": lambda length: torch.arange(length) + 100,
+    "0, 2, 4, ...": lambda length: 2 * torch.arange(length),
+}
+print(f"{'positions':<13} to the one before   to the one after")
+for name, lie in lies.items():
+    before, after = [], []
+    for text in development.texts[:20]:
+        length = len(tokenizer.encode(text).ids)
+        weights = read(text, lie(length))[1][HEAD]
+        before.append(weights.diagonal(-1))  # token i at token i - 1
+        after.append(weights.diagonal(1))  # token i at token i + 1
+    print(f"{name:<13} {torch.cat(before).mean():17.4f} {torch.cat(after).mean():18.4f}")
+
+# %% [markdown]
+# - As it should be: 0.9997 to the token before.
+# - All in one place: 0.09. The head finds nothing to hold on to.
+# - Backwards: 0.9991 to the token *after*. In the words' order that is the wrong one; in the order
+#   that we told, it is the one before. So the head goes by the position vectors and not by words.
+# - From 100 on: still 0.93. It has not learned "5 looks at 4" for the first few places only.
+# - Every second position: half. Now nobody stands just before.
+#
+# ## Change something
+#
+# A text has the same words and the same order if its first token stands at 1 in place of 0. Does
+# the model see it so? Guess, run the cell, then try other numbers for `start`. The longest of these
+# texts has about 50 tokens, so there is room up to 450.
+
+# %%
+start = 1
+moved = []
+for text in development.texts[:50]:
+    positions = torch.arange(len(tokenizer.encode(text).ids))
+    moved.append(change(read(text, positions)[0], read(text, positions + start)[0]))
+print(f"from {start} on: the vectors move by {np.mean(moved):.0%} of their length")
+
+# %% [markdown]
+# One step to the right, and the vectors move by more than a third. What has changed most is that no
+# token stands at 0 any more. BERT's positions are *absolute*: it learned each of them from texts
+# that begin at 0, and nothing makes it treat 1, 2, 3 as it treats 0, 1, 2.
+#
+# ## And segments?
+#
+# Now lie about segments. We take pairs of sentences and tell the model that both belong to the
+# first text. And to have something to compare with, all at position 5 again.
+
+# %%
+types, one_place = [], []
+for text, pair in zip(development.texts[:50], development.texts[50:100], strict=True):
+    batch = tokenizer([text], [pair])
+    true = model(**batch).last_hidden_state
+    lied = model(batch["input_ids"], token_type_ids=torch.zeros_like(batch["input_ids"]))
+    types.append(change(true, lied.last_hidden_state))
+    packing = model.make_packing(**batch)
+    ids, segments = packing.pack(batch["input_ids"]), packing.pack(batch["token_type_ids"])
+    x = model.encoder(model.embeddings(ids, torch.full_like(ids, 5), segments), packing)
+    one_place.append(change(true[0], x))
+print(f"all in the first text: the vectors move by {np.mean(types):.0%}")
+print(f"all at position 5:     the vectors move by {np.mean(one_place):.0%}")
+
+# %% [markdown]
+# In this model segments matter much less than positions. That may be because it knows about pairs
+# from elsewhere, as `[SEP]` stands between the texts; and its last training had single texts (its
+# makers had it compare sentences that were read one by one). Of a BERT that was fine-tuned on pairs
+# it tells nothing.
+#
+# ## Where the numbers come from
+#
+# Nobody told BERT that 5 comes after 4. Its position table began as random numbers, and training
+# changed them. The Transformer before BERT had a table that was *not* learned. Its position vectors
+# are sines and cosines (Vaswani et al., section 3.5): for position p, the numbers 2i and 2i + 1 are
+#
+# $$\sin\left(p \,/\, 10000^{2i/C}\right), \qquad \cos\left(p \,/\, 10000^{2i/C}\right)$$
+#
+# Each pair of numbers is like the hand of a clock, given by its height and its distance to the
+# right. The first hand turns fast, 1 radian a position; the next ones turn slower and slower. With
+# C = 4 there are two hands, and the second is a hundred times slower: 10000 to the power of 2/4 is
+# 100. For p = 1 the four numbers are sin 1 = 0.841, cos 1 = 0.540, sin 0.01 = 0.010 and
+# cos 0.01 = 1.000.
+
+
+# %%
+def sinusoids(positions: int, width: int) -> Tensor:
+    """The position vectors of Vaswani et al. 2017, section 3.5, (positions, width)."""
+    p = torch.arange(positions)[:, None]
+    angles = p / 10000 ** (torch.arange(0, width, 2) / width)  # (positions, width / 2)
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
+
+
+print(sinusoids(4, 4).numpy().round(3))
+
+# %% [markdown]
+# Two position vectors are alike if they point in the same direction. The measure is the **cosine**
+# of the angle between them: 1 for the same direction, 0 for a right angle. For vectors of sines it
+# depends on one thing only, how far apart the positions are. (Two clock hands: the angle between 3
+# and 5 o'clock is that between 8 and 10.) So one curve shows all of it. Beside it we draw the mean
+# for the learned vectors, of the first 128 positions, and that for a table of random numbers, as
+# training begins with.
+
+# %%
+learned = position_similarity(model)
+random = torch.randn(128, 384, generator=torch.Generator().manual_seed(0)).numpy()
+alike = {
+    "sines": cosines(sinusoids(128, 384).numpy()),
+    "learned": learned.cosine[:128, :128],
+    "random": cosines(random),
+}
+apart = list(range(1, 65))
+lines = {
+    name: (apart, [float(np.diagonal(matrix, d).mean()) for d in apart])
+    for name, matrix in alike.items()
+}
+picture(
+    curves,
+    lines,
+    "How alike are two positions, so far apart?",
+    "positions apart",
+    "mean cosine",
+    alt="Three curves. Sines fall from 0.97 at one position apart to 0.48 at 64. Learned begins at "
+    "0.86 and falls with waves, to 0.04 at 64. Random stays at 0.",
+)
+for name, (_, means) in lines.items():
+    print(f"{name:<8}", *(f"{d} apart {means[d - 1]:.2f}  " for d in (1, 2, 4, 8, 16, 64)))
+
+# %% [markdown]
+# In training the learned vectors have come to have what sines have from the beginning: near
+# positions are alike, and far ones are less so. Even the waves look as if they were made of sines.
+# Nobody asked for it; whoever guesses hidden words gains by knowing which words are near. Vaswani
+# et al. tried both kinds and found nearly the same results (section 3.5 and table 3, row E). Sines
+# have no last row, though, and a learned table has. The paper hoped that a model with sines could
+# read texts longer than those it was trained on.
+#
+# ## Some positions are odd
+#
+# Here is the whole learned table: on the left, how alike each two of the first 128 positions are;
+# on the right, how long the vectors are. The **length** of a vector is the root of the sum of its
+# squares: [3, 4] has the length 5.
+
+# %%
+picture(
+    plot_positions,
+    learned,
+    alt="Left, a matrix with a bright band along its diagonal and waves beside it; its first and "
+    "last row are dark. Right, lengths near 0.42 up to position 126, near 0.48 from 128 on, with "
+    "peaks at 0, 127, 510 and 511.",
+)
+print(learned)
+
+# %% [markdown]
+# ## Exercise 2: find the odd positions
+#
+# Most vectors are about as long as each other. A few are far longer. Call a position *odd* if its
+# vector is more than 1.25 times as long as the median; the median is the length in the middle, if
+# you sort them. Write a function that finds the odd positions of any table. The check gives it a
+# made-up one, and then that of `minilm-l6`.
+#
+# The rows of the table are the positions, and they are numbered from 0. PyTorch has
+# `table.norm(dim=1)`, the length of each row, and `.median()`. You can do it with a loop as well.
+
+
+# %%
+def odd_positions(table: Tensor) -> list[int]:
+    """table: (P, C), a row for each position. Returns the odd positions, numbered from 0."""
+    raise NotImplementedError  # your lines take the place of this one
+
+
+print(lesson03.odd_positions(odd_positions))
+
+# %% [markdown]
+# ## Why these?
+#
+# First what is known. `[CLS]` stands at 0 in every text, and never anywhere else. So the vector of
+# position 0 need not say "I am before 1"; it can be a part of `[CLS]`. The first BERT was trained
+# on rows of 128 tokens for 90 % of its steps, and on rows of 512 for the rest (Devlin et al.,
+# appendix A.2). The [model card](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) of
+# our model says that its last training cut texts to 128 tokens. In a text that is cut the last
+# token is always `[SEP]`, and it stands at 127. In a row of 512 it stands at 511.
+#
+# The table shows the border, too: lengths jump from about 0.42 to 0.48, right there. And neighbours,
+# whose cosine is above 0.8 elsewhere, are strangers around 127:
+
+# %%
+length = learned.length
+print(f"mean length of 1 to 126: {length[1:127].mean():.2f}, of 128 to 509: ", end="")
+print(f"{length[128:510].mean():.2f}")
+for p in (0, 1, 100, 125, 126, 127, 128, 300, 509, 510):
+    print(f"cosine of {p} and {p + 1}: {learned.cosine[p, p + 1]:.2f}")
+
+# %% [markdown]
+# Now a guess: *a position is odd if the same special token always stands there*, for its vector is
+# then learned from that token only, and can become a part of it. A guess can be tested with another
+# model. `python-bert`, the small model of [lesson 6](06_guess_the_hidden_word.ipynb), learned from
+# rows of 32 tokens that were nearly always full. `[CLS]` stood at 0, `[SEP]` at 31. If the guess is
+# right, these two are the odd ones.
+
+# %%
+other = position_similarity(BertModel.from_pretrained("python-bert"))
+print(other)
+
+# %% [markdown]
+# 31 and 0 are the longest, by far. So the guess has passed a test that it could have failed. It is
+# not proven: one more model is not all models. And it does not explain 510, where no special token
+# must stand. We do not know why that one is long.
+#
+# ## What goes wrong in practice
+#
+# - **A text longer than the table.** There is no row 512, so no vector. Our library says so; cut
+#   the text (`max_length`) or read it in windows.
+
+# %%
+try:
+    model(torch.zeros(1, 513, dtype=torch.long))
+except ValueError as error:
+    print("ValueError:", error)
+
+# %% [markdown]
+# - **Rows that were never trained.** Train a new model on rows of 128, and rows 128 to 511 of its
+#   table stay random numbers. It fails on long texts only, and nothing warns you.
+# - **Padding in front.** Some tokenizers can put padding before a text, as GPT-like models want it.
+#   A BERT takes the column for the position, and so the text begins at another one; above you saw
+#   what a single step does. BERT's padding goes behind.
+# - **RoBERTa counts otherwise**: its first token has position 2, and a table of 514 rows serves
+#   texts of 512 tokens ([roberta.py](../../minibert/variants/roberta.py)). It has one segment, and
+#   DistilBERT has none: no use for type ids there.
+# - **Zeros are taken for "nothing".** Row 0 of the segment table has been in every single text, and
+#   the rest of the model counts on it. Set the table to zero, and you take away more than the
+#   difference of two segments. Look:
+
+# %%
+kept = embeddings.segment.weight.clone()
+text = development.texts[0]
+positions = torch.arange(len(tokenizer.encode(text).ids))
+before = read(text, positions)[0]
+embeddings.segment.weight.zero_()
+print(f"no segment table, one text: {change(before, read(text, positions)[0]):.0%}")
+embeddings.segment.weight.copy_(kept)  # put it back
+print(f"put back: {change(before, read(text, positions)[0]):.0%}")
+
+# %% [markdown]
+# A text without a second one has no segments to be told apart, and yet its vectors move by most of
+# their length. The fair question, what does the *difference* do, is the one we asked above: give
+# all tokens the same row.
+#
+# Next: [lesson 4](04_self_attention.ipynb), how a token looks at the others.
