@@ -95,7 +95,7 @@ PRINTED = [
     r"\[ 0\.841  0\.54   0\.01   1\.   \]",
     r"511 +0\.97\n510 +0\.86\n127 +0\.69",
     r"126 and 127: 0\.44\n127 and 128: 0\.55",
-    r"31: 2\.\d\d times the median\n0: 1\.",
+    r"31: \d\.\d\d times the median",
     r"ValueError: the batch is 513 tokens long",
 ]
 WRONG = {
