@@ -15,7 +15,7 @@ from minibert.attention import readable_attention
 
 # Tokens and numbers on a card: not the lesson's, nor twice the same, so that a number copied from
 # it, or fitted to the check, is seen.
-SIZES = ((5, 7), (4, 3))
+SIZES = ((5, 7), (4, 3), (3, 5))
 
 
 def _attended(
