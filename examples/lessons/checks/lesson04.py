@@ -102,7 +102,11 @@ def _mistakes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) ->
     return found | {
         "the mask is applied after the softmax, so the weights no longer sum to 1; make the scores "
         "-inf before it": (weights * mask) @ value,
-        "the mask is the wrong way round: True is where a token may be looked at": _attended(
+        # Whoever has it the wrong way round was told so by the sizes before the last.
+        "the scores of masked tokens are low, but here all others are lower; only -inf is low "
+        "enough"
+        if query.shape == SIZES[-1]
+        else "the mask is the wrong way round: True is where a token may be looked at": _attended(
             query, key, value, ~mask
         )[0],
         "the mask changes nothing; make the scores of masked tokens -inf": weights @ value,

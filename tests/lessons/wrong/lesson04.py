@@ -156,7 +156,7 @@ WRONG = {
         Wrong("mask after the softmax", masked_after, "after the softmax"),
         Wrong("mask inverted", mask_inverted, "the wrong way round: True is"),
         Wrong("mask turned round", mask_turned_round, "you want ~mask"),
-        Wrong("-20 for -inf", not_small_enough, "step by step"),
+        Wrong("-20 for -inf", not_small_enough, "only -inf is low"),
         Wrong("no mask", no_mask, "the mask changes nothing"),
         Wrong("masked scores 0", scores_of_0, "they still get weight"),
         Wrong("rows masked", rows_masked, "applied to rows, the tokens that look; it belongs"),
