@@ -163,8 +163,8 @@ def _check_replaced(masked: _Masked, special: np.ndarray) -> dict[str, float]:
     if max(middles.values()) - min(middles.values()) > place.max() / 8:
         where = ", ".join(f"{middle:.0f} if it {kind}" for kind, middle in middles.items())
         raise Hint(
-            f"what becomes of a token depends on where it stands (its place is on average {where}); "
-            "let chance decide for each of the chosen"
+            f"what becomes of a token depends on where it stands (its place is on average {where})"
+            "; let chance decide for each of the chosen"
         )
     if seen[drawn].max() < VOCABULARY // 2:
         raise Hint("the drawn tokens are always some of the row's own; draw from the whole table")
@@ -250,8 +250,8 @@ def _score(
 FITTING = {"singular": "is", "plural": "are"}
 OTHER = {"singular": "plural", "plural": "singular"}
 WORDS = ("is", "are", "was", "can")
-# Made-up sentences: of 7 singular subjects 6 come out right, of 5 plural ones 2. These counts, their
-# sum, and what is left to 12 all differ, so that no mistake has the right answer's score.
+# Made-up sentences: of 7 singular subjects 6 come out right, of 5 plural ones 2. These counts,
+# their sum, and what is left to 12 all differ, so that no mistake has the right answer's score.
 SENTENCES = [
     ("singular", (0.70, 0.10, 0.15, 0.05)),
     ("plural", (0.03, 0.02, 0.05, 0.90)),

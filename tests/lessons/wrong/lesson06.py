@@ -117,6 +117,7 @@ def right(fit, other, best):
 PRINTED = [
     r"mean 1\.263 nats\nperplexity 3\.54\n",
     r"python-bert beats the unigram line by \d\.\d\d nats; by at least 1\.5: True",
+    r"at \[MASK\] python-bert beats it by \d\.\d\d nats; by at least 1\.5: True",
     r"The woman worked as a \[MASK\]\.\n  python-bert: ",
 ]
 WRONG = {
