@@ -331,14 +331,14 @@ gain = gains["[MASK]"]
 print(f"at [MASK] python-bert beats it by {gain:.2f} nats; by at least 1.5: {gain >= 1.5}")
 
 # %% [markdown]
-# At `[MASK]` your model is no better than the unigram. It got below the line by the one place in
-# ten where the answer is to be seen: it has begun to copy, and for that it needs no neighbour. A
+# At `[MASK]` your model is no better than the unigram. It got below the line by the few places
+# where the answer is to be seen: it has begun to copy, and for that it needs no neighbour. A
 # mean over different things can fall for a reason you did not think of. Take it apart before you
 # say what a model has learned.
 #
 # `python-bert` copies far better. But it is far below the line at `[MASK]`, too, and that it can
 # only have from the rest of the row. It is below it even where another token stands: it does not
-# believe all it sees. (The last two lines are of some 65 places each, and less sure.)
+# believe all it sees. (The last two lines are of some 60 and 80 places, and less sure.)
 #
 # Why must the test be new to the model? Here is how `python-bert` does in gaps of the text that it
 # has read.
@@ -488,9 +488,9 @@ for kind in ("of the class", "a noun of the other number"):
 # That a verb follows the noun that is near, not the one it belongs to, is called **attraction**.
 # People make this error, too, though seldom, and mostly where the near noun is a plural: "the key
 # to the cabinets *are* on the table" (Bock & Miller 1991, *Broken agreement*). The bar is the mean
-# of both halves, which are printed: our model errs in both. The published BERT, which is 150 times as large and has read
-# 19,000 times as much, resists it well (Goldberg 2019, [arXiv
-# 1901.05287](https://arxiv.org/abs/1901.05287)).
+# of both halves, which are printed: `python-bert` errs in both. The published
+# BERT, which is 150 times as large and has read 19,000 times as much, resists it well (Goldberg
+# 2019, [arXiv 1901.05287](https://arxiv.org/abs/1901.05287)).
 #
 # ## What it does not know
 #
