@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -193,7 +193,7 @@ def agreement(answer: Callable[..., Any]) -> str:
 
 def _score(
     answer: Callable[..., Any],
-    sentences: list[tuple[str, tuple[float, ...]]],
+    sentences: Sequence[tuple[str, tuple[float, ...]]],
     more: dict[str, float],
 ) -> float:
     """The right score of these sentences, if the answer has it, too. more: further mistakes."""
