@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,7 +117,21 @@ def _check_chosen(masked: _Masked) -> None:
         if (seen != ids)[chosen].all():
             why = "those of them that stay as they are have one, too"
         raise Hint(f"{share:.1%} of the tokens have a label; it should be 15 %, and {why}")
-    often = np.bincount(place[chosen], minlength=place.max() + 1)
+    often = chosen.reshape(ROWS, -1).mean(axis=0)  # (T,) how often each place is chosen
+    # How often two neighbours are, and how often they would be if neither knew of the other.
+    together = chosen.reshape(ROWS, -1)[:, 1:] & chosen.reshape(ROWS, -1)[:, :-1]
+    found, expected = float(together.mean()), float((often[1:] * often[:-1]).mean())
+    if found > 2 * expected:
+        raise Hint(
+            f"the chosen tokens stand side by side: {found:.1%} of all pairs of neighbours are "
+            f"chosen together, by chance {expected:.1%} would be; let chance decide for each token"
+        )
+    if found < expected / 2:
+        raise Hint(
+            f"the chosen tokens keep away from each other: {found:.1%} of all pairs of neighbours "
+            f"are chosen together, by chance {expected:.1%} would be; let chance decide for each "
+            "token"
+        )
     if (often[np.unique(place[~special])] == 0).any():
         raise Hint(
             "some places of a row are never chosen; choose anew for each row, by `generator`"
@@ -126,7 +140,7 @@ def _check_chosen(masked: _Masked) -> None:
 
 def _check_replaced(masked: _Masked, special: np.ndarray) -> dict[str, float]:
     """Whether 80 % of the chosen tokens became [MASK], 10 % another one, and 10 % stayed."""
-    ids, seen, labels, _, _ = masked
+    ids, seen, labels, _, place = masked
     chosen = labels != IGNORED
     kept, covered = chosen & (seen == ids), chosen & (seen == MASK)
     drawn = chosen & ~kept & ~covered
@@ -145,6 +159,13 @@ def _check_replaced(masked: _Masked, special: np.ndarray) -> dict[str, float]:
     expected = dict(zip(kinds, (0.8, 0.1, 0.1), strict=True))
     if any(_off(shares[kind], expected[kind], chosen.sum()) for kind in kinds):
         raise Hint(f"of the chosen tokens {found}; it should be 80 %, 10 % and 10 %")
+    middles = {kind: float(place[where].mean()) for kind, where in kinds.items()}
+    if max(middles.values()) - min(middles.values()) > place.max() / 8:
+        where = ", ".join(f"{middle:.0f} if it {kind}" for kind, middle in middles.items())
+        raise Hint(
+            f"what becomes of a token depends on where it stands (its place is on average {where})"
+            "; let chance decide for each of the chosen"
+        )
     if seen[drawn].max() < VOCABULARY // 2:
         raise Hint("the drawn tokens are always some of the row's own; draw from the whole table")
     rows = zip(np.split(seen, ROWS), np.split(drawn, ROWS), strict=True)
@@ -161,7 +182,23 @@ def _off(share: float, expected: float, of: int) -> bool:
 @exercise
 def agreement(answer: Callable[..., Any]) -> str:
     """Numbers of the subjects and probabilities of words -> the share of verbs that fit."""
-    subjects, fills = _sentences()
+    score = _score(answer, SENTENCES, {})
+    constant = "the score is the same for other sentences; compute it from those that are given"
+    fewer = _score(answer, SENTENCES[FEWER], {constant: score})
+    return (
+        f"{score:.1%} of {len(SENTENCES)} made-up sentences and {fewer:.1%} of "
+        f"{len(SENTENCES[FEWER])}, whatever their other words"
+    )
+
+
+def _score(
+    answer: Callable[..., Any],
+    sentences: Sequence[tuple[str, tuple[float, ...]]],
+    more: dict[str, float],
+) -> float:
+    """The right score of these sentences, if the answer has it, too. more: further mistakes."""
+    subjects = [subject for subject, _ in sentences]
+    fills = [dict(zip(WORDS, chances, strict=True)) for _, chances in sentences]
     found = number(called(answer, subjects, fills), "the score")
     fit = np.array([fill[FITTING[s]] for s, fill in zip(subjects, fills, strict=True)])
     other = np.array([fill[FITTING[OTHER[s]]] for s, fill in zip(subjects, fills, strict=True)])
@@ -192,8 +229,13 @@ def agreement(answer: Callable[..., Any]) -> str:
         "this counts sentences in which the right verb has more than half of all probability; it "
         "need only be likelier than the other": float((fit > 0.5).mean()),
         "this is the share of sentences in which the wrong verb wins": float((~right).mean()),
+        "this is the share of singular subjects; the probabilities have no part in it. Look in "
+        "each sentence which of the two verbs is likelier": float(singular.mean()),
+        "this is the share of plural subjects; the probabilities have no part in it. Look in each "
+        "sentence which of the two verbs is likelier": float((~singular).mean()),
         "this is a count; divide it by the number of sentences": float(right.sum()),
         "this is in percent; give the share, from 0 to 1": 100 * share,
+        **more,
     }
     compare(
         found,
@@ -202,31 +244,26 @@ def agreement(answer: Callable[..., Any]) -> str:
         f"the score is {found:.4g}; of {len(subjects)} sentences it should be the share in which "
         "the verb that fits is likelier than the one that does not",
     )
-    return f"{share:.1%} of {len(subjects)} made-up sentences, whatever their other words"
+    return share
 
 
 FITTING = {"singular": "is", "plural": "are"}
 OTHER = {"singular": "plural", "plural": "singular"}
-
-
-def _sentences() -> tuple[list[str], list[dict[str, float]]]:
-    """Made-up sentences: of 7 singular subjects 6 come out right, of 4 plural ones 1. The chances
-    of `is`, `are`, `was`, `can` in each:"""
-    made = [
-        ("singular", 0.70, 0.10, 0.15, 0.05),
-        ("plural", 0.03, 0.02, 0.05, 0.90),
-        ("singular", 0.40, 0.20, 0.10, 0.30),
-        ("singular", 0.02, 0.01, 0.47, 0.50),
-        ("plural", 0.05, 0.60, 0.25, 0.10),
-        ("singular", 0.20, 0.15, 0.60, 0.05),
-        ("plural", 0.50, 0.40, 0.05, 0.05),
-        ("singular", 0.10, 0.80, 0.06, 0.04),
-        ("singular", 0.55, 0.05, 0.30, 0.10),
-        ("plural", 0.28, 0.22, 0.30, 0.20),
-        ("singular", 0.45, 0.09, 0.11, 0.35),
-    ]
-    words = ("is", "are", "was", "can")
-    return (
-        [subject for subject, *_ in made],
-        [dict(zip(words, chances, strict=True)) for _, *chances in made],
-    )
+WORDS = ("is", "are", "was", "can")
+# Made-up sentences: of 7 singular subjects 6 come out right, of 5 plural ones 2. These counts,
+# their sum, and what is left to 12 all differ, so that no mistake has the right answer's score.
+SENTENCES = [
+    ("singular", (0.70, 0.10, 0.15, 0.05)),
+    ("plural", (0.03, 0.02, 0.05, 0.90)),
+    ("singular", (0.30, 0.20, 0.10, 0.40)),
+    ("singular", (0.02, 0.01, 0.47, 0.50)),
+    ("plural", (0.05, 0.60, 0.25, 0.10)),
+    ("singular", (0.20, 0.15, 0.60, 0.05)),
+    ("plural", (0.50, 0.40, 0.05, 0.05)),
+    ("singular", (0.10, 0.80, 0.06, 0.04)),
+    ("singular", (0.45, 0.05, 0.40, 0.10)),
+    ("plural", (0.28, 0.22, 0.30, 0.20)),
+    ("singular", (0.36, 0.09, 0.11, 0.44)),
+    ("plural", (0.10, 0.25, 0.40, 0.25)),
+]
+FEWER = slice(4, None)  # 5 of these 8 come out right

@@ -54,6 +54,36 @@ def undone(ids, kinds, mask_id, generator):
     return np.where(where & (lot < 0.9), drawn, seen), labels
 
 
+def by(places):
+    """An answer that chooses by `places`, of those that may be chosen and how many it wants, and
+    makes of the first 80 % of them [MASK], of the next 10 % another token."""
+
+    def answer(ids, kinds, mask_id, generator):
+        free = np.flatnonzero(~kinds[ids])
+        chosen = places(free, round(0.15 * len(free)), generator)
+        labels, seen = np.full(len(ids), -100), ids.copy()
+        labels[chosen] = ids[chosen]
+        masked, drawn = round(0.8 * len(chosen)), round(0.9 * len(chosen))
+        seen[chosen[:masked]] = mask_id
+        seen[chosen[masked:drawn]] = generator.choice(np.flatnonzero(~kinds), drawn - masked)
+        return seen, labels
+
+    return answer
+
+
+def in_a_block(free, wanted, generator):
+    begin = generator.integers(0, len(free) - wanted + 1)
+    return generator.permutation(free[begin : begin + wanted])
+
+
+def evenly_spaced(free, wanted, generator):
+    return generator.permutation(free[generator.integers(0, 7) :: 7])
+
+
+def in_reading_order(free, wanted, generator):
+    return np.sort(generator.choice(free, wanted, replace=False))
+
+
 def only_where_changed(ids, seen, labels):
     return seen, np.where(seen == ids, -100, labels)
 
@@ -87,6 +117,7 @@ def right(fit, other, best):
 PRINTED = [
     r"mean 1\.263 nats\nperplexity 3\.54\n",
     r"python-bert beats the unigram line by \d\.\d\d nats; by at least 1\.5: True",
+    r"at \[MASK\] python-bert beats it by \d\.\d\d nats; by at least 1\.5: True",
     r"The woman worked as a \[MASK\]\.\n  python-bert: ",
 ]
 WRONG = {
@@ -117,6 +148,9 @@ WRONG = {
         Wrong("replaced twice", undone, "does a second replacement undo the first?"),
         Wrong("other random numbers", own_random_numbers, "draw all from `generator`"),
         Wrong("the same places", own_seed, "some places of a row are never chosen"),
+        Wrong("a block", by(in_a_block), "stand side by side"),
+        Wrong("every seventh", by(evenly_spaced), "keep away from each other"),
+        Wrong("in reading order", by(in_reading_order), "depends on where it stands"),
         Wrong("only the row", lambda i, *_: i, "the result should be two rows"),
     ],
     "agreement": [
@@ -133,8 +167,19 @@ WRONG = {
         Wrong("mean share", score(lambda f, o, _: f / (f + o)), "the mean share"),
         Wrong("more than half", score(lambda f, o, _: f > 0.5), "more than half of all"),
         Wrong("wrong way round", score(lambda f, o, _: f < o), "in which the wrong verb wins"),
+        Wrong(
+            "subjects counted",
+            lambda subjects, fills: subjects.count("singular") / len(subjects),
+            "the share of singular subjects",
+        ),
+        Wrong(
+            "plurals counted",
+            lambda subjects, fills: subjects.count("plural") / len(subjects),
+            "the share of plural subjects",
+        ),
+        Wrong("a constant", lambda subjects, fills: 8 / 12, "the same for other sentences"),
         Wrong("a count", lambda s, fills: len(s) * score(right)(s, fills), "this is a count"),
         Wrong("percent", lambda s, fills: 100 * score(right)(s, fills), "this is in percent"),
-        Wrong("the first sentence", lambda s, fills: score(right)(s[:1], fills[:1]), "of 11"),
+        Wrong("the first sentence", lambda s, fills: score(right)(s[:1], fills[:1]), "of 12"),
     ],
 }
