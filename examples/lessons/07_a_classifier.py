@@ -176,8 +176,8 @@ print(lesson07.cross_entropy(cross_entropy))
 # Between the two stands the **pooler**: one more linear layer, then tanh, a function that squeezes
 # each number to between −1 and 1.
 #
-# We put a new linear layer on `minilm-l6`. Its weights are random, drawn by a seed; the pooler comes
-# with the model. This model has done more than guess words. It is small because it has learned to
+# We put a new linear layer on `minilm-l6`. Its weights are random, drawn by a seed; the pooler is
+# the model's own. This model has done more than guess words. It is small because it has learned to
 # imitate a larger model, which is called **distillation**. Then it was trained on pairs of texts
 # that belong together, such as a question and its answer.
 
