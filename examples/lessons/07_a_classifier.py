@@ -13,9 +13,9 @@
 # [model.py](../../minibert/model.py) the class `Pooler`; later
 # [text_classifier.py](../../minibert/tasks/text_classifier.py), which trains. The papers: Devlin et
 # al. 2019, *BERT* ([arXiv 1810.04805](https://arxiv.org/abs/1810.04805)), sections 3.2 and 4.1 and
-# appendix A.3. On few texts: Mosbach et al. 2021 ([arXiv
+# appendix A.3. On training that fails, and on few texts: Mosbach et al. 2021 ([arXiv
 # 2006.04884](https://arxiv.org/abs/2006.04884)) and Zhang et al. 2021 ([arXiv
-# 2006.05987](https://arxiv.org/abs/2006.05987)), section 6 of each.
+# 2006.05987](https://arxiv.org/abs/2006.05987)).
 
 # %%
 import csv
@@ -49,8 +49,8 @@ from minibert.training.report import plot_confusion
 # up, and calls the text by the class with the largest sum.
 #
 # Here is one that is small enough for a pencil. Each text has three features, and we made up what
-# they mean: *praise*, *complaint*, *is about a film*. Column 0 is the class *negative*, column 1 is
-# *positive*.
+# they mean: *praise*, *complaint*, *is about a film*. Class 0 is *negative*, class 1 is *positive*.
+# Each class has a row of weights.
 
 # %%
 texts = ["A joy to watch.", "Long and slow, and I wanted more.", "Dull to the end."]
@@ -70,9 +70,9 @@ print(logits)
 
 # %% [markdown]
 # The first text gets −1·2 + 1·0 + 0·1 + 1 = −1 for negative, and 1·2 − 1·0 + 0·1 + 0 = 2 for
-# positive. These sums are called **logits**. They are any numbers, and the larger the better. `@`
-# and `.T` are those of [lesson 4](04_self_attention.ipynb): a row for each text, a column for each
-# class.
+# positive. These sums are called **logits**. A logit may be any number; the class with the largest
+# one is chosen. `@` and `.T` are those of [lesson 4](04_self_attention.ipynb): `.T` makes a column
+# of each row, so the logits have a row for each text and a column for each class.
 #
 # **Softmax** makes probabilities of a row of logits: e to the power of each, divided by their sum.
 #
@@ -150,9 +150,10 @@ print(lowered.exp().sum().log() - lowered[1])
 #
 # Write it as a function, for any number of texts and classes. Go through the texts; `logits[i]` is
 # the row of text i. Subtract its largest number, take the logarithm of the sum of the powers of e,
-# subtract the number of the right class; and return the mean. The check tries small logits first
-# and then 1000. For the three texts above your function gives what the cell printed. Everything you
-# need stands above: `max`, `exp`, `sum`, `log`, `labels[i]`.
+# subtract the number of the right class; and return the mean. The check tries small logits first,
+# then large ones of several sizes. For the three texts above your function gives what the cell
+# printed. Everything you need stands above: `max`, `exp`, `sum`, `log`, `labels[i]`. PyTorch has
+# this loss ready-made; that is not the answer, for here you write it.
 
 
 # %%
@@ -175,7 +176,10 @@ print(lesson07.cross_entropy(cross_entropy))
 # Between the two stands the **pooler**: one more linear layer, then tanh, a function that squeezes
 # each number to between −1 and 1.
 #
-# We put a new head on `minilm-l6`. Its weights are random, drawn by a seed.
+# We put a new linear layer on `minilm-l6`. Its weights are random, drawn by a seed; the pooler is
+# the model's own. This model has done more than guess words. It is small because it has learned to
+# imitate a larger model, which is called **distillation**. Then it was trained on pairs of texts
+# that belong together, such as a question and its answer.
 
 # %%
 torch.manual_seed(7)
@@ -189,17 +193,20 @@ print("features", tuple(pooled.shape), "weight", tuple(model.classifier.weight.s
 by_hand = pooled @ model.classifier.weight.T + model.classifier.bias
 print("the same logits:", torch.allclose(by_hand, output.logits, atol=1e-5))
 print(f"loss {output.loss:.3f}, and ln 2 is {math.log(2):.3f}")
+for name, part in {"pooler": model.bert.pooler, "linear layer": model.classifier}.items():
+    print(f"{name}: {sum(each.numel() for each in part.parameters()):,} weights")
 
 # %% [markdown]
-# A new head says 0.5 of everything, or nearly, and pays about ln 2. It has yet to learn.
+# A new linear layer says 0.5 of everything, or nearly, and pays about ln 2. It has yet to learn.
 # **Training** takes a few texts, a *batch*, computes the loss, and changes every weight a little in
 # the direction in which the loss falls. How far is the *learning rate*, `lr`. That is a *step*;
 # once through all texts is an *epoch*.
 #
 # Which weights? There are two ways:
 #
-# - **Frozen features.** Only the head is trained. BERT stays as it is. That takes seconds, for the
-#   features of each text are computed once.
+# - **Frozen layers.** Embeddings and layers stay as they are, and only what stands on them is
+#   trained. The library counts the pooler to the head, so both learn: its 147,840 weights, and the
+#   770 of the linear layer. That takes seconds, for the vector of each `[CLS]` is computed once.
 # - **Fine-tuning.** Everything is trained, BERT too. That is what the paper does (section 3.2).
 #
 # ## What the features know
@@ -230,9 +237,9 @@ print(f"joy and not a joy {before[0, 1]:.2f}, joy and delightful {before[0, 2]:.
 
 # %% [markdown]
 # *A joy* is nearer to *not a joy at all* than to *a delightful movie*. This model was trained to
-# give texts similar vectors if they belong together, such as a question and its answer, and *joy*
-# and *not a joy* are about the same thing. A judge of reviews needs it the other way round. Does a
-# head find what it needs in such features?
+# give texts similar vectors if they belong together, and *joy* and *not a joy* are about the same
+# thing. A judge of reviews needs it the other way round. Does a head find what it needs in such
+# features?
 #
 # ## The data, and what there is to beat
 #
@@ -254,10 +261,11 @@ print(f"majority baseline: {right['majority'].mean():.0%}, by always saying {com
 # Always count first. Where nine of ten texts are positive, 90 % is no achievement. Here it is half
 # and half, and whoever says the same of every text gets 50 %.
 #
-# ## Frozen features
+# ## Frozen layers
 #
-# `trained_layers=0` trains the head and none of the layers. The library warns of what looks wrong.
-# Warnings are left out of these pages, so our function prints them.
+# `trained_layers=0` trains the pooler and the linear layer, and none of the layers below. The
+# library warns of what looks wrong. Warnings are left out of these pages, so our function prints
+# them.
 
 
 # %%
@@ -271,39 +279,52 @@ def trained(texts: LabelledTexts, **settings: Any) -> TextClassifier:
     return classifier
 
 
-epochs = 5
-frozen = trained(train, trained_layers=0, lr=1e-3, epochs=epochs)
-right["frozen, [CLS]"] = frozen.predict(development.texts) == truth
-some = train.take(range(sized(200, 16)))
-print(f"texts it has learned from {frozen.score(some.texts, some.labels):.1%}")
-print(f"new texts                 {right['frozen, [CLS]'].mean():.1%}")
+frozen = trained(train, trained_layers=0, lr=1e-3, epochs=5)
+right["frozen, pooler"] = frozen.predict(development.texts) == truth
+print(f"new texts {right['frozen, pooler'].mean():.1%}")
 
 # %% [markdown]
 # ## Change something
 #
-# Is that all that training can do? Guess what 20 epochs make of the two numbers. Then set `epochs`
-# to 20 and run the cell again; it begins anew.
-#
-# Here 20 epochs brought the first number from about 77 % to 86 %, and the second from 68.5 % to
-# 64.5 %. The head learns these texts by heart; of new ones it knows no more. That is called
-# **overfitting**, and it is why we measure on other texts. (Set it back to 5, and run it again.)
-#
-# Are the features poor, or do we take the wrong ones? `minilm-l6` was made to say what a text means
-# by the *mean* of its tokens' vectors, and not by `[CLS]`. A linear layer with softmax on these is
-# a few lines with scikit-learn, where it is called logistic regression.
+# Is that all that training can do? To try things, we take 200 of the 880 texts away and measure on
+# these. The development texts stay out of it. Guess what 20 epochs make of the two numbers. Then
+# set `epochs` to 20 and run the cell again; it begins anew.
 
 # %%
-linear = LogisticRegression(C=10, max_iter=2000)  # C: how large its weights may become
-linear.fit(encoder.encode(train.texts), train.labels)
-right["frozen, mean"] = linear.predict(encoder.encode(development.texts)) == truth
-print(f"new texts {right['frozen, mean'].mean():.1%}")
+epochs = 5
+learn, tried = train.take(range(sized(680, 16))), train.take(range(sized(680, 16), len(train)))
+trial = trained(learn, trained_layers=0, lr=1e-3, epochs=epochs)
+some = learn.take(range(sized(200, 16)))
+print(f"texts it has learned from {trial.score(some.texts, some.labels):.1%}")
+print(f"texts to try things on    {trial.score(tried.texts, tried.labels):.1%}")
+
+# %% [markdown]
+# Here 20 epochs brought the first number from about 77 % to 89 %, and the second from about 75 % to
+# 73.5 %. The head comes to fit its own texts better, and new ones no better. The *gap* grows, from
+# 2 or 3 points to 15, and that is called **overfitting**. Did it get worse at new texts? Three of
+# 200 are too few to say so: more below, under *How sure is an accuracy?* (Set `epochs` back to 5.)
+#
+# Are the features poor, or do we take the wrong ones? `minilm-l6` was made to say what a text means
+# by the *mean* of its tokens' vectors, and not by `[CLS]`. Let us change this and nothing else: the
+# same linear layer with softmax, once on the vectors of `[CLS]` without the pooler, once on the
+# means. With scikit-learn it is a few lines; there it is called **logistic regression**.
+
+# %%
+for name, pooling in {"[CLS]": "cls", "mean": "mean"}.items():
+    reader = TextEncoder.load("minilm-l6", pooling=pooling)
+    linear = LogisticRegression(C=10, max_iter=2000)  # C: how large its weights may become
+    linear.fit(reader.encode(train.texts), train.labels)
+    right[f"frozen, {name}"] = linear.predict(reader.encode(development.texts)) == truth
+    print(f"{name}: new texts {right[f'frozen, {name}'].mean():.1%}")
 
 # %% [markdown]
 # ## Fine-tuning
 #
-# Now everything is trained, with a learning rate a twentieth of that before: BERT knows a lot, and
-# large steps would wipe it out. For BERT the paper tried 5e-5, 3e-5 and 2e-5 (appendix A.3), that
-# is 0.00005 and less.
+# Now everything is trained, with a learning rate a twentieth of that before. With large steps
+# training often fails to get going: all texts get one answer. Mosbach et al. looked into such
+# failures. BERT has not forgotten what it knew, they say, and the texts are not too few: the
+# changes that training computes for the weights become too small to learn by. For BERT the paper
+# tried 5e-5, 3e-5 and 2e-5 (appendix A.3), that is 0.00005 and less; above 1e-4 the library warns.
 
 # %%
 tuned = trained(
@@ -342,8 +363,8 @@ picture(
     "% right, with one standard error",
     form="{:.1f}",
     errors=[100 * standard_error(each) for each in right.values()],
-    alt="Four bars: the majority 50 %, frozen with [CLS] 68.5 %, frozen with the mean 77 %, "
-    "fine-tuned 86 %. The black lines of one standard error do not meet.",
+    alt="Five bars: the majority 50 %, frozen with the pooler 68.5 %, with [CLS] 69 %, with the "
+    "mean 77 %, fine-tuned 86 %. Black lines show one standard error, 2.5 to 3.5 points.",
 )
 
 # %% [markdown]
@@ -351,7 +372,9 @@ picture(
 # reports 86.5 % after some change, and calls it better, has measured nothing. On these 200 texts we
 # claim nothing of differences below 5 points; exercise 2 has a sharper rule.
 #
-# Now the four sentences again, by the features that the head reads, after the pooler.
+# Now the four sentences again, by the features that the linear layer reads, after the pooler.
+# Remember that the pooler has learned from the reviews in both models; frozen were the layers below
+# it, in the first.
 
 
 # %%
@@ -361,8 +384,8 @@ def cosines(bert: Any) -> np.ndarray:
     return vectors @ vectors.T
 
 
-for name, bert in {"frozen": frozen.model_.bert, "fine-tuned": tuned.model_.bert}.items():
-    after = cosines(bert)
+for name, each in {"frozen layers, trained pooler": frozen, "fine-tuned": tuned}.items():
+    after = cosines(each.model_.bert)
     print(f"{name}: joy and not a joy {after[0, 1]:.2f}, joy and delightful {after[0, 2]:.2f}")
 picture(
     plot_similarity,
@@ -374,8 +397,9 @@ picture(
 )
 
 # %% [markdown]
-# The fine-tuned model has turned its space round: *a joy* is with *a delightful movie*, and *not a
-# joy* with the cold soup. What a text is about counts little any more.
+# A pooler that has learned brings *a joy* near to *a delightful movie*, but it leaves *not a joy*
+# close by. The fine-tuned model has parted them: *a joy* is with *a delightful movie*, and *not a
+# joy* with the cold soup. In these four sentences, what they are about counts little any more.
 #
 # ## What kind of mistakes?
 #
@@ -390,13 +414,12 @@ picture(
     alt="A table of two by two. Of 100 negative texts 88 are called negative and 12 positive; of "
     "100 positive texts 84 are called positive and 16 negative.",
 )
-print(report)
+for each in report.classes:
+    print(f"{each.label}: precision {each.precision:.1%}, recall {each.recall:.1%}")
 
 # %% [markdown]
 # *Precision* of negative: of the texts called negative, how many are. *Recall*: of those that are
-# negative, how many were called so. Work them out from the matrix and compare; *F1* is a mean of
-# the two. The last table asks whether the probabilities mean what they say: of all decisions made
-# with a probability of about 0.9, nine of ten should be right.
+# negative, how many were called so. Work them out from the matrix and compare.
 #
 # ## Exercise 2: is A better than B?
 #
@@ -414,6 +437,9 @@ print(report)
 #
 # The check uses made-up results, other numbers of texts among them. numpy cannot subtract True from
 # True: make numbers of them first, as above, `.astype(float)`.
+#
+# This compares two trained models, not two methods: what another seed would change is not in this
+# standard error. A well-known relative is **McNemar's test**.
 
 
 # %%
@@ -429,7 +455,8 @@ print(lesson07.better(better))
 
 # %% [markdown]
 # Then ask your function about ours: `better(right["fine-tuned"], right["frozen, mean"])`. Texts on
-# which both are right, or both wrong, say nothing of which is better. What counts is these:
+# which both are right, or both wrong, say nothing of which is better. What counts is these, and
+# McNemar's test looks at nothing else:
 
 # %%
 for name in ("frozen, [CLS]", "frozen, mean"):
@@ -455,8 +482,10 @@ print(f"right: {poor.score(development.texts, development.labels):.1%}")
 # so too: it warns of too few steps, and of a model that says the same of everything.
 #
 # The cure is more steps. Fifty texts in batches of 32 are two steps an epoch, six in all: the head
-# has hardly moved. If you leave `epochs` out, the library makes at least 100 steps. It is what
-# Mosbach and Zhang found: what looks like too few texts is often too few steps (section 6 of each).
+# has hardly moved. If you leave `epochs` out, the library makes at least 100 steps. Zhang et al.
+# found the like: the usual number of epochs is too small when there are few texts, and longer
+# training helps. But both papers study some 1,000 texts and more, not fifty.
+#
 # Here are more steps, with smaller batches, and three **seeds**. A seed decides the random numbers
 # that the head begins with, and in what order the texts come.
 
@@ -492,8 +521,11 @@ for text, scores in tuned.stream(reviews):
     print(f"{tuned.classes_[scores.argmax()]} {scores.max():.2f}  {text}")
 
 # %% [markdown]
-# Scores near 0.5 say: I do not know. The last two need knowledge of the world, and have no word in
-# them that is bad in itself.
+# Four of six are right. The first three are, and the third says *superb* and yet is negative. The
+# fourth is a clear error: *an insult to whoever stayed awake* is the verdict, and the model says
+# positive, with about 0.7. So a score of 0.7 is no promise. Of the last two it is right about one
+# and wrong about the other, both near 0.5, which says: I do not know. They need knowledge of the
+# world, and have no word in them that is bad in itself.
 #
 # ## Your own model on the command line
 #
@@ -542,11 +574,6 @@ if sized(True, False):
 # - **Classes of unequal size.** With 95 % positive texts, 95 % is what saying *positive* earns.
 #   Look at the recall of each class, or at balanced accuracy, their mean. In training,
 #   `class_weight="balanced"` makes a rare class count more.
-# - **A learning rate too high.** Above 1e-4, fine-tuning of all layers tends to end with one answer
-#   for every text. The library warns; take 5e-5 or less. A new head alone bears 1e-3.
-# - **Labels that have changed places.** If 0 means positive in one table and negative in the other,
-#   a good model seems to be right in 14 %. Far *below* the baseline is never chance: look at the
-#   labels. Give them names, not numbers.
 # - **Texts that are cut.** By default the library reads the first 128 tokens of a text, and most
 #   BERTs cannot read more than 512 at once. The verdict of a long review often comes at its end.
 #   `max_length` sets the limit; `truncation="head+tail"` keeps both ends, and `"windows"` reads

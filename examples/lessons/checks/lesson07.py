@@ -10,13 +10,22 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from checks.verdict import Hint, called, compare, exercise, number
 
 # Four texts and three classes, so that no two mistakes give the same number, nor one the right one.
 LOGITS = torch.tensor([[1.5, -0.3, 0.4], [-1.2, 2.0, 0.7], [0.2, 1.1, 2.5], [0.9, 1.6, -0.8]])
 LABELS = torch.tensor([2, 1, 0, 2])
-LARGE = torch.tensor([[1000.0, 0.0, -3.0], [-1001.0, -1000.0, -1002.0]]), torch.tensor([1, 0])
+# Too large, or too low, for e to the power of them, in float32; all with losses of their own.
+LARGE = [
+    (torch.tensor([[1000.0, 0.0, -3.0], [-1001.0, -1000.0, -1002.0]]), torch.tensor([1, 0])),
+    (torch.tensor([[95.0, 93.5], [92.0, 96.0], [94.0, 94.2]]), torch.tensor([1, 0, 1])),
+    (torch.tensor([[-300.0, -302.0, -301.2, -299.5]]), torch.tensor([2])),
+    (torch.tensor([[5000.0, 4999.0, 5001.5], [2.0, 1.0, 0.5]]), torch.tensor([0, 1])),
+]
+# What PyTorch has for the whole of it, and for the step that is to be written.
+READY_MADE = {"cross_entropy", "nll_loss", "log_softmax", "logsumexp"}
 OVERFLOW = (
     "e to the power of 1000 is too large for a computer, and a probability that is rounded to 0 "
     "has no logarithm. Subtract a row's largest logit from the whole row first, and then take the "
@@ -27,8 +36,11 @@ OVERFLOW = (
 @exercise
 def cross_entropy(answer: Callable[..., Any]) -> str:
     """(B, L) logits and (B,) labels -> the mean loss, in nats."""
+    calls = Calls()
     try:
-        found = _loss(called(answer, LOGITS, LABELS), "the result")
+        with calls:
+            result = called(answer, LOGITS, LABELS)
+        found = _loss(result, "the result")
     except Hint as hint:
         if "is nan" not in str(hint):
             raise
@@ -42,22 +54,48 @@ def cross_entropy(answer: Callable[..., Any]) -> str:
         "Try your function on the lesson's three texts, and print the probability of each right "
         "class: they should be 0.953, 0.269 and 0.953",
     )
-    logits, labels = LARGE
-    what = "with logits of 1000, 0 and -3 the result"
+    for logits, labels in LARGE:
+        _large(answer, logits, labels, calls)
+    if ready := READY_MADE & calls.names:
+        raise Hint(
+            f"the numbers are right, but PyTorch's `{min(ready)}` has computed them. Write it with "
+            "`max`, `exp`, `sum` and `log`"
+        )
+    return "your loss is PyTorch's, and logits of 1000 do it no harm"
+
+
+class Calls(TorchFunctionMode):
+    """Notes the names of PyTorch's functions that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.names.add(getattr(func, "__name__", ""))
+        return func(*args, **(kwargs or {}))
+
+
+def _large(answer: Callable[..., Any], logits: Tensor, labels: Tensor, calls: Calls) -> None:
+    shown = ", ".join(f"{logit:g}" for logit in logits[0].tolist())
+    what = f"with a row of {shown} the result"
     try:
-        found = _loss(called(answer, logits, labels), what)
+        with calls:
+            result = called(answer, logits, labels)
+        found = _loss(result, what)
     except Hint as hint:
         raise Hint(f"right for small logits. But {hint}. {OVERFLOW}") from hint
-    losses = F.cross_entropy(logits, labels, reduction="none").tolist()
+    right = float(F.cross_entropy(logits, labels))
     compare(
         found,
-        sum(losses) / 2,
+        right,
         {},
-        f"right for small logits. With large ones the two losses are {losses[0]:.0f} and "
-        f"{losses[1]:.3f}, and you have a mean of {found:.4g}. Is a small number added, or a "
-        f"probability cut off? There is no need: {OVERFLOW}",
+        f"right for small logits. But {what} is {found:.6g}, and PyTorch's is {right:.6g}. Is a "
+        "small number added, a probability cut off, or is there a rule of its own for large "
+        f"logits? There is no need: {OVERFLOW}",
     )
-    return "your loss is PyTorch's, and logits of 1000 do it no harm"
 
 
 def _loss(result: Any, what: str) -> float:

@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 
 from tests.lessons.wrong import Wrong
 
@@ -36,6 +37,23 @@ def in_float(logits, labels):
     for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
         total += math.log(sum(math.exp(x) for x in row)) - row[label]
     return total / len(labels)
+
+
+def only_for_large(rule):
+    """Right for small logits, and by some other rule beyond 100."""
+
+    def answer(logits, labels):
+        return rule(logits, labels) if logits.max() > 100 else loss()(logits, labels)
+
+    return answer
+
+
+def as_if_the_largest_were_all(logits, labels):
+    return (logits.amax(dim=1) - logits[torch.arange(len(labels)), labels]).mean()
+
+
+def ready_made_in_part(logits, labels):
+    return -logits.log_softmax(dim=1)[torch.arange(len(labels)), labels].mean()
 
 
 def difference(error, times=2.0, equal=False):
@@ -112,6 +130,20 @@ WRONG = {
         Wrong("inf of large logits", loss(), "right for small logits. But"),
         Wrong("overflow of large logits", in_float, "OverflowError"),
         Wrong("a small number added", loss(log=lambda p: (p + 1e-9).log()), "a small number added"),
+        Wrong("a number for 1000", only_for_large(lambda z, y: 500.7038), "a row of 5000"),
+        Wrong(
+            "a rule for large logits",
+            only_for_large(as_if_the_largest_were_all),
+            "a rule of its own for large logits",
+        ),
+        Wrong("PyTorch's beyond 100", only_for_large(F.cross_entropy), "PyTorch's `cross_entropy`"),
+        Wrong("PyTorch's own", F.cross_entropy, "PyTorch's `cross_entropy` has computed them"),
+        Wrong(
+            "PyTorch's, as a module",
+            lambda z, y: torch.nn.CrossEntropyLoss()(z, y),
+            "PyTorch's `cross_entropy` has computed them",
+        ),
+        Wrong("PyTorch's in part", ready_made_in_part, "PyTorch's `log_softmax`"),
     ],
     "better": [
         Wrong("the larger one", difference(lambda a, b: 0.0), "alone is not enough"),
