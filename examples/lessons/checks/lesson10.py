@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from checks.verdict import Hint, called, exercise, whole
-
 from minibert.training.tag_schemes import Scheme
 
 Entities = list[tuple[str, str]]
