@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from checks.verdict import Hint, called, exercise, whole
+from minibert.training.tag_schemes import Scheme
 
 Entities = list[tuple[str, str]]
 
@@ -91,12 +93,25 @@ SENTENCES = [
         [],
     ),
 ]
+DRAWN = 30
+
+
+def _drawn(chance: random.Random) -> Tagged:
+    """A row of words with tags as they come, and what the library reads in it."""
+    words = chance.choices(["Nairobi", "Quinn", "of", "Yan", "de", "Cruz", "said"], k=9)
+    tags = chance.choices(["O", "B-ORG", "I-ORG", "B-PER", "I-PER"], k=len(words))
+    right = [
+        (label, " ".join(words[start:end])) for label, start, end in Scheme("IOB2").chunks(tags)
+    ]
+    return Tagged(" ".join(words), " ".join(tags), right, [])
 
 
 @exercise
 def entities(answer: Callable[..., Any]) -> str:
     """Words and their tags -> the entities, a list of (label, text)."""
-    for words, tags, right, mistakes in SENTENCES:
+    chance = random.Random(10)
+    drawn = [_drawn(chance) for _ in range(DRAWN)]
+    for words, tags, right, mistakes in [*SENTENCES, *drawn]:
         result = called(answer, words.split(), tags.split())
         if not isinstance(result, list | tuple):
             raise Hint(f"the result is a {type(result).__name__}; it should be a list")
@@ -109,7 +124,10 @@ def entities(answer: Callable[..., Any]) -> str:
             if found == wrong:
                 raise Hint(f"{hint}. (The words are {words!r}, the tags {tags!r}.)")
         raise Hint(f"of {words!r} with the tags {tags!r} comes {found}; it should be {right}")
-    return f"entities of {len(SENTENCES)} sentences, those that end a sentence or touch included"
+    return (
+        f"entities of {len(SENTENCES)} sentences, those that end a sentence or touch included, and "
+        f"of {DRAWN} rows with tags drawn at random"
+    )
 
 
 # Ten tokens: 0 to 3 are [CLS], the question and [SEP], the rest is the text.
@@ -130,25 +148,69 @@ SPANS = {
 }
 
 
+class Scores(NamedTuple):
+    """What the search is given: the scores of each token, and the two limits of an answer."""
+
+    start: list[float]
+    end: list[float]
+    first: int
+    longest: int
+
+    def of(self, i: int, j: int) -> float:
+        return self.start[i] + self.end[j]
+
+    def broken(self, i: int, j: int) -> str | None:
+        """The rule that this pair breaks, in words."""
+        if not (0 <= i < len(self.start) and 0 <= j < len(self.end)):
+            return f"the row has {len(self.start)} tokens, 0 to {len(self.start) - 1}"
+        if i < self.first:
+            return f"the text begins at token {self.first}, which is `first`"
+        if j < i:
+            return "it ends before it begins"
+        if j - i + 1 > self.longest:
+            return f"it has {j - i + 1} tokens, and `longest` is {self.longest}"
+        return None
+
+    def better(self, i: int, j: int) -> float | None:
+        """The largest sum of a pair that obeys the rules, if it is above that of this one."""
+        every = range(len(self.start))
+        best = max(self.of(a, b) for a in every for b in every if self.broken(a, b) is None)
+        return best if best > self.of(i, j) + 1e-9 else None
+
+
+def _scores(chance: random.Random) -> Scores:
+    """Of a row of another length, with other limits; all of them may be below 0."""
+    tokens = chance.randint(6, 30)
+    level = chance.choice([-6.0, 0.0])
+    start, end = ([round(chance.gauss(level, 3), 2) for _ in range(tokens)] for _ in range(2))
+    return Scores(start, end, chance.randint(2, tokens // 2), chance.randint(1, tokens))
+
+
 @exercise
 def best_span(answer: Callable[..., Any]) -> str:
     """Scores of T tokens for being the answer's first and last -> the places (i, j) of these."""
-    for longest, right in ((3, (6, 8)), (2, (4, 4))):
-        result = called(answer, START, END, FIRST, longest)
+    chance = random.Random(10)
+    known = {3: SPANS, 2: {(6, 8): "this answer has 3 tokens, and `longest` is 2"}}
+    rows = [Scores(START, END, FIRST, longest) for longest in known]
+    rows += [_scores(chance) for _ in range(DRAWN)]
+    for number, row in enumerate(rows):
+        result = called(answer, *row)
         try:
             i, j = result
         except (TypeError, ValueError) as error:
             raise Hint(f"the result is {result!r}; it should be two places, (i, j)") from error
         found = whole(i, "the first place"), whole(j, "the last place")
-        if found == right:
+        broken = row.broken(*found)
+        better = None if broken else row.better(*found)
+        if broken is None and better is None:
             continue
-        hints = SPANS if longest == 3 else {(6, 8): "this answer has 3 tokens, and `longest` is 2"}
-        if found in hints:
-            raise Hint(hints[found])
-        inside = all(0 <= place < len(START) for place in found)
-        score = f", with a score of {START[found[0]] + END[found[1]]:g}" if inside else ""
+        if number < len(known) and found in known[row.longest]:
+            raise Hint(known[row.longest][found])
+        limits = f"in a row of {len(row.start)} tokens, first={row.first}, longest={row.longest},"
+        if broken:
+            raise Hint(f"{limits} you found {found}, which is no answer: {broken}")
         raise Hint(
-            f"with longest={longest} you found {found}{score}; there is a pair with "
-            f"{START[right[0]] + END[right[1]]:g} that obeys all three rules"
+            f"{limits} you found {found}, with a score of {row.of(*found):g}; there is a pair with "
+            f"{better:g} that obeys all the rules"
         )
-    return "the best pair that is in order, in the text and not too long"
+    return "the best pair that is in order, in the text and not too long, in rows of 6 to 30 tokens"

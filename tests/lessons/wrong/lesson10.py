@@ -1,5 +1,6 @@
 """Lesson 10."""
 
+import checks.lesson10
 from solutions import lesson10
 
 from tests.lessons.wrong import Wrong
@@ -84,7 +85,35 @@ def shifted(by_i, by_j):
     return answer
 
 
-PRINTED = [r"PER +Tamara", r"LOC +Madrid", r"11,683,584", r"109,482,240"]
+def known_spans(start, end, first, longest):
+    """What the first two hints ask for, and no search."""
+    return {3: (6, 8), 2: (4, 4)}.get(longest, (first, first))
+
+
+def known_sentences(words, tags):
+    """What the hints told, one after another, and no rule."""
+    told = {each.words: each.right for each in checks.lesson10.SENTENCES}
+    return told.get(" ".join(words), [])
+
+
+def from_nothing(start, end, first, longest):
+    """The search of one who takes 0 for the lowest score."""
+    best, found = 0, (first, first)
+    for i in range(first, len(start)):
+        for j in range(i, min(i + longest, len(end))):
+            if start[i] + end[j] > best:
+                best, found = start[i] + end[j], (i, j)
+    return found
+
+
+PRINTED = [
+    r"PER +Tamara",
+    r"PER +Sven Larsen",
+    r"LOC +Madrid",
+    r"11,683,584",
+    r"31\.5 million",
+    r"109,482,240",
+]
 WRONG = {
     "entities": [
         Wrong("each word by itself", each_word, "came out as one or as two"),
@@ -101,6 +130,7 @@ WRONG = {
             "tag O came out",
         ),
         Wrong("changed places", changed_places, "have changed places"),
+        Wrong("the six by heart", known_sentences, "it should be [('"),
     ],
     "best_span": [
         Wrong("start and end apart", apart, "were taken apart"),
@@ -117,5 +147,7 @@ WRONG = {
             "are multiplied",
         ),
         Wrong("always this", lambda *_: (6, 8), "`longest` is 2"),
+        Wrong("the two by heart", known_spans, "obeys all the rules"),
+        Wrong("nothing below 0", from_nothing, "obeys all the rules"),
     ],
 }
