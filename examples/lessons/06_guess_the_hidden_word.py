@@ -5,8 +5,8 @@
 # down which are. Nobody could do that for the billions of words from which BERT learned English.
 # Who told it what is right?
 #
-# 25 minutes to read, one to run. Run the cells from top to bottom: each uses what those above have
-# made, and a `NameError` means that one of them has not run yet.
+# 40 minutes to read, as long again for the exercises, one to run. Run the cells from top to bottom:
+# each uses what those above have made, and a `NameError` means that one of them has not run yet.
 #
 # Read beside it: [pretraining.py](../../minibert/pretraining.py) and
 # [masking.py](../../minibert/corpus/masking.py). The paper: Devlin et al. 2019, *BERT* ([arXiv
@@ -146,10 +146,15 @@ print(f"the other {(~chosen).sum()} tokens are as they were, and have the label 
 # ## Exercise 1: mask a row
 #
 # Write it as a function of one row. Everything random has to come from `generator`:
-# `generator.random(5)` gives five numbers from 0 to 1, `generator.choice(array, 5)` draws five from
-# an array. You may choose exactly 15 % of a row, or let each token be chosen with a probability of
-# .15; a loop over the row will do. Chance alone decides which are chosen, and what becomes of each.
-# Our check counts over 250 rows.
+# `generator.random()` gives one number from 0 to 1, `generator.random(5)` five;
+# `generator.choice(array)` draws one number of an array. Some numpy that helps: `ids.copy()` is a
+# copy, with which you can do what you like; `np.full(len(ids), -100)` is a row of −100;
+# `special[ids]` is True where the row has a special token; and `np.flatnonzero(~special)` has the
+# ids that may be drawn, for `~` turns True and False round. You may choose exactly 15 % of a row,
+# or let each token be chosen with a probability of .15; a loop over the row will do. Chance alone
+# decides which are chosen, and what becomes of each. A token that is drawn may happen to be the old
+# one, and where a row has special tokens alone there is nothing to choose. The check counts over
+# 250 rows.
 
 
 # %%
@@ -248,6 +253,9 @@ first, last = history.losses[0], history.losses[-1]
 print(f"loss of a step, both tasks together: {first:.2f} at first, {last:.2f} at last")
 
 # %% [markdown]
+# A step's loss is that of the hidden words and of the second task together; at first, when all is
+# chance, ln 2000 = 7.60 and ln 2 = 0.69.
+#
 # `python-bert` was made in the same way, by [python_bert.py](../python_bert.py), with more steps.
 # What it had come to on the way stands in its log. Both curves, with the line to beat:
 
@@ -330,9 +338,9 @@ print(f"at [MASK] python-bert beats it by {gain:.2f} nats; by at least 1.5: {gai
 
 # %% [markdown]
 # At `[MASK]` your model is no better than the unigram. It got below the line by the few places
-# where the answer is to be seen: it has begun to copy, and for that it needs no neighbour. A
-# mean over different things can fall for a reason you did not think of. Take it apart before you
-# say what a model has learned.
+# where the answer is to be seen: it has begun to copy, and for that it needs no neighbour. A mean
+# over different things can fall for a reason you did not think of. Take it apart before you say
+# what a model has learned.
 #
 # `python-bert` copies far better. But it is far below the line at `[MASK]`, too, and that it can
 # only have from the rest of the row. It is below it even where another token stands: it does not
@@ -380,9 +388,9 @@ for text in [
 #
 # ## Change something
 #
-# Make *argument* of *arguments*, and see what becomes of *are*. Then take the second half of the
-# sentence away, and find out which word it is that `python-bert` goes by. Try sentences of your
-# own: what does it do with words that no manual has?
+# Put *argument* in place of *arguments*, and see what becomes of *are*. Then put nonsense in place
+# of *evaluated first*, with *arguments* in front. Which word does `python-bert` go by? Try
+# sentences of your own: what does it do with words that no manual has?
 
 # %%
 text = "The arguments [MASK] evaluated first."
@@ -486,9 +494,9 @@ for kind in ("of the class", "a noun of the other number"):
 # That a verb follows the noun that is near, not the one it belongs to, is called **attraction**.
 # People make this error, too, though seldom, and mostly where the near noun is a plural: "the key
 # to the cabinets *are* on the table" (Bock & Miller 1991, *Broken agreement*). The bar is the mean
-# of both halves, which are printed: `python-bert` errs in both. The published
-# BERT, which is 150 times as large and has read 19,000 times as much, resists it well (Goldberg
-# 2019, [arXiv 1901.05287](https://arxiv.org/abs/1901.05287)).
+# of both halves, which are printed: `python-bert` errs in both. The published BERT, which is 150
+# times as large and has read 19,000 times as much, resists it well (Goldberg 2019, [arXiv
+# 1901.05287](https://arxiv.org/abs/1901.05287)).
 #
 # ## What it does not know
 #

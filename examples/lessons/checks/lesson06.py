@@ -66,7 +66,18 @@ def _row(number: int) -> np.ndarray:
 def _asked(
     answer: Callable[..., Any], row: np.ndarray, special: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    result = called(answer, row, special, MASK, np.random.default_rng(seed))
+    def watched(ids: np.ndarray, *others: Any) -> Any:
+        given = ids.copy()
+        result = answer(ids, *others)
+        if not np.array_equal(ids, given):
+            raise Hint(
+                "your function has changed the row that it was given: the text itself would keep "
+                "the [MASK], and nobody could mask it anew. Begin with ids.copy()"
+            )
+        return result
+
+    generator = np.random.default_rng(seed)
+    result = called(watched if callable(answer) else answer, row, special, MASK, generator)
     try:
         seen, labels = result
     except (TypeError, ValueError) as error:

@@ -54,6 +54,12 @@ def undone(ids, kinds, mask_id, generator):
     return np.where(where & (lot < 0.9), drawn, seen), labels
 
 
+def in_place(ids, kinds, mask_id, generator):
+    seen, labels = masking()(ids, kinds, mask_id, generator)
+    ids[:] = seen
+    return ids, labels
+
+
 def by(places):
     """An answer that chooses by `places`, of those that may be chosen and how many it wants, and
     makes of the first 80 % of them [MASK], of the next 10 % another token."""
@@ -122,6 +128,7 @@ PRINTED = [
 ]
 WRONG = {
     "mask_row": [
+        Wrong("the row itself changed", in_place, "Begin with ids.copy()"),
         Wrong("always [MASK]", masking(masked=1, replaced=0), "all chosen tokens become [MASK]"),
         Wrong("special tokens", masking(special=lambda i: i < 0), "choose among those that are"),
         Wrong("labels everywhere", masking(done=lambda i, s, _: (s, i)), "every token has a label"),
