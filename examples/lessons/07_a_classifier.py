@@ -193,8 +193,9 @@ print("features", tuple(pooled.shape), "weight", tuple(model.classifier.weight.s
 by_hand = pooled @ model.classifier.weight.T + model.classifier.bias
 print("the same logits:", torch.allclose(by_hand, output.logits, atol=1e-5))
 print(f"loss {output.loss:.3f}, and ln 2 is {math.log(2):.3f}")
-for name, part in {"pooler": model.bert.pooler, "linear layer": model.classifier}.items():
-    print(f"{name}: {sum(each.numel() for each in part.parameters()):,} weights")
+for part in ("pooler", "classifier"):  # classifier: the linear layer
+    numbers = [tensor.numel() for name, tensor in model.named_parameters() if part in name]
+    print(f"{part}: {sum(numbers):,} weights")
 
 # %% [markdown]
 # A new linear layer says 0.5 of everything, or nearly, and pays about ln 2. It has yet to learn.
@@ -310,8 +311,8 @@ print(f"texts to try things on    {trial.score(tried.texts, tried.labels):.1%}")
 # means. With scikit-learn it is a few lines; there it is called **logistic regression**.
 
 # %%
-for name, pooling in {"[CLS]": "cls", "mean": "mean"}.items():
-    reader = TextEncoder.load("minilm-l6", pooling=pooling)
+readers = {"[CLS]": TextEncoder.load("minilm-l6", pooling="cls"), "mean": encoder}
+for name, reader in readers.items():
     linear = LogisticRegression(C=10, max_iter=2000)  # C: how large its weights may become
     linear.fit(reader.encode(train.texts), train.labels)
     right[f"frozen, {name}"] = linear.predict(reader.encode(development.texts)) == truth

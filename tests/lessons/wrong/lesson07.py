@@ -91,6 +91,7 @@ PRINTED = [
     r"inf, 1\.\]\) and tensor\(inf\)",
     r"the same logits: True",
     r"joy and not a joy 0\.80, joy and delightful 0\.62",
+    r"pooler: 147,840 weights\nclassifier: 770 weights",
     r"majority baseline: \d\d%",
     r"warning: epochs=\d makes only \d steps",
     r"\$ minibert classify output/lessons/reviews .*\n(positive|negative)\t0\.\d+\tA joy",
