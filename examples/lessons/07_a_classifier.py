@@ -5,7 +5,7 @@
 # language by guessing words. Nobody has told it what a good review is. How does it become a judge
 # of your own texts, and how good a judge is it?
 #
-# 30 minutes to read, as long again for the exercises, one or two to run. Run the cells from top to
+# 45 minutes to read, as long again for the exercises, about two to run. Run the cells from top to
 # bottom: each uses what those above have made. Where an exercise says `not yet`, you may go on and
 # come back.
 #
