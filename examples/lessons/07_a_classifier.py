@@ -466,6 +466,9 @@ for name in ("frozen, [CLS]", "frozen, mean"):
     print(f"only fine-tuned is right {only_tuned}, only {name} {only_frozen}")
 
 # %% [markdown]
+# Against the means the difference is about 3 of its standard errors. So on such texts, and with
+# this seed, fine-tuning is better.
+#
 # ## Fifty texts
 #
 # What if you have labelled fifty texts, and no more? Try three epochs, as with 880.
@@ -487,21 +490,22 @@ print(f"right: {poor.score(development.texts, development.labels):.1%}")
 # found the like: the usual number of epochs is too small when there are few texts, and longer
 # training helps. But both papers study some 1,000 texts and more, not fifty.
 #
-# Here are more steps, with smaller batches, and three **seeds**. A seed decides the random numbers
+# Here are more steps, with smaller batches, and two **seeds**. A seed decides the random numbers
 # that the head begins with, and in what order the texts come.
 
 # %%
-for seed in range(sized(3, 1)):
+for seed in range(sized(2, 1)):
     one = trained(few, batch_size=8, epochs=sized(15, 1), seed=seed)
     said = Counter(one.predict(development.texts).tolist())
     accuracy = one.score(development.texts, development.labels)
     print(f"seed {seed}: {accuracy:.1%}, says positive of {said['positive']} of {len(development)}")
 
 # %% [markdown]
-# The same model, the same fifty texts, and yet three results, from 58 to 68 %. So one run says
-# little of a method. And fifty texts are few: 880 gave 86 %. Train with three seeds or more, and
-# report the mean and how far they lie apart. And do not take the luckiest seed by the development
-# texts: its luck will not last.
+# The same model, the same fifty texts, and yet about 68 % and 58 %. In a notebook the library also
+# prints the loss of each epoch: it falls to about 0.04, so both know their fifty texts by heart,
+# and differ on the others. So one run says little of a method. And fifty texts are few: with 880 it
+# was 86 %. Train with three seeds or more, and report the mean and how far they lie apart. And do
+# not take the luckiest seed by the development texts: its luck will not last.
 #
 # ## Predictions
 #
