@@ -526,7 +526,7 @@ for text, scores in tuned.stream(reviews):
     print(f"{tuned.classes_[scores.argmax()]} {scores.max():.2f}  {text}")
 
 # %% [markdown]
-# Four of six are right. The first three are, and the third says *superb* and yet is negative. The
+# Here four of six are right. The first three are; the third says *superb* and yet is negative. The
 # fourth is a clear error: *an insult to whoever stayed awake* is the verdict, and the model says
 # positive, with about 0.7. So a score of 0.7 is no promise. Of the last two it is right about one
 # and wrong about the other, both near 0.5, which says: I do not know. They need knowledge of the
