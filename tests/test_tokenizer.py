@@ -97,7 +97,7 @@ def test_pairs_and_truncation(three, max_length):
 # The same texts in every run, so that a red run is due to the change at hand and not to luck. New
 # texts are for the slow tier.
 def test_any_text(three, parity):
-    check_drawn_texts(three, 1_000, parity, repeatable=True)
+    check_drawn_texts(three, 2_000, parity, repeatable=True)
 
 
 @pytest.mark.slow
