@@ -299,7 +299,8 @@ for family in ("distilbert", "roberta", "electra", "albert"):
 #
 # How large are they, and how fast? For both the shape is enough. We build each with random weights
 # and let it read 8 rows of 64 tokens, several times; the shortest time counts. (Times are of your
-# machine, now. In a hurry, as in our tests, the models have one layer and read two rows.)
+# machine, now. In a hurry, as in our tests, the models have one layer and read two rows:
+# then these times say nothing.)
 
 # %%
 NAMES = [
@@ -309,6 +310,7 @@ NAMES = [
     "electra-small-discriminator",
     "albert-base-v2",
 ]
+ROWS = sized(8, 2)
 parameters, milliseconds = {}, {}
 print(f"{'':<28}{'parameters':>12}{'fp32, MB':>10}{'layers':>8}{'ms':>7}")
 for name in NAMES:
@@ -316,7 +318,7 @@ for name in NAMES:
     size = summary(shape).parameters
     layers = sized(shape.num_hidden_layers, 1)
     model = BertModel(BertConfig.from_size(name, num_hidden_layers=layers)).eval()
-    ids = torch.randint(1000, 2000, (sized(8, 2), 64))
+    ids = torch.randint(1000, 2000, (ROWS, 64))
     times = []
     with torch.inference_mode():
         for _ in range(sized(4, 3)):
@@ -337,19 +339,19 @@ picture(
     "parameters (millions)",
     form="{:.1f}",
     alt="A bar of parameters for each model: RoBERTa's is the longest, BERT-base's follows, "
-    "DistilBERT's is a little more than half of that, ELECTRA-small's and ALBERT's about a tenth.",
+    "DistilBERT's is three fifths of that, ELECTRA-small's and ALBERT's about a tenth.",
 )
 picture(
     bars,
     milliseconds,
-    "What has to be computed: 8 rows of 64 tokens",
+    f"What has to be computed: {ROWS} rows of 64 tokens",
     "time (ms)",
     form="{:.0f}",
     alt="A bar of milliseconds for each model, as measured here: the last column of the table.",
 )
 
 # %% [markdown]
-# Small is not fast. ALBERT has a tenth of BERT's parameters, and yet takes about as long. What
+# Small is not fast. ALBERT has a tenth of BERT's parameters, and yet it takes about as long. What
 # saves so many? Its twelve layers share one layer's numbers: these have to be stored once, but each
 # of the twelve is still computed. And its embeddings are 128 wide, not 768. Count what each of the
 # two does for BERT-base. A BERT that shares has as many parameters as a BERT with one layer:
@@ -368,7 +370,7 @@ print(f"{'and its token embeddings 128 wide':<40}{(one - narrower) / 1e6:>6.1f} 
 #
 # The others:
 #
-# - **DistilBERT** has half the layers. With all its layers, it takes about half the time.
+# - **DistilBERT** has half the layers. Where all are computed, it takes about half the time.
 # - **RoBERTa** is BERT's model with a larger vocabulary, and about as fast. What changed is the
 #   training: ten times the text, batches of some 8,000 rows instead of 256, other tokens masked
 #   each time a row comes round, and no next sentence prediction.
