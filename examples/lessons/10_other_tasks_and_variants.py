@@ -205,14 +205,16 @@ def question() -> dict:
     return {"id": str(chance.random()), "question": asked, "context": text, "answers": answers}
 
 
-reader = QuestionAnswerer("minilm-l6", epochs=sized(3, 1), batch_size=8, lr=2e-4, seed=1)
+reader = QuestionAnswerer(
+    "minilm-l6", epochs=sized(3, 1), batch_size=8, lr=2e-4, seed=1, max_answer_tokens=5
+)
 reader.fit([question() for _ in range(sized(300, 16))])
 
 # %%
 text = "In Vienna there was a young dentist. Her name was Tamara, and she came from Quito."
 for asked in ["Who was the dentist?", "Where was the dentist?", "What was Tamara's job?"]:
     answer = reader.predict([(asked, text)])[0]
-    print(f"{asked:<26}{answer.text:<12}characters {answer.start} to {answer.end}")
+    print(f"{asked:<26}{answer.text:<12} characters {answer.start} to {answer.end}")
 
 # %% [markdown]
 # With so few questions it is easily led astray; ask your own and see. Note what it cannot do: it
