@@ -151,7 +151,7 @@ for text in texts[: sized(40, 10)]:
 print(f"{asked} tokens: position found for {right_place}, token for {right_token}")
 
 # %% [markdown]
-# Nearly all are found: the sum has kept what it was made of. In 384 dimensions there is room.
+# All are found: the sum has kept what it was made of. In 384 dimensions there is room.
 # Vectors that mean different things can point in different directions, and training finds such
 # directions.
 #
