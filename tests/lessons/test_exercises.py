@@ -42,7 +42,7 @@ def test_wrong_answers_fail_with_their_hints(exercise):
     assert len(set(hints.values())) >= 3, hints
 
 
-@pytest.mark.parametrize("answer", NO_ANSWERS, ids=str)
+@pytest.mark.parametrize("answer", NO_ANSWERS, ids=lambda answer: type(answer).__name__)
 def test_what_is_no_answer_fails_with_a_hint(exercise, answer):
     for given in (answer, lambda *_, **__: answer):  # and a function that returns it
         verdict = exercise.check(given)
