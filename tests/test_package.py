@@ -180,7 +180,7 @@ def test_python_of_the_readmes_runs(tmp_path, few_words):
 
 @pytest.mark.slow  # half a minute of training
 def test_python_of_the_readmes_is_right(tmp_path, tokenizer):
-    quickstart, _, report, _, sklearn, fast, *_ = run_blocks(tmp_path, tokenizer)
+    quickstart, _, _, report, _, sklearn, fast, *_ = run_blocks(tmp_path, tokenizer)
     accuracy, *answers = quickstart.splitlines()
     assert 75 <= int(accuracy.partition("%")[0]) <= 95
     page = (ROOT / "README.md").read_text(encoding="utf-8")
