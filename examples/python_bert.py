@@ -7,7 +7,8 @@ It learns from the documentation that comes with Python, the language reference 
 any text is learned from by pretrain.py: 5,000 steps, 692,690 weights. They are written in fp16,
 1.4 MB, so that lessons and tests have a real head without a download. Its folder opens as
 BertForMaskedLM, FillMask, BertModel, and in transformers. Beside it stay the text, `<output>.txt`,
-and the model as it was trained, `<output>-fp32`, with its log and learning curve.
+and the model as it was trained, `<output>-fp32`, with its log and learning curve. After Ctrl-C or a
+crash the same command with `--resume` goes on.
 
 The text differs a little from one version of Python to the next, and so does the model. The one
 that comes with minibert was made once, and its SHA-256 stands in minibert/checkpoint/hub.py.
@@ -29,7 +30,7 @@ from safetensors.torch import load_file
 from minibert._programs import run_program
 from minibert.checkpoint.files import CONFIG, SAFETENSORS, TOKENIZER_FILES, sha256
 from minibert.checkpoint.folders import check_new_folder, new_model_folder, write_weights
-from minibert.corpus.python_text import python_documentation, write_python_documentation
+from minibert.corpus.python_text import write_python_documentation
 from minibert.training.history import Evaluation, History
 from minibert.training.ranks import Ranks
 
@@ -109,6 +110,7 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--steps", type=int, default=5000, help="steps of the optimizer")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     parser.add_argument("--output", default="output/python-bert", help="new folder for the model")
     parser.add_argument("--overwrite", action="store_true", help="replace the model folder there")
     return parser.parse_args()
@@ -117,16 +119,17 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     output = check_new_folder(arguments.output, arguments.overwrite)
-    text, trained = f"{arguments.output}.txt", f"{arguments.output}-fp32"
+    text, trained = Path(f"{arguments.output}.txt"), f"{arguments.output}-fp32"
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_python_documentation(text)
-    given = ["--text", text, "--steps", str(arguments.steps), "--output", trained]
-    overwrite = ["--overwrite"] if arguments.overwrite else []
-    history, unigram = pretrain.main(Ranks(), [*given, *SETTINGS.split(), *overwrite])
+    if not (arguments.resume and text.is_file()):  # whose corpus knows when it was written
+        write_python_documentation(text)
+    given = ["--text", str(text), "--steps", str(arguments.steps), "--output", trained]
+    given += [f"--{name}" for name in ("resume", "overwrite") if getattr(arguments, name)]
+    history, unigram = pretrain.main(Ranks(), [*given, *SETTINGS.split()])
     with new_model_folder(output, arguments.overwrite) as unfinished:
         write_halves(Path(trained), unfinished)
         (unfinished / LOG).write_text("".join(log_of(history, unigram)), "utf-8")
-        card = card_of(unfinished, arguments.steps, history, unigram)
+        card = card_of(unfinished, text, arguments.steps, history, unigram)
         (unfinished / "README.md").write_text(card, "utf-8")
     print(f"in fp16 to {arguments.output}: {SAFETENSORS} {sha256(output / SAFETENSORS)}")
 
@@ -149,11 +152,11 @@ def log_of(history: History, unigram: Evaluation) -> Iterator[str]:
         yield f"{json.dumps(line)}\n"
 
 
-def card_of(folder: Path, steps: int, history: History, unigram: Evaluation) -> str:
-    """The README.md of the model in this folder."""
+def card_of(folder: Path, text: Path, steps: int, history: History, unigram: Evaluation) -> str:
+    """The README.md of the model in this folder, which learned from this text."""
     first, last = history.evaluations[0], history.evaluations[-1]
     results = {"before training": first, "frequency of each token alone": unigram, "after": last}
-    paragraphs = python_documentation()
+    paragraphs = text.read_text("utf-8").strip().split("\n\n")
     model = minibert.BertForPreTraining.from_pretrained(folder)
     return CARD.format(
         weights=sum(parameter.numel() for parameter in model.parameters()),

@@ -167,7 +167,7 @@ def test_a_python_without_the_reference_says_so(monkeypatch):
 
 def test_the_script_makes_such_a_model(text, tmp_path):
     script = ROOT / "examples" / "python_bert.py"
-    result = run(script, "--steps", 2, "--output", "made", cwd=tmp_path)
+    result = run(script, "--steps", 2, "--output", "made", "--resume", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     made, folder = tmp_path / "made", {path.name for path in FOLDER.iterdir()}
     assert {path.name for path in made.iterdir()} == folder

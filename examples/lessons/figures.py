@@ -117,14 +117,14 @@ def scatters(
     ylabel: str,
     names: Sequence[str] = (),
 ) -> Figure:
-    """Points (x, y) in panels side by side, with the same axes. names: of the points; "" where one
-    has none to be written beside it."""
+    """Points (x, y) in panels side by side, with the same axes. names: what is written beside each
+    point, "" for nothing; none at all for nothing anywhere."""
     figure = empty_figure(1 + 4.2 * len(panels), 4.2)
     row_of_axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
     for axes, (title, (x, y)) in zip(row_of_axes, panels.items(), strict=True):
         axes.scatter(x, y, color=COLOURS[0], s=16)
         middle = (min(x) + max(x)) / 2
-        for name, *point in zip(names, x, y, strict=False):
+        for name, *point in zip(names or [""] * len(x), x, y, strict=True):
             left = point[0] > middle  # names are written towards the middle
             style: dict[str, Any] = {"ha": "right" if left else "left", "fontsize": 8}
             axes.annotate(

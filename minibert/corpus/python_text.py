@@ -1,7 +1,7 @@
 """A text that is there without a network: the documentation that comes with Python.
 
 The language reference (`pydoc_data.topics`, what `help("calls")` shows) and the docstrings of the
-standard library: some 150,000 words of careful prose, enough for a small model to learn grammar
+standard library: some 170,000 words of careful prose, enough for a small model to learn grammar
 from. Their licence allows it (PSF License Version 2). The text differs a little from one version of
 Python to the next, and where a distribution leaves something out.
 """

@@ -76,8 +76,8 @@ EXERCISES = [exercise for lesson in lesson_files() for exercise in exercises_of(
 def table() -> str:
     """What each check does with the right answer, the starting cell and each wrong answer."""
     lines = [
-        "| lesson | exercise | the right answer | the starting cell | wrong answers, each refused "
-        "with a hint of its own |",
+        "| lesson | exercise | the right answer | the starting cell | wrong answers it refuses, "
+        "each with a hint |",
         "|---|---|---|---|---|",
     ]
     for exercise in EXERCISES:
